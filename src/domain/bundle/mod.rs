@@ -1,0 +1,1 @@
+//! The proof bundle: the file that proves one issued token offline.

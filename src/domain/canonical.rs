@@ -1,0 +1,209 @@
+//! Canonical JSON: the one spelling of what is hashed, signed or logged.
+//! In: serialisable values, or bytes from outside. Out: RFC 8785 bytes, or a value read without tolerance.
+//! Implements RFC 8785 (JCS) and RFC 7493 (I-JSON: no duplicate members, no integers beyond 2^53).
+//! Never accepts two spellings of one document.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::ids::Digest;
+
+/// Deepest nesting that we read.
+pub const MAX_DEPTH: usize = 32;
+const MAX_SAFE_INTEGER: u64 = 1 << 53;
+
+/// JSON that we do not read, or a value that has no canonical form.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CanonicalError {
+    /// Not JSON, or not of the expected shape.
+    #[error("not the JSON that was expected: {0}")]
+    Shape(String),
+    /// A member occurs twice in one object (RFC 7493 §2.3).
+    #[error("the member `{0}` occurs twice")]
+    Duplicate(String),
+    /// An integer beyond 2^53, or a number that JSON cannot carry (RFC 7493 §2.2).
+    #[error("a number is beyond what JSON carries exactly")]
+    Number,
+    /// Valid JSON, but not spelled canonically.
+    #[error("the JSON is not in its canonical form (RFC 8785)")]
+    NotCanonical,
+}
+
+/// The RFC 8785 bytes of a value.
+///
+/// # Errors
+/// A value that JSON cannot carry (a map with keys that are not strings, a number beyond 2^53).
+pub fn to_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, CanonicalError> {
+    let value = serde_json::to_value(value).map_err(|e| CanonicalError::Shape(e.to_string()))?;
+    check_numbers(&value)?;
+    serde_json_canonicalizer::to_vec(&value).map_err(|e| CanonicalError::Shape(e.to_string()))
+}
+
+/// SHA-256 of the RFC 8785 bytes.
+///
+/// # Errors
+/// As `to_bytes`.
+pub fn digest<T: Serialize>(value: &T) -> Result<Digest, CanonicalError> {
+    to_bytes(value).map(|bytes| Digest::of(&bytes))
+}
+
+/// Reads canonical bytes back; anything that we would have written differently is refused, so
+/// unknown members are refused too.
+///
+/// # Errors
+/// `NotCanonical` where the bytes are not exactly what `to_bytes` gives for the value read.
+pub fn from_bytes<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, CanonicalError> {
+    let value = strict_value(bytes)?;
+    let read: T = serde_json::from_value(value).map_err(|e| CanonicalError::Shape(e.to_string()))?;
+    if to_bytes(&read)? == bytes { Ok(read) } else { Err(CanonicalError::NotCanonical) }
+}
+
+/// Reads JSON from outside: no duplicate members, bounded depth.
+///
+/// # Errors
+/// `Duplicate` or `Shape`.
+pub fn strict_value(bytes: &[u8]) -> Result<Value, CanonicalError> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict { depth: 0 }.deserialize(&mut reader).map_err(|e| {
+        let text = e.to_string();
+        match text.strip_prefix(DUPLICATE_PREFIX) {
+            Some(rest) => CanonicalError::Duplicate(rest.split('`').next().unwrap_or_default().to_owned()),
+            None => CanonicalError::Shape(text),
+        }
+    })?;
+    reader.end().map_err(|e| CanonicalError::Shape(e.to_string()))?;
+    Ok(value)
+}
+
+const DUPLICATE_PREFIX: &str = "duplicate member `";
+
+fn check_numbers(value: &Value) -> Result<(), CanonicalError> {
+    match value {
+        Value::Number(number) => {
+            let safe = number.as_u64().map_or_else(
+                || number.as_i64().map_or(number.is_f64(), |n| n.unsigned_abs() <= MAX_SAFE_INTEGER),
+                |n| n <= MAX_SAFE_INTEGER,
+            );
+            if safe { Ok(()) } else { Err(CanonicalError::Number) }
+        }
+        Value::Array(items) => items.iter().try_for_each(check_numbers),
+        Value::Object(members) => members.values().try_for_each(check_numbers),
+        _ => Ok(()),
+    }
+}
+
+struct Strict {
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
+        Ok(Value::Bool(v))
+    }
+    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
+        Ok(Value::from(v))
+    }
+    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
+        Ok(Value::from(v))
+    }
+    fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
+        Ok(Value::from(v))
+    }
+    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
+        Ok(Value::String(v.to_owned()))
+    }
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let depth = deeper::<A::Error>(self.depth)?;
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element_seed(Self { depth })? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let depth = deeper::<A::Error>(self.depth)?;
+        let mut seen = HashSet::new();
+        let mut members = serde_json::Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if !seen.insert(name.clone()) {
+                return Err(serde::de::Error::custom(format!("{DUPLICATE_PREFIX}{name}`")));
+            }
+            let value = map.next_value_seed(Self { depth })?;
+            members.insert(name, value);
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+fn deeper<E: serde::de::Error>(depth: usize) -> Result<usize, E> {
+    if depth < MAX_DEPTH { Ok(depth + 1) } else { Err(E::custom("nested too deeply")) }
+}
+
+/// Bytes that JSON carries as base64url without padding.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Bytes(pub Vec<u8>);
+
+impl Serialize for Bytes {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&data_encoding::BASE64URL_NOPAD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        data_encoding::BASE64URL_NOPAD
+            .decode(text.as_bytes())
+            .map(Self)
+            .map_err(|_| serde::de::Error::custom("not base64url without padding"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_may_not_repeat_however_they_are_spelled() {
+        let repeated = strict_value(br#"{"sub":1,"s\u0075b":2}"#);
+        assert_eq!(repeated, Err(CanonicalError::Duplicate("sub".to_owned())));
+        assert!(strict_value(br#"{"a":{"b":1,"b":1}}"#).is_err());
+        assert!(strict_value(br#"{"a":1} "#).is_ok());
+        assert!(strict_value(br#"{"a":1} x"#).is_err());
+        assert!(strict_value(br#"{"a":"\ud800"}"#).is_err(), "lone surrogate");
+        assert!(strict_value("[".repeat(10_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn numbers_that_json_rounds_are_refused() {
+        assert_eq!(to_bytes(&9_007_199_254_740_993_u64), Err(CanonicalError::Number));
+        assert!(to_bytes(&9_007_199_254_740_992_u64).is_ok());
+    }
+
+    #[test]
+    fn only_the_canonical_spelling_reads_back() {
+        type Map = std::collections::BTreeMap<String, u32>;
+        assert!(from_bytes::<Map>(br#"{"a":1,"b":2}"#).is_ok());
+        assert_eq!(from_bytes::<Map>(br#"{"b":2,"a":1}"#), Err(CanonicalError::NotCanonical));
+        assert_eq!(from_bytes::<Map>(br#"{"a": 1}"#), Err(CanonicalError::NotCanonical));
+    }
+}

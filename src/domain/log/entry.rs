@@ -1,0 +1,337 @@
+//! A log entry: canonical JSON, a closed list of clear fields for each kind.
+//! In: what happened. Out: leaf bytes, and the entry read back without tolerance.
+//! Implements DESIGN §7.
+//! Never holds a name, a login, an e-mail address or a token.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::canonical::{self, CanonicalError};
+use crate::domain::ids::{Audience, Digest, IssuerName, Kid, PersonId, RequestId};
+use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::rules::TokenAlg;
+use crate::domain::statement::Choice;
+use crate::domain::time::Timestamp;
+
+/// Largest entry, in bytes.
+pub const MAX_ENTRY: usize = 16 * 1024;
+/// The version of the entry format, written in `genesis`.
+pub const FORMAT: u32 = 1;
+
+/// Salted digests of the documents kept beside the log, by what they are (`statement`, `assertion`, …).
+pub type EvidenceDigests = BTreeMap<String, Digest>;
+
+/// One leaf of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Equals the leaf's index.
+    pub seq: u64,
+    /// When; never earlier than the entry before.
+    pub time: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What happened, by kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Event {
+    /// The first entry.
+    Genesis {
+        /// The log's origin, `<host>/log`.
+        origin: String,
+        /// Version of the entry format.
+        format: u32,
+        /// Our issuer URL.
+        issuer: String,
+        /// The WebAuthn RP id.
+        rp_id: String,
+        /// The state of a demo, never to be served as production.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        demo: bool,
+    },
+    /// The log goes on after a restore.
+    Restored {
+        /// Size of the tree that the high-water mark named.
+        lost_size: u64,
+        /// Root of that tree.
+        lost_root: Digest,
+    },
+    /// The wall clock stepped.
+    Clock {
+        /// Milliseconds by which it stepped.
+        step: i64,
+    },
+    /// The keys of an issuer as fetched, where they differ from those before. Evidence: `keys`.
+    IssuerKeys {
+        /// Whose.
+        issuer: IssuerName,
+        /// The documents.
+        evidence: EvidenceDigests,
+    },
+    /// The rules in force from here on. Evidence: `rules`, `rules.1`, …
+    Rules {
+        /// SHA-256 over the digests of all rules, in order.
+        sha256: Digest,
+        /// How many.
+        count: u64,
+        /// The documents.
+        evidence: EvidenceDigests,
+    },
+    /// A signing key. Evidence: `jwk`.
+    SigningKey {
+        /// `added`.
+        outcome: String,
+        /// Its id.
+        kid: Kid,
+        /// Its algorithm.
+        alg: TokenAlg,
+        /// The documents.
+        evidence: EvidenceDigests,
+    },
+    /// A person was added. Evidence: `person`.
+    Person {
+        /// `added`.
+        outcome: String,
+        /// Who.
+        person: PersonId,
+        /// The documents.
+        evidence: EvidenceDigests,
+    },
+    /// An invitation. Evidence: `invitation`.
+    Enrolment {
+        /// `invited` or `declined`.
+        outcome: String,
+        /// Whom.
+        person: PersonId,
+        /// SHA-256 of the link's secret.
+        invitation: Digest,
+        /// Until when the link works.
+        expires: Timestamp,
+        /// The documents.
+        evidence: EvidenceDigests,
+    },
+    /// A passkey was added. Evidence: `statement`, `registration`.
+    Passkey {
+        /// `added`.
+        outcome: String,
+        /// Whose.
+        person: PersonId,
+        /// SHA-256 of the COSE public key.
+        credential: Digest,
+        /// Index of the invitation that admitted it.
+        enrolment: u64,
+        /// The documents.
+        evidence: EvidenceDigests,
+    },
+    /// A person was tied to a user of an issuer. Evidence: `link`.
+    Link {
+        /// `added`.
+        outcome: String,
+        /// Who.
+        person: PersonId,
+        /// Whose user.
+        issuer: IssuerName,
+        /// The documents.
+        evidence: EvidenceDigests,
+    },
+    /// What the console did. Evidence: `act`.
+    Admin {
+        /// `joined` (a person joined groups) or `link_renewed`.
+        outcome: String,
+        /// Whom it concerns.
+        person: PersonId,
+        /// The documents.
+        evidence: EvidenceDigests,
+    },
+    /// A job asks people. Evidence when asked: `request`, `job_token`, `rule`.
+    Request {
+        /// `asked`, `contested`, `voided`, `expired`.
+        outcome: String,
+        /// Which request.
+        request: RequestId,
+        /// Where and what.
+        #[serde(flatten)]
+        job: JobFields,
+        /// Only when asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        asked: Option<Asked>,
+        /// The documents.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        evidence: EvidenceDigests,
+    },
+    /// A person decided. Evidence: `statement`, `assertion`.
+    Decision {
+        /// `approve` or `deny`.
+        outcome: Choice,
+        /// Who.
+        person: PersonId,
+        /// Which request.
+        request: RequestId,
+        /// Index of the entry that asked.
+        asked: u64,
+        /// Index of the entry that added the passkey.
+        passkey: u64,
+        /// Index of the entry by which the person joined a group that the rule names; absent where a starter withdraws.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        membership: Option<u64>,
+        /// The documents.
+        evidence: EvidenceDigests,
+    },
+    /// A token was issued. Evidence without people: `job_token`, `rule`; with people these are in the request's entry.
+    Token {
+        /// The token's `jti`.
+        jti: String,
+        /// Its `aud`.
+        audience: Audience,
+        /// Its `exp`.
+        exp: Timestamp,
+        /// The key that signs it.
+        kid: Kid,
+        /// Index of that key's entry.
+        signing_key: u64,
+        /// SHA-256 of the canonical claims without `log`.
+        claims_sha256: Digest,
+        /// Where and what.
+        #[serde(flatten)]
+        job: JobFields,
+        /// The rule's digest.
+        rule: Digest,
+        /// Index of the entry that holds the job token and the rule: the request's, or none where this is it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        asked: Option<u64>,
+        /// Only without people: what the job token's release depends on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        intake: Option<Intake>,
+        /// Indices of the decisions that count, ascending.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        decisions: BTreeSet<u64>,
+        /// The documents.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        evidence: EvidenceDigests,
+    },
+    /// A verified job token was refused. Evidence: `job_token`.
+    Refusal {
+        /// The code returned.
+        outcome: ErrorCode,
+        /// Where and what.
+        #[serde(flatten)]
+        job: JobFields,
+        /// Who tried, where a person was refused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        person: Option<PersonId>,
+        /// Which request, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<RequestId>,
+        /// How many refusals of this project were not logged before this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        suppressed: Option<u64>,
+        /// The documents.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        evidence: EvidenceDigests,
+    },
+}
+
+/// Numeric ids of a job, in clear.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobFields {
+    /// Short name of the issuer.
+    pub issuer: IssuerName,
+    /// Project in which the job runs.
+    pub job_project_id: String,
+    /// Pipeline.
+    pub pipeline_id: String,
+    /// Job.
+    pub job_id: String,
+}
+
+/// What asking fixes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// SHA-256 of the canonical request.
+    pub request_sha256: Digest,
+    /// The rule's digest.
+    pub rule: Digest,
+    /// The last moment at which a signature counts.
+    pub decide_by: Timestamp,
+    /// What the job token's release depends on.
+    pub intake: Intake,
+    /// Index of the entry that ties the job's user to a person, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starter: Option<u64>,
+}
+
+/// A job token that was taken in: it leaves in a bundle once every audience has its token, or past its `exp`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intake {
+    /// Audiences that the job token's `jti` is bound to.
+    pub audiences: Vec<Audience>,
+    /// The job token's `exp`.
+    pub job_token_exp: Timestamp,
+    /// Index of the entry with the issuer's keys.
+    pub issuer_keys: u64,
+}
+
+impl Entry {
+    /// The leaf's bytes.
+    ///
+    /// # Errors
+    /// A value without canonical form, which no entry made here has.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, CanonicalError> {
+        canonical::to_bytes(self)
+    }
+
+    /// Reads a leaf back, canonical bytes of a known kind only.
+    ///
+    /// # Errors
+    /// Anything that we would have written differently.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CanonicalError> {
+        canonical::from_bytes(bytes)
+    }
+}
+
+impl Event {
+    /// The evidence that the entry names.
+    #[must_use]
+    pub fn evidence(&self) -> Option<&EvidenceDigests> {
+        match self {
+            Self::Genesis { .. } | Self::Restored { .. } | Self::Clock { .. } => None,
+            Self::IssuerKeys { evidence, .. }
+            | Self::Rules { evidence, .. }
+            | Self::SigningKey { evidence, .. }
+            | Self::Person { evidence, .. }
+            | Self::Enrolment { evidence, .. }
+            | Self::Passkey { evidence, .. }
+            | Self::Link { evidence, .. }
+            | Self::Admin { evidence, .. }
+            | Self::Request { evidence, .. }
+            | Self::Decision { evidence, .. }
+            | Self::Token { evidence, .. }
+            | Self::Refusal { evidence, .. } => Some(evidence),
+        }
+    }
+
+    /// The kind, as the entry spells it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Genesis { .. } => "genesis",
+            Self::Restored { .. } => "restored",
+            Self::Clock { .. } => "clock",
+            Self::IssuerKeys { .. } => "issuer-keys",
+            Self::Rules { .. } => "rules",
+            Self::SigningKey { .. } => "signing-key",
+            Self::Person { .. } => "person",
+            Self::Enrolment { .. } => "enrolment",
+            Self::Passkey { .. } => "passkey",
+            Self::Link { .. } => "link",
+            Self::Admin { .. } => "admin",
+            Self::Request { .. } => "request",
+            Self::Decision { .. } => "decision",
+            Self::Token { .. } => "token",
+            Self::Refusal { .. } => "refusal",
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Every stable `error_code` and the OAuth error it belongs to: a register.
+//! In: nothing. Out: names, OAuth codes, the cure for each.
+//! Implements RFC 6749 §5.2, RFC 8693 §2.2.2, RFC 8628 §3.5 as DESIGN §5 uses them.
+//! Never picks an HTTP status: `OAuthCode::status` is the only source.
+
+use serde::{Deserialize, Serialize};
+
+/// The `error` member of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OAuthCode {
+    /// RFC 6749 §5.2; RFC 8693 §2.2.2 also for an unacceptable job token.
+    InvalidRequest,
+    /// RFC 8693 §2.2.2.
+    InvalidTarget,
+    /// RFC 6749 §5.2.
+    InvalidScope,
+    /// RFC 6749 §5.2.
+    UnsupportedGrantType,
+    /// RFC 8628 §3.5.
+    AuthorizationPending,
+    /// RFC 8628 §3.5.
+    SlowDown,
+    /// RFC 8628 §3.5.
+    AccessDenied,
+    /// RFC 8628 §3.5.
+    ExpiredToken,
+    /// RFC 6749 §4.1.2.1.
+    TemporarilyUnavailable,
+    /// RFC 6749 §4.1.2.1.
+    ServerError,
+}
+
+impl OAuthCode {
+    /// As the wire spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidTarget => "invalid_target",
+            Self::InvalidScope => "invalid_scope",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::SlowDown => "slow_down",
+            Self::AccessDenied => "access_denied",
+            Self::ExpiredToken => "expired_token",
+            Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::ServerError => "server_error",
+        }
+    }
+}
+
+macro_rules! error_codes {
+    ($($variant:ident $name:literal $oauth:ident $status:literal $cure:literal;)*) => {
+        /// The stable code of a refusal or fault.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum ErrorCode {
+            $(#[doc = $cure] #[serde(rename = $name)] $variant,)*
+        }
+
+        impl ErrorCode {
+            /// Every code, in the order of the register.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// As the wire, the log and the documentation spell it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The OAuth error that carries it at the token endpoint.
+            #[must_use]
+            pub const fn oauth(self) -> OAuthCode {
+                match self { $(Self::$variant => OAuthCode::$oauth,)* }
+            }
+
+            /// The HTTP status that carries it.
+            #[must_use]
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)* }
+            }
+
+            /// What to do next, where the place that refuses knows nothing better.
+            #[must_use]
+            pub const fn cure(self) -> &'static str {
+                match self { $(Self::$variant => $cure,)* }
+            }
+        }
+    };
+}
+
+error_codes! {
+    // the form
+    ParameterMissing "parameter_missing" InvalidRequest 400 "send the parameter that is named";
+    ParameterRepeated "parameter_repeated" InvalidRequest 400 "send the parameter once; only `audience` and `resource` may repeat";
+    ParameterInvalid "parameter_invalid" InvalidRequest 400 "send one of the values that the documentation lists";
+    ActorUnsupported "actor_unsupported" InvalidRequest 400 "leave `actor_token` out; this version does not take one";
+    DpopUnsupported "dpop_unsupported" InvalidRequest 400 "leave the `DPoP` header out and send an `Idempotency-Key`";
+    GrantUnsupported "grant_unsupported" UnsupportedGrantType 400 "use `grant_type=urn:ietf:params:oauth:grant-type:token-exchange`";
+    // the job token
+    NotCompactJws "not_compact_jws" InvalidRequest 400 "send the value of the `id_tokens:` variable as it is";
+    DuplicateMember "duplicate_member" InvalidRequest 400 "send the value of the `id_tokens:` variable as it is";
+    AlgNotAllowed "alg_not_allowed" InvalidRequest 400 "send a token that the issuer signed with RS256";
+    CritNotAllowed "crit_not_allowed" InvalidRequest 400 "send the value of the `id_tokens:` variable as it is";
+    UnknownIssuer "unknown_issuer" InvalidRequest 400 "add the issuer to the configuration, exactly as the token spells `iss`";
+    NotAdmitted "not_admitted" InvalidRequest 400 "add the project's or namespace's id to the issuer's `projects` or `namespaces`";
+    UnknownKey "unknown_key" InvalidRequest 400 "retry the job; if the issuer has just changed its keys, wait a minute";
+    SignatureInvalid "signature_invalid" InvalidRequest 400 "send the value of the `id_tokens:` variable as it is";
+    AudMissing "aud_missing" InvalidRequest 400 "set `aud` of the `id_tokens:` entry to this server's URL";
+    AudWrong "aud_wrong" InvalidRequest 400 "set `aud` of the `id_tokens:` entry to this server's URL, exactly";
+    AudNotExclusive "aud_not_exclusive" InvalidRequest 400 "give the `id_tokens:` entry this server's URL as its only `aud`";
+    TokenExpired "token_expired" InvalidRequest 400 "retry the job";
+    TokenFromFuture "token_from_future" InvalidRequest 400 "check time synchronisation on both servers (a runner's clock has no part in this)";
+    TokenTooOld "token_too_old" InvalidRequest 400 "ask earlier in the job, or retry it";
+    NotAJobToken "not_a_job_token" InvalidRequest 400 "send a token of the job's `id_tokens:`, not another kind";
+    BadClaimType "bad_claim_type" InvalidRequest 400 "the issuer sent a claim in a form that is not GitLab's; check the issuer";
+    // the state
+    TokenSpent "token_spent" InvalidRequest 400 "retry the job in GitLab, or give it one `id_tokens:` entry per set of audiences";
+    CollectorRequired "collector_required" InvalidRequest 400 "send an `Idempotency-Key` of 32 to 128 random characters (`countersign token` does)";
+    CollectorMalformed "collector_malformed" InvalidRequest 400 "send an `Idempotency-Key` of 32 to 128 characters of `A-Z a-z 0-9 _ -`";
+    OtherCollector "other_collector" InvalidRequest 400 "collect with the `Idempotency-Key` of the first call; if that was not you, look at the job";
+    NoRuleMatches "no_rule_matches" InvalidRequest 400 "compare the job with the nearest rule: `countersign rule explain`";
+    RuleChanged "rule_changed" InvalidRequest 400 "retry the job in GitLab to ask again under the new rule";
+    RuleNotEvaluable "rule_not_evaluable" InvalidRequest 400 "mend the rule that is named: `countersign rule explain`";
+    GroupEmpty "group_empty" InvalidRequest 400 "put people into the group: `countersign people invite NAME --group GROUP`";
+    StarterNotLinked "starter_not_linked" InvalidRequest 400 "tie the GitLab user to a person: `countersign people link PERSON --issuer I --user-id N`";
+    AudienceNotAllowed "audience_not_allowed" InvalidTarget 400 "ask for an audience that the rule lists, or add it there";
+    AudienceNotInRequest "audience_not_in_request" InvalidTarget 400 "ask for one audience of the request, or for its whole list";
+    ScopeNotAllowed "scope_not_allowed" InvalidScope 400 "leave `scope` out; rules say what a token carries";
+    DeniedByRule "denied_by_rule" AccessDenied 400 "do what the rule's sentence says";
+    DeniedByPerson "denied_by_person" AccessDenied 400 "ask the person why; only a new job may ask again";
+    RequestContested "request_contested" AccessDenied 400 "look at the job: somebody else holds its token; then retry it";
+    RequestExpired "request_expired" ExpiredToken 400 "retry the job in GitLab to ask again";
+    ApprovalPending "approval_pending" AuthorizationPending 400 "open the link and compare the code";
+    PolledTooFast "polled_too_fast" SlowDown 400 "wait as long as `interval` says, or send `Prefer: wait=50`";
+    // busy, limits, faults
+    LogUnavailable "log_unavailable" TemporarilyUnavailable 503 "try again; the operator finds the cause in the server's diagnostics";
+    IssuerUnavailable "issuer_unavailable" TemporarilyUnavailable 503 "try again; the issuer's keys cannot be read just now";
+    QueueFull "queue_full" TemporarilyUnavailable 503 "try again in a few seconds";
+    ClockStepped "clock_stepped" TemporarilyUnavailable 503 "try again; the operator must set the server's clock right";
+    BodyTooLarge "body_too_large" InvalidRequest 413 "send less than the limit";
+    RateLimited "rate_limited" TemporarilyUnavailable 429 "wait as long as `Retry-After` says";
+    Internal "internal" ServerError 500 "try again; tell the operator the call id";
+    // pages
+    ChallengeUnknown "challenge_unknown" InvalidRequest 400 "reload the page and touch the key again";
+    StatementMismatch "statement_mismatch" InvalidRequest 400 "reload the page; it shows what is asked now";
+    OriginWrong "origin_wrong" InvalidRequest 400 "open the link at this server's own address";
+    UvRequired "uv_required" InvalidRequest 400 "use a passkey that asks for a PIN, a fingerprint or a face";
+    AssertionInvalid "assertion_invalid" InvalidRequest 400 "reload the page and touch the key again";
+    NotAnApprover "not_an_approver" AccessDenied 403 "send the link to one of the people that the rule names";
+    SelfApproval "self_approval" AccessDenied 403 "send the link to somebody else whom the rule names";
+    AcrNotReached "acr_not_reached" AccessDenied 403 "use a passkey that reaches the level that the rule demands";
+    PasskeyUnknown "passkey_unknown" AccessDenied 403 "use a passkey that was enrolled here";
+    PasskeyKnown "passkey_known" InvalidRequest 409 "use another passkey; this one is enrolled already";
+    PolicyNotMet "policy_not_met" InvalidRequest 400 "use a passkey that the policy admits";
+    AlreadyDecided "already_decided" AccessDenied 409 "nothing is left to do";
+    AlreadyApproved "already_approved" AccessDenied 409 "your signature counts already";
+    LinkSpent "link_spent" AccessDenied 410 "ask for a new link";
+    NotFound "not_found" InvalidRequest 404 "check the link";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_and_every_one_has_a_cure() {
+        let mut names: Vec<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+        names.sort_unstable();
+        let before = names.len();
+        names.dedup();
+        assert_eq!(names.len(), before);
+        for code in ErrorCode::ALL {
+            assert!(!code.cure().is_empty() && !code.cure().ends_with('.'), "{}", code.as_str());
+        }
+    }
+}

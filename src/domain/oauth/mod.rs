@@ -1,0 +1,2 @@
+//! OAuth's words: errors, the exchange's parameters, the checks and their order.
+pub mod error_code;

@@ -1,0 +1,20 @@
+//! Countersign: an OpenID provider whose only login is a passkey, and a token exchange that countersigns CI jobs.
+//!
+//! Four floors; arrows point down only, `tests/architecture.rs` holds them:
+//! `http`, `cli`, `tasks`, `config` → `app` → `store`, `crypto`, `passkeys`, `upstream`, `clock` → `domain`.
+//! Floor 1 modules do not know one another. Only `app` may know both a rule and a store.
+#![forbid(unsafe_code)]
+
+pub mod domain; // floor 0: jobs, rules, requests, statements, assurance, tokens, the log's mathematics, bundles
+
+pub mod clock; // floor 1: the only caller of the system's clock
+pub mod crypto; // floor 1: sign, verify, wrap, digests, randomness, key files
+pub mod passkeys; // floor 1: WebAuthn ceremonies
+pub mod store; // floor 1: SQLite, the one writer
+pub mod upstream; // floor 1: discovery and keys of those we trust
+
+pub mod app; // floor 2: one file a use case
+
+pub mod cli; // floor 3: commands
+pub mod config; // floor 3: file + environment -> settings
+pub mod http; // floor 3: endpoints and pages

@@ -1,0 +1,4 @@
+//! Parse, run, exit code; nothing else.
+fn main() -> std::process::ExitCode {
+    countersign::cli::main()
+}
