@@ -1,0 +1,179 @@
+//! Passkeys and the ceremonies that are under way.
+//! In: what the authenticator's library accepted. Out: rows; a ceremony is handed out once.
+//! Implements DESIGN §6, WebAuthn L3 §13.4.3 (single use).
+//! Never keeps a challenge after it was taken.
+
+use rusqlite::{Row, params};
+
+use crate::domain::assurance::AuthenticatorFacts;
+use crate::domain::ids::{Digest, PersonId, RequestId};
+use crate::domain::time::{CEREMONY, Timestamp};
+
+use super::columns::{as_i64, collect, corrupt, digest, first, index, optional_time, parsed, time};
+use super::{Reader, StoreError, Unit};
+
+/// Most ceremonies under way for one request or invitation; starting another ends the oldest.
+pub const MAX_CEREMONIES: usize = 64;
+
+/// A passkey of a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PasskeyRow {
+    /// Ours alone.
+    pub id: i64,
+    /// Whose.
+    pub person: PersonId,
+    /// As the browser names it.
+    pub credential_id: Vec<u8>,
+    /// SHA-256 of the COSE public key.
+    pub public_key_sha256: Digest,
+    /// The library's record of it.
+    pub credential: String,
+    /// What the authenticator said when it was registered.
+    pub registered: AuthenticatorFacts,
+    /// As its owner calls it.
+    pub name: String,
+    /// When added.
+    pub added: Timestamp,
+    /// When last used.
+    pub last_used: Option<Timestamp>,
+    /// When suspended, if so.
+    pub suspended: Option<Timestamp>,
+    /// The log entry that added it.
+    pub entry: u64,
+}
+
+/// A ceremony that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CeremonyRow {
+    /// The canonical statement whose SHA-256 is the challenge.
+    pub statement: Vec<u8>,
+    /// When it started.
+    pub started: Timestamp,
+}
+
+impl CeremonyRow {
+    /// Whether it may still be finished.
+    #[must_use]
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        now.since(self.started) <= CEREMONY
+    }
+}
+
+fn passkey(row: &Row<'_>) -> Result<PasskeyRow, StoreError> {
+    let registered: String = row.get("registered")?;
+    Ok(PasskeyRow {
+        id: row.get("id")?,
+        person: parsed(row, "person", PersonId::parse)?,
+        credential_id: row.get("credential_id")?,
+        public_key_sha256: digest(row, "public_key_sha256")?,
+        credential: row.get("credential")?,
+        registered: serde_json::from_str(&registered).map_err(|_| corrupt("registered"))?,
+        name: row.get("name")?,
+        added: time(row, "added")?,
+        last_used: optional_time(row, "last_used")?,
+        suspended: optional_time(row, "suspended")?,
+        entry: index(row, "entry")?,
+    })
+}
+
+fn ceremony(row: &Row<'_>) -> Result<CeremonyRow, StoreError> {
+    Ok(CeremonyRow { statement: row.get("statement")?, started: time(row, "started")? })
+}
+
+impl Reader<'_> {
+    /// A passkey by the id that the browser names it with.
+    pub fn passkey(&self, credential_id: &[u8]) -> Result<Option<PasskeyRow>, StoreError> {
+        let sql = "SELECT * FROM passkey WHERE credential_id = ?1";
+        first(&mut self.conn().prepare_cached(sql)?, params![credential_id], passkey)
+    }
+
+    /// Every passkey of a person, oldest first.
+    pub fn passkeys_of(&self, id: &PersonId) -> Result<Vec<PasskeyRow>, StoreError> {
+        let sql = "SELECT * FROM passkey WHERE person = ?1 ORDER BY id";
+        collect(&mut self.conn().prepare_cached(sql)?, params![id.as_str()], passkey)
+    }
+
+    /// Whether a public key is enrolled, whoever has it.
+    pub fn has_public_key(&self, public_key_sha256: &Digest) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM passkey WHERE public_key_sha256 = ?1)";
+        Ok(self.conn().prepare_cached(sql)?.query_row(params![public_key_sha256.as_bytes()], |row| row.get(0))?)
+    }
+}
+
+impl Unit<'_> {
+    /// Adds a passkey; `id` is given by the store.
+    pub fn insert_passkey(&mut self, row: &PasskeyRow) -> Result<i64, StoreError> {
+        let registered = serde_json::to_string(&row.registered).map_err(|_| corrupt("registered"))?;
+        let sql = "INSERT INTO passkey (person, credential_id, public_key_sha256, credential, registered, name, added,
+                   entry) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        let values = params![
+            row.person.as_str(),
+            row.credential_id,
+            row.public_key_sha256.as_bytes(),
+            row.credential,
+            registered,
+            row.name,
+            row.added.millis(),
+            as_i64(row.entry)?
+        ];
+        self.conn().prepare_cached(sql)?.execute(values)?;
+        Ok(self.conn().last_insert_rowid())
+    }
+
+    /// Stores the counter and backup state that a use brought.
+    pub fn update_passkey(&mut self, id: i64, credential: &str) -> Result<(), StoreError> {
+        let now = self.now().millis();
+        self.conn()
+            .prepare_cached("UPDATE passkey SET credential = ?2, last_used = ?3 WHERE id = ?1")?
+            .execute(params![id, credential, now])?;
+        Ok(())
+    }
+
+    /// Names a passkey.
+    pub fn rename_passkey(&mut self, id: i64, name: &str) -> Result<(), StoreError> {
+        self.conn().prepare_cached("UPDATE passkey SET name = ?2 WHERE id = ?1")?.execute(params![id, name])?;
+        Ok(())
+    }
+
+    /// Starts an approval ceremony.
+    pub fn start_approval(&mut self, id: &str, request: &RequestId, statement: &[u8]) -> Result<(), StoreError> {
+        let now = self.now();
+        self.conn()
+            .prepare_cached("DELETE FROM approval_ceremony WHERE started < ?1")?
+            .execute(params![(now - CEREMONY).millis()])?;
+        let prune = "DELETE FROM approval_ceremony WHERE request = ?1 AND id NOT IN
+                     (SELECT id FROM approval_ceremony WHERE request = ?1 ORDER BY started DESC LIMIT ?2)";
+        let keep = i64::try_from(MAX_CEREMONIES - 1).unwrap_or(0);
+        self.conn().prepare_cached(prune)?.execute(params![request.as_str(), keep])?;
+        let sql = "INSERT INTO approval_ceremony (id, request, statement, started) VALUES (?1, ?2, ?3, ?4)";
+        self.conn().prepare_cached(sql)?.execute(params![id, request.as_str(), statement, now.millis()])?;
+        Ok(())
+    }
+
+    /// Takes an approval ceremony: it is gone afterwards, whatever comes of it.
+    pub fn take_approval(&mut self, id: &str, request: &RequestId) -> Result<Option<CeremonyRow>, StoreError> {
+        let sql = "DELETE FROM approval_ceremony WHERE id = ?1 AND request = ?2 RETURNING statement, started";
+        first(&mut self.conn().prepare_cached(sql)?, params![id, request.as_str()], ceremony)
+    }
+
+    /// Starts a registration ceremony.
+    pub fn start_registration(&mut self, id: &str, invitation: &Digest, statement: &[u8]) -> Result<(), StoreError> {
+        let now = self.now();
+        self.conn()
+            .prepare_cached("DELETE FROM registration_ceremony WHERE started < ?1")?
+            .execute(params![(now - CEREMONY).millis()])?;
+        let prune = "DELETE FROM registration_ceremony WHERE invitation = ?1 AND id NOT IN
+                     (SELECT id FROM registration_ceremony WHERE invitation = ?1 ORDER BY started DESC LIMIT ?2)";
+        let keep = i64::try_from(MAX_CEREMONIES - 1).unwrap_or(0);
+        self.conn().prepare_cached(prune)?.execute(params![invitation.as_bytes(), keep])?;
+        let sql = "INSERT INTO registration_ceremony (id, invitation, statement, started) VALUES (?1, ?2, ?3, ?4)";
+        self.conn().prepare_cached(sql)?.execute(params![id, invitation.as_bytes(), statement, now.millis()])?;
+        Ok(())
+    }
+
+    /// Takes a registration ceremony: it is gone afterwards, whatever comes of it.
+    pub fn take_registration(&mut self, id: &str, invitation: &Digest) -> Result<Option<CeremonyRow>, StoreError> {
+        let sql = "DELETE FROM registration_ceremony WHERE id = ?1 AND invitation = ?2 RETURNING statement, started";
+        first(&mut self.conn().prepare_cached(sql)?, params![id, invitation.as_bytes()], ceremony)
+    }
+}

@@ -1,0 +1,235 @@
+//! People, their groups, their GitLab users, and the invitations that admit them.
+//! In: a person and what the console or an invitation says. Out: rows, and facts that rules ask for.
+//! Implements DESIGN §11.
+//! Never decides anything by a name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::{Row, params};
+
+use crate::domain::ids::{Digest, GroupName, IssuerName, PersonId};
+use crate::domain::time::Timestamp;
+
+use super::columns::{as_i64, collect, corrupt, digest, first, index, optional_digest, optional_time, parsed, time};
+use super::{Reader, StoreError, Unit};
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PersonRow {
+    /// Who.
+    pub id: PersonId,
+    /// Decoration; decides nothing.
+    pub name: String,
+    /// WebAuthn user handle, never shown.
+    pub user_handle: [u8; 16],
+    /// May administrate.
+    pub admin: bool,
+    /// When added.
+    pub created: Timestamp,
+    /// When suspended, if so.
+    pub suspended: Option<Timestamp>,
+    /// The log entry that added them.
+    pub entry: u64,
+}
+
+/// A GitLab user's person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkRow {
+    /// Who.
+    pub person: PersonId,
+    /// The log entry that tied them.
+    pub entry: u64,
+}
+
+/// An invitation, by its secret's SHA-256.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvitationRow {
+    /// SHA-256 of the link's secret.
+    pub secret_sha256: Digest,
+    /// Whom it admits.
+    pub person: PersonId,
+    /// Who invited, as the page says it.
+    pub invited_by: String,
+    /// Until when the link works.
+    pub expires: Timestamp,
+    /// When it was used, declined or replaced.
+    pub ended: Option<Timestamp>,
+    /// SHA-256 of the enrolment session's secret, once a first passkey was made.
+    pub session_sha256: Option<Digest>,
+    /// Until when that session may add a second passkey.
+    pub session_until: Option<Timestamp>,
+    /// The log entry of the invitation.
+    pub entry: u64,
+}
+
+fn person(row: &Row<'_>) -> Result<PersonRow, StoreError> {
+    Ok(PersonRow {
+        id: parsed(row, "id", PersonId::parse)?,
+        name: row.get("name")?,
+        user_handle: row.get("user_handle")?,
+        admin: row.get("admin")?,
+        created: time(row, "created")?,
+        suspended: optional_time(row, "suspended")?,
+        entry: index(row, "entry")?,
+    })
+}
+
+fn invitation(row: &Row<'_>) -> Result<InvitationRow, StoreError> {
+    Ok(InvitationRow {
+        secret_sha256: digest(row, "secret_sha256")?,
+        person: parsed(row, "person", PersonId::parse)?,
+        invited_by: row.get("invited_by")?,
+        expires: time(row, "expires")?,
+        ended: optional_time(row, "ended")?,
+        session_sha256: optional_digest(row, "session_sha256")?,
+        session_until: optional_time(row, "session_until")?,
+        entry: index(row, "entry")?,
+    })
+}
+
+impl Reader<'_> {
+    /// A person by id.
+    pub fn person(&self, id: &PersonId) -> Result<Option<PersonRow>, StoreError> {
+        first(&mut self.conn().prepare_cached("SELECT * FROM person WHERE id = ?1")?, params![id.as_str()], person)
+    }
+
+    /// Everybody, by name.
+    pub fn people(&self) -> Result<Vec<PersonRow>, StoreError> {
+        collect(&mut self.conn().prepare_cached("SELECT * FROM person ORDER BY name, id")?, [], person)
+    }
+
+    /// Whether an admin with a passkey exists.
+    pub fn has_admin(&self) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM person JOIN passkey ON passkey.person = person.id
+                   WHERE admin = 1 AND person.suspended IS NULL AND passkey.suspended IS NULL)";
+        Ok(self.conn().prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+    }
+
+    /// Active members of every group.
+    pub fn groups(&self) -> Result<BTreeMap<GroupName, BTreeSet<PersonId>>, StoreError> {
+        let sql = "SELECT group_name, person FROM membership JOIN person ON person.id = membership.person
+                   WHERE person.suspended IS NULL";
+        let pairs = collect(&mut self.conn().prepare_cached(sql)?, [], |row| {
+            Ok((parsed(row, "group_name", GroupName::parse)?, parsed(row, "person", PersonId::parse)?))
+        })?;
+        let mut groups: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for (group, member) in pairs {
+            groups.entry(group).or_default().insert(member);
+        }
+        Ok(groups)
+    }
+
+    /// Active members of one group.
+    pub fn members(&self, group: &GroupName) -> Result<BTreeSet<PersonId>, StoreError> {
+        let sql = "SELECT person FROM membership JOIN person ON person.id = membership.person
+                   WHERE group_name = ?1 AND person.suspended IS NULL";
+        let members = collect(&mut self.conn().prepare_cached(sql)?, params![group.as_str()], |row| {
+            parsed(row, "person", PersonId::parse)
+        })?;
+        Ok(members.into_iter().collect())
+    }
+
+    /// The groups of a person, each with the log entry by which they joined.
+    pub fn memberships(&self, id: &PersonId) -> Result<BTreeMap<GroupName, u64>, StoreError> {
+        let sql = "SELECT group_name, entry FROM membership WHERE person = ?1";
+        let rows = collect(&mut self.conn().prepare_cached(sql)?, params![id.as_str()], |row| {
+            Ok((parsed(row, "group_name", GroupName::parse)?, index(row, "entry")?))
+        })?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// The person tied to an issuer's user.
+    pub fn linked(&self, issuer: &IssuerName, user_id: &str) -> Result<Option<LinkRow>, StoreError> {
+        let sql = "SELECT person, entry FROM link WHERE issuer = ?1 AND user_id = ?2";
+        first(&mut self.conn().prepare_cached(sql)?, params![issuer.as_str(), user_id], |row| {
+            Ok(LinkRow { person: parsed(row, "person", PersonId::parse)?, entry: index(row, "entry")? })
+        })
+    }
+
+    /// Every user that a person is tied to: issuer and user id.
+    pub fn links_of(&self, id: &PersonId) -> Result<Vec<(IssuerName, String)>, StoreError> {
+        let sql = "SELECT issuer, user_id FROM link WHERE person = ?1 ORDER BY issuer, user_id";
+        collect(&mut self.conn().prepare_cached(sql)?, params![id.as_str()], |row| {
+            Ok((parsed(row, "issuer", IssuerName::parse)?, row.get("user_id")?))
+        })
+    }
+
+    /// The invitation behind a link.
+    pub fn invitation(&self, secret_sha256: &Digest) -> Result<Option<InvitationRow>, StoreError> {
+        let sql = "SELECT * FROM invitation WHERE secret_sha256 = ?1";
+        first(&mut self.conn().prepare_cached(sql)?, params![secret_sha256.as_bytes()], invitation)
+    }
+}
+
+impl Unit<'_> {
+    /// Adds a person.
+    pub fn insert_person(&mut self, row: &PersonRow) -> Result<(), StoreError> {
+        let sql = "INSERT INTO person (id, name, user_handle, admin, created, entry) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let values = params![
+            row.id.as_str(),
+            row.name,
+            row.user_handle,
+            row.admin,
+            row.created.millis(),
+            as_i64(row.entry)?
+        ];
+        self.conn().prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    }
+
+    /// Puts a person into a group; joining twice keeps the first entry.
+    pub fn insert_membership(&mut self, group: &GroupName, id: &PersonId, entry: u64) -> Result<(), StoreError> {
+        let sql = "INSERT OR IGNORE INTO membership (group_name, person, entry) VALUES (?1, ?2, ?3)";
+        self.conn().prepare_cached(sql)?.execute(params![group.as_str(), id.as_str(), as_i64(entry)?])?;
+        Ok(())
+    }
+
+    /// Ties an issuer's user to a person.
+    pub fn insert_link(
+        &mut self,
+        issuer: &IssuerName,
+        user_id: &str,
+        id: &PersonId,
+        entry: u64,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO link (issuer, user_id, person, entry) VALUES (?1, ?2, ?3, ?4)";
+        self.conn().prepare_cached(sql)?.execute(params![issuer.as_str(), user_id, id.as_str(), as_i64(entry)?])?;
+        Ok(())
+    }
+
+    /// Records an invitation; earlier ones of the same person end.
+    pub fn insert_invitation(&mut self, row: &InvitationRow) -> Result<(), StoreError> {
+        let now = self.now().millis();
+        self.conn()
+            .prepare_cached("UPDATE invitation SET ended = ?2 WHERE person = ?1 AND ended IS NULL")?
+            .execute(params![row.person.as_str(), now])?;
+        let sql = "INSERT INTO invitation (secret_sha256, person, invited_by, expires, entry)
+                   VALUES (?1, ?2, ?3, ?4, ?5)";
+        let values = params![
+            row.secret_sha256.as_bytes(),
+            row.person.as_str(),
+            row.invited_by,
+            row.expires.millis(),
+            as_i64(row.entry)?
+        ];
+        self.conn().prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    }
+
+    /// Ends an invitation: used (then a session may add a second passkey) or declined.
+    pub fn end_invitation(
+        &mut self,
+        secret_sha256: &Digest,
+        session: Option<(&Digest, Timestamp)>,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE invitation SET ended = ?2, session_sha256 = ?3, session_until = ?4
+                   WHERE secret_sha256 = ?1 AND ended IS NULL";
+        let changed = self.conn().prepare_cached(sql)?.execute(params![
+            secret_sha256.as_bytes(),
+            self.now().millis(),
+            session.map(|(digest, _)| digest.as_bytes().to_vec()),
+            session.map(|(_, until)| until.millis()),
+        ])?;
+        if changed == 1 { Ok(()) } else { Err(corrupt("invitation")) }
+    }
+}
