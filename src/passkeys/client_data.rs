@@ -6,8 +6,8 @@
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::Value;
 
-use super::error::{PasskeyError, shown};
 use super::Expected;
+use super::error::{PasskeyError, shown};
 use crate::domain::canonical;
 
 /// Longest `clientDataJSON`, in bytes.

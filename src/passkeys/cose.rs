@@ -54,10 +54,22 @@ impl PublicKey {
 fn members_of(key: &COSEKey) -> Result<BTreeMap<Value, Value>, PasskeyError> {
     let members = match (key.type_, &key.key) {
         (COSEAlgorithm::ES256, COSEKeyType::EC_EC2(point)) if point.curve == ECDSACurve::SECP256R1 => {
-            vec![(1, 2.into()), (3, (-7).into()), (-1, 1.into()), (-2, point.x.clone().into()), (-3, point.y.clone().into())]
+            vec![
+                (1, 2.into()),
+                (3, (-7).into()),
+                (-1, 1.into()),
+                (-2, point.x.clone().into()),
+                (-3, point.y.clone().into()),
+            ]
         }
         (COSEAlgorithm::ES384, COSEKeyType::EC_EC2(point)) if point.curve == ECDSACurve::SECP384R1 => {
-            vec![(1, 2.into()), (3, (-35).into()), (-1, 2.into()), (-2, point.x.clone().into()), (-3, point.y.clone().into())]
+            vec![
+                (1, 2.into()),
+                (3, (-35).into()),
+                (-1, 2.into()),
+                (-2, point.x.clone().into()),
+                (-3, point.y.clone().into()),
+            ]
         }
         (COSEAlgorithm::RS256, COSEKeyType::RSA(rsa)) if rsa.e == RSA_EXPONENT => {
             vec![(1, 3.into()), (3, (-257).into()), (-1, rsa.n.clone().into()), (-2, rsa.e.to_vec().into())]

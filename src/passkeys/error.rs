@@ -134,11 +134,14 @@ impl PasskeyError {
             WebauthnError::InvalidRPIDHash => Self::RpIdWrong,
             WebauthnError::UserNotPresent => Self::UserNotPresent,
             WebauthnError::UserNotVerified => Self::UserNotVerified,
-            WebauthnError::CredentialBackupEligibilityInconsistent
-            | WebauthnError::CredentialMayNotBeHardwareBound => Self::BackupFlags,
+            WebauthnError::CredentialBackupEligibilityInconsistent | WebauthnError::CredentialMayNotBeHardwareBound => {
+                Self::BackupFlags
+            }
             WebauthnError::CredentialNotFound => Self::PasskeyUnknown,
             WebauthnError::AttestationNotSupported => Self::PolicyNotMet("its attestation format is unknown".into()),
-            WebauthnError::CredentialAlteredAlgFromRequest => Self::PolicyNotMet("its algorithm was not offered".into()),
+            WebauthnError::CredentialAlteredAlgFromRequest => {
+                Self::PolicyNotMet("its algorithm was not offered".into())
+            }
             WebauthnError::AuthenticationFailure | WebauthnError::SignatureInvalid => Self::SignatureInvalid,
             other => Self::AttestationInvalid(shown(&other.to_string())),
         }

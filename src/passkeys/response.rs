@@ -56,7 +56,8 @@ pub struct Assertion {
 impl<'a, R: Deserialize<'a>> Credential<R> {
     /// Reads the members that we know.
     pub fn read(value: &'a Value) -> Result<Self, PasskeyError> {
-        let read = Self::deserialize(value).map_err(|_| PasskeyError::Malformed("a member is missing or not base64url"))?;
+        let read =
+            Self::deserialize(value).map_err(|_| PasskeyError::Malformed("a member is missing or not base64url"))?;
         if read.kind != "public-key" {
             return Err(PasskeyError::Malformed("type"));
         }
