@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde_cbor_2::Value;
+use webauthn_rs_core::error::WebauthnError;
 use webauthn_rs_core::proto::{COSEAlgorithm, COSEKey, COSEKeyType, ECDSACurve};
 
 use super::cbor;
@@ -36,7 +37,12 @@ impl PublicKey {
         if !ALGORITHMS.iter().any(|offered| i128::from(*offered) == *algorithm) {
             return Err(PasskeyError::PolicyNotMet(format!("its algorithm {algorithm} was not offered")));
         }
-        let key = COSEKey::try_from(&value).map_err(|_| BAD)?;
+        let key = COSEKey::try_from(&value).map_err(|error| match error {
+            WebauthnError::COSEKeyRSANEInvalid => {
+                PasskeyError::PolicyNotMet("its RSA key has not 2,048 bits".to_owned())
+            }
+            _ => BAD,
+        })?;
         let canonical = serde_cbor_2::to_vec(&members_of(&key)?).map_err(|_| BAD)?;
         if canonical != bytes {
             return Err(PasskeyError::Malformed("the public key is not in its canonical form"));
@@ -78,3 +84,6 @@ fn members_of(key: &COSEKey) -> Result<BTreeMap<Value, Value>, PasskeyError> {
     };
     Ok(members.into_iter().map(|(label, value): (i32, Value)| (label.into(), value)).collect())
 }
+
+#[cfg(test)]
+mod tests;

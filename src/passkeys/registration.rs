@@ -1,7 +1,9 @@
 //! Registration: a new passkey, bound to a statement.
 //! In: a challenge, and what the browser answered. Out: creation options, then `Registered`.
-//! Implements WebAuthn L3 §5.4 and §7.1; any attestation is verified as far as its signature, no chain is judged here.
+//! Implements WebAuthn L3 §5.4 and §7.1; a statement is verified where the library can, no chain is judged here.
 //! Never trusts that the browser honoured the options: algorithm, flags, id length and format are checked here.
+
+use std::collections::BTreeMap;
 
 use data_encoding::BASE64URL_NOPAD;
 use serde_cbor_2::Value as Cbor;
@@ -10,10 +12,10 @@ use webauthn_rs_core::proto::{
     AuthenticatorAttestationResponseRaw, RegisterPublicKeyCredential, RegistrationExtensionsClientOutputs,
 };
 
-use super::authenticator_data::AuthenticatorData;
+use super::authenticator_data::{AttestedCredential, AuthenticatorData};
 use super::client_data::{self, Ceremony};
 use super::cose::{ALGORITHMS, PublicKey};
-use super::error::{PasskeyError, shown};
+use super::error::PasskeyError;
 use super::response::{Attestation, Credential};
 use super::{Expected, RelyingParty, binding, cbor};
 use crate::domain::assurance::AuthenticatorFacts;
@@ -25,8 +27,15 @@ pub const MAX_ACCOUNT_NAME: usize = 100;
 /// Largest attestation object, in bytes, so that a registration fits an evidence document.
 pub const MAX_ATTESTATION_OBJECT: usize = 32 * 1024;
 
+/// Longest name of an attestation statement format, in bytes (WebAuthn L3 §8.1).
+pub const MAX_FORMAT: usize = 32;
+
 /// The attestation format that cannot verify its user.
 const FIDO_U2F: &str = "fido-u2f";
+/// The formats whose statements are verified; a bad one is refused. The library refuses good ones of `tpm` (every hash
+/// in use) and `android-key` (as in the W3C's vectors). Those and all others are kept as evidence and count as no
+/// attestation, as does everything until a chain is judged.
+const VERIFIED_FORMATS: [&str; 2] = ["none", "packed"];
 
 /// A new passkey, verified.
 #[derive(Debug, Clone)]
@@ -43,7 +52,7 @@ pub struct Registered {
     pub facts: AuthenticatorFacts,
     /// The model that it claims.
     pub aaguid: [u8; 16],
-    /// The attestation statement format.
+    /// The attestation statement format, as it names itself.
     pub format: String,
     /// How the client says it can be reached; unsigned.
     pub transports: Vec<String>,
@@ -63,6 +72,7 @@ pub(super) struct Inspected {
     pub facts: AuthenticatorFacts,
     pub aaguid: [u8; 16],
     pub format: String,
+    authenticator_data: Vec<u8>,
 }
 
 /// The options for `navigator.credentials.create`, as `{"publicKey": …}`.
@@ -119,7 +129,7 @@ pub(super) fn descriptors(ids: &[Vec<u8>]) -> Vec<Value> {
 pub fn finish(rp: &RelyingParty, challenge: Digest, response: &Value) -> Result<Registered, PasskeyError> {
     let answer = Credential::<Attestation>::read(response)?;
     let client_data_json = &answer.response.client_data_json.0;
-    let attestation_object = &answer.response.attestation_object.0;
+    let attestation_object = &answer.response.object.0;
     let inspected = inspect(&rp.expecting(&challenge), attestation_object, client_data_json)?;
     if inspected.credential_id != answer.credential_id() {
         return Err(PasskeyError::Malformed("rawId is not what was signed"));
@@ -129,7 +139,7 @@ pub fn finish(rp: &RelyingParty, challenge: Digest, response: &Value) -> Result<
         id: answer.id().to_owned(),
         raw_id: answer.credential_id().to_vec(),
         response: AuthenticatorAttestationResponseRaw {
-            attestation_object: attestation_object.clone(),
+            attestation_object: judged(&inspected, attestation_object)?,
             client_data_json: client_data_json.clone(),
             transports: None,
         },
@@ -170,18 +180,28 @@ pub(super) fn inspect(
     let (format, authenticator_data) = open(attestation_object)?;
     let data = AuthenticatorData::parse(&authenticator_data)?;
     let facts = data.facts(expected.rp_id)?;
-    let credential = data.attested()?;
-    PublicKey::parse(credential.public_key)?;
+    let AttestedCredential { aaguid, credential_id, public_key } = data.attested()?;
+    PublicKey::parse(public_key)?;
     if format == FIDO_U2F {
         return Err(PasskeyError::PolicyNotMet("a U2F key cannot verify its user".to_owned()));
     }
-    Ok(Inspected {
-        credential_id: credential.credential_id.to_vec(),
-        public_key: credential.public_key.to_vec(),
-        facts,
-        aaguid: credential.aaguid,
-        format,
-    })
+    let (credential_id, public_key) = (credential_id.to_vec(), public_key.to_vec());
+    Ok(Inspected { credential_id, public_key, facts, aaguid, format, authenticator_data })
+}
+
+/// The attestation object to verify: without the statement where nobody here can verify it.
+fn judged(inspected: &Inspected, attestation_object: &[u8]) -> Result<Vec<u8>, PasskeyError> {
+    if VERIFIED_FORMATS.contains(&inspected.format.as_str()) {
+        return Ok(attestation_object.to_vec());
+    }
+    let members = [
+        ("fmt", Cbor::Text("none".to_owned())),
+        ("attStmt", Cbor::Map(BTreeMap::new())),
+        ("authData", Cbor::Bytes(inspected.authenticator_data.clone())),
+    ];
+    let map: BTreeMap<Cbor, Cbor> =
+        members.into_iter().map(|(name, value)| (Cbor::Text(name.to_owned()), value)).collect();
+    serde_cbor_2::to_vec(&map).map_err(|_| PasskeyError::Library)
 }
 
 /// Format and authenticator data of an attestation object (WebAuthn L3 §6.5.4).
@@ -201,7 +221,10 @@ fn open(attestation_object: &[u8]) -> Result<(String, Vec<u8>), PasskeyError> {
             if format == "none" && !statement.is_empty() {
                 return Err(PasskeyError::AttestationInvalid("format `none` with a statement".to_owned()));
             }
-            Ok((shown(&format), authenticator_data))
+            if format.len() > MAX_FORMAT {
+                return Err(BAD);
+            }
+            Ok((format, authenticator_data))
         }
         _ => Err(BAD),
     }

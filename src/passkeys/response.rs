@@ -32,11 +32,11 @@ pub struct Credential<R> {
 
 /// The authenticator's part of a registration.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Attestation {
     #[serde(rename = "clientDataJSON")]
     pub client_data_json: Bytes,
-    pub attestation_object: Bytes,
+    #[serde(rename = "attestationObject")]
+    pub object: Bytes,
     #[serde(default)]
     transports: Value,
 }

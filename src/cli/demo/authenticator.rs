@@ -248,20 +248,15 @@ impl SoftAuthenticator {
     fn client_data(&self, ceremony: &str, challenge: &str) -> Vec<u8> {
         let behaviour = &self.behaviour;
         let string = |text: &str| Value::from(text).to_string();
-        let mut json = format!(
-            r#"{{"type":{},"challenge":{},"origin":{}"#,
-            string(behaviour.ceremony.as_deref().unwrap_or(ceremony)),
-            string(challenge),
-            string(behaviour.origin.as_deref().unwrap_or(&self.origin)),
-        );
-        if let Some(cross_origin) = behaviour.cross_origin {
-            json.push_str(&format!(r#","crossOrigin":{cross_origin}"#));
-        }
-        if let Some(top_origin) = &behaviour.top_origin {
-            json.push_str(&format!(r#","topOrigin":{}"#, string(top_origin)));
-        }
-        json.push('}');
-        json.into_bytes()
+        let mut members = vec![
+            ("type", string(behaviour.ceremony.as_deref().unwrap_or(ceremony))),
+            ("challenge", string(challenge)),
+            ("origin", string(behaviour.origin.as_deref().unwrap_or(&self.origin))),
+        ];
+        members.extend(behaviour.cross_origin.map(|is| ("crossOrigin", is.to_string())));
+        members.extend(behaviour.top_origin.as_deref().map(|origin| ("topOrigin", string(origin))));
+        let members: Vec<_> = members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        format!("{{{}}}", members.join(",")).into_bytes()
     }
 
     /// RP id hash, flags and counter.

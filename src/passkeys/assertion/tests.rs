@@ -282,7 +282,7 @@ fn attack_057_extension_outputs_change_nothing() {
     }
     // `appid` would let the hash of another id stand in for the RP id's.
     let (registered, mut answer) = answered(|authenticator| {
-        authenticator.behaviour.rp_id = Some("https://sign.example.com/app-id.json".to_owned())
+        authenticator.behaviour.rp_id = Some("https://sign.example.com/app-id.json".to_owned());
     });
     answer["clientExtensionResults"] = json!({ "appid": true });
     let refused = verify(&rp(), challenge("approve"), &stored(&registered), &answer).unwrap_err();

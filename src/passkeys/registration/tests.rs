@@ -114,14 +114,25 @@ fn attack_053_what_was_asked_is_checked_here() {
     assert_eq!(code(|authenticator| authenticator.behaviour.credential_id_length = 1024), ErrorCode::PolicyNotMet);
     assert_eq!(code(|authenticator| authenticator.behaviour.credential_id_length = 0), ErrorCode::PolicyNotMet);
     assert!(outcome(|authenticator| authenticator.behaviour.credential_id_length = 1023).is_ok());
-    for format in ["fido-u2f", "android-safetynet", "compound", "made-up"] {
-        let refused = code(|authenticator| authenticator.behaviour.attestation = How::Named(format.to_owned()));
-        assert_eq!(refused, ErrorCode::PolicyNotMet, "{format}");
+    let u2f = code(|authenticator| authenticator.behaviour.attestation = How::Named("fido-u2f".to_owned()));
+    assert_eq!(u2f, ErrorCode::PolicyNotMet);
+}
+
+#[test]
+fn attack_058_a_statement_is_verified_or_counts_for_nothing() {
+    let empty = outcome(|authenticator| authenticator.behaviour.attestation = How::Named("packed".to_owned()));
+    assert!(matches!(empty, Err(PasskeyError::AttestationInvalid(_))));
+    for format in ["tpm", "apple", "android-key", "android-safetynet", "compound", "made-up"] {
+        let kept =
+            outcome(|authenticator| authenticator.behaviour.attestation = How::Named(format.to_owned())).unwrap();
+        assert_eq!(kept.format, format);
+        let credential: Value = serde_json::from_str(&kept.credential).unwrap();
+        assert_eq!(credential["attestation_format"], "none");
+        let proven = assess(&kept.facts, &kept.facts, Timestamp::from_seconds(0));
+        assert!(!proven.amr.contains("hwk"));
     }
-    for format in ["packed", "tpm", "apple", "android-key"] {
-        let refused = outcome(|authenticator| authenticator.behaviour.attestation = How::Named(format.to_owned()));
-        assert!(matches!(refused, Err(PasskeyError::AttestationInvalid(_))), "{format} with nothing in it");
-    }
+    let long = outcome(|authenticator| authenticator.behaviour.attestation = How::Named("x".repeat(MAX_FORMAT + 1)));
+    assert!(matches!(long, Err(PasskeyError::Malformed(_))));
 }
 
 #[test]
