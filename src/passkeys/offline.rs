@@ -50,8 +50,8 @@ pub fn verify_assertion(
     }
 }
 
-/// Checks a registration's documents. With format `none` nothing in them is signed: that this key belongs to this
-/// challenge is the log's word, which is why its entry names them.
+/// Checks a registration's documents; the attestation statement is not verified here. That this key was made for this
+/// challenge is therefore the log's word, which is why its entry names these documents.
 ///
 /// # Errors
 /// The first check that failed.

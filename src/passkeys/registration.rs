@@ -217,8 +217,8 @@ fn open(attestation_object: &[u8]) -> Result<(String, Vec<u8>), PasskeyError> {
     let Ok(Cbor::Map(mut members)) = serde_cbor_2::from_slice(attestation_object) else { return Err(BAD) };
     let mut take = |name: &str| members.remove(&Cbor::Text(name.to_owned()));
     match (take("fmt"), take("attStmt"), take("authData")) {
-        (Some(Cbor::Text(format)), Some(Cbor::Map(statement)), Some(Cbor::Bytes(authenticator_data))) => {
-            if format == "none" && !statement.is_empty() {
+        (Some(Cbor::Text(format)), Some(statement), Some(Cbor::Bytes(authenticator_data))) => {
+            if format == "none" && statement != Cbor::Map(BTreeMap::new()) {
                 return Err(PasskeyError::AttestationInvalid("format `none` with a statement".to_owned()));
             }
             if format.len() > MAX_FORMAT {
