@@ -229,6 +229,11 @@ fn attack_056_flags_lengths_and_sizes() {
         authenticator.behaviour.trailing = vec![0xa1, 0x63, b'u', b'v', b'm', 0x81, 0x83, 0x02, 0x04, 0x02];
     });
     assert!(extended.is_ok(), "extension data that is announced");
+    let with_a_key = outcome(|authenticator| {
+        authenticator.behaviour.extra_flags = 0x40;
+        authenticator.behaviour.trailing = [&[0; 16][..], &[0, 1, 0xaa, 0xa0]].concat();
+    });
+    assert!(matches!(with_a_key, Err(PasskeyError::Malformed(_))), "credential data in an assertion");
     let huge = outcome(|authenticator| authenticator.behaviour.trailing = vec![0; MAX_AUTHENTICATOR_DATA]);
     assert!(matches!(huge, Err(PasskeyError::Malformed(_))));
     let (registered, mut answer) = answered(|_| ());
