@@ -1,4 +1,6 @@
 //! (being written)
+pub mod demo;
+
 /// Runs the command line.
 pub fn main() -> std::process::ExitCode {
     std::process::ExitCode::SUCCESS

@@ -60,3 +60,137 @@ pub struct Assurance {
     /// Why a stronger value is absent: `{"hwk": "no_attestation"}`.
     pub amr_missing: BTreeMap<String, String>,
 }
+
+/// `amr`: proof of possession of a key, hardware or software unspecified (OpenID EAP ACR Values 1.0).
+const POP: &str = "pop";
+/// `amr`: user presence test (RFC 8176 §2).
+const USER: &str = "user";
+/// `amr`: software-secured key (RFC 8176 §2). A lower bound for a key that may be copied.
+const SWK: &str = "swk";
+/// `amr`: hardware-secured key (RFC 8176 §2).
+const HWK: &str = "hwk";
+/// `amr`: multiple factors (RFC 8176 §2).
+const MFA: &str = "mfa";
+
+/// What a verified ceremony of a passkey proves: `facts` are of this ceremony, `registered` of its registration.
+///
+/// No attestation counts here, so neither `hwk` nor `mfa` is reached, and one reason holds for both: the first that
+/// applies of `backup_eligible` and `no_attestation`. `uv_unattested` would be the reason for `mfa` only where
+/// hardware is proven and verification is not; before that point the missing proof of hardware comes first.
+#[must_use]
+pub fn assess(facts: &AuthenticatorFacts, registered: &AuthenticatorFacts, auth_time: Timestamp) -> Assurance {
+    let copyable = facts.backup_eligible || registered.backup_eligible;
+    let mut amr = BTreeSet::from([POP.to_owned(), USER.to_owned()]);
+    if copyable {
+        amr.insert(SWK.to_owned());
+    }
+    let reason = if copyable { "backup_eligible" } else { "no_attestation" };
+    let amr_missing = [HWK, MFA].map(|value| (value.to_owned(), reason.to_owned())).into();
+    Assurance { amr, acr: Acr::Phr, auth_time, amr_missing }
+}
+
+/// What several people's authentications prove together; `None` of nobody. Only what all reached, the weakest level,
+/// the oldest time; a reason is that of the first who lacks the value.
+#[must_use]
+pub fn combine(assurances: &[Assurance]) -> Option<Assurance> {
+    let (first, others) = assurances.split_first()?;
+    let mut all = first.clone();
+    for other in others {
+        all.amr.retain(|value| other.amr.contains(value));
+        all.acr = all.acr.min(other.acr);
+        all.auth_time = all.auth_time.min(other.auth_time);
+        for (value, reason) in &other.amr_missing {
+            all.amr_missing.entry(value.clone()).or_insert_with(|| reason.clone());
+        }
+    }
+    Some(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn facts(backup_eligible: bool, backup_state: bool) -> AuthenticatorFacts {
+        AuthenticatorFacts { backup_eligible, backup_state, counter: 1 }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    fn amr(assurance: &Assurance) -> Vec<&str> {
+        assurance.amr.iter().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn a_device_bound_key_without_attestation_proves_possession_and_touch() {
+        let proven = assess(&facts(false, false), &facts(false, false), at(7));
+        assert_eq!(amr(&proven), ["pop", "user"]);
+        assert_eq!((proven.acr, proven.auth_time), (Acr::Phr, at(7)));
+        assert_eq!(proven.amr_missing["hwk"], "no_attestation");
+        assert_eq!(proven.amr_missing["mfa"], "no_attestation");
+    }
+
+    #[test]
+    fn a_key_that_is_or_was_backup_eligible_is_a_software_key() {
+        for (now, then) in [(true, true), (true, false), (false, true)] {
+            let proven = assess(&facts(now, false), &facts(then, false), at(7));
+            assert_eq!(amr(&proven), ["pop", "swk", "user"]);
+            assert_eq!(proven.acr, Acr::Phr);
+            assert_eq!(proven.amr_missing["hwk"], "backup_eligible");
+        }
+    }
+
+    #[test]
+    fn several_people_prove_what_each_of_them_proves() {
+        let device = assess(&facts(false, false), &facts(false, false), at(9));
+        let synced = assess(&facts(true, true), &facts(true, false), at(4));
+        let both = combine(&[device.clone(), synced.clone()]).unwrap();
+        assert_eq!(amr(&both), ["pop", "user"]);
+        assert_eq!((both.acr, both.auth_time), (Acr::Phr, at(4)));
+        assert_eq!(both.amr_missing["hwk"], "no_attestation", "the first who lacks it");
+        assert_eq!(combine(&[synced, device]).unwrap().amr_missing["hwk"], "backup_eligible");
+        assert_eq!(combine(&[]), None);
+    }
+
+    fn any_assurance() -> impl Strategy<Value = Assurance> {
+        let value = prop::sample::select(vec!["pop", "user", "swk", "hwk", "mfa", "pin"]).prop_map(str::to_owned);
+        let reason = prop::sample::select(vec!["backup_eligible", "no_attestation", "status"]).prop_map(str::to_owned);
+        let missing = prop::collection::btree_map(value.clone(), reason, 0..3);
+        (prop::collection::btree_set(value, 0..6), any::<bool>(), any::<i32>(), missing).prop_map(
+            |(amr, phrh, seconds, amr_missing)| Assurance {
+                amr,
+                acr: if phrh { Acr::Phrh } else { Acr::Phr },
+                auth_time: at(seconds.into()),
+                amr_missing,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn attack_059_without_attestation_neither_hwk_nor_phrh(now: (bool, bool), then: (bool, bool), counter: u32) {
+            let this = AuthenticatorFacts { counter, ..facts(now.0, now.1) };
+            let proven = assess(&this, &facts(then.0, then.1), at(0));
+            prop_assert!(["hwk", "mfa", "pin", "fpt", "face"].iter().all(|value| !proven.amr.contains(*value)));
+            prop_assert_eq!(proven.acr, Acr::Phr);
+            prop_assert!(proven.amr_missing.contains_key("hwk") && proven.amr_missing.contains_key("mfa"));
+        }
+
+        #[test]
+        fn combining_never_adds_a_value(all in prop::collection::vec(any_assurance(), 1..5)) {
+            let together = combine(&all).unwrap();
+            for one in &all {
+                prop_assert!(together.amr.is_subset(&one.amr));
+                prop_assert!(together.acr <= one.acr);
+                prop_assert!(together.auth_time <= one.auth_time);
+            }
+            for (value, reason) in &together.amr_missing {
+                let first = all.iter().find_map(|one| one.amr_missing.get(value));
+                prop_assert_eq!(Some(reason), first);
+            }
+        }
+    }
+}
