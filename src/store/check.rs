@@ -114,7 +114,7 @@ fn check_documents(
                 bad.insert(digest, format!("the evidence `{kind}` {digest} is not the document that was logged"));
             }
         }
-        if (report.evidence + report.erased) % 1024 == 0 && cancelled() {
+        if (report.evidence + report.erased).is_multiple_of(1024) && cancelled() {
             return Err(StoreError::Stopped);
         }
     }

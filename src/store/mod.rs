@@ -13,7 +13,6 @@ mod startup;
 mod unit;
 mod writer;
 
-use std::fs::File;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -42,8 +41,6 @@ struct Inner {
     queue: Mutex<Option<SyncSender<Box<dyn Work>>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     pool: Pool,
-    /// Held open: closing the file gives the state directory free.
-    lock: Mutex<Option<File>>,
 }
 
 impl Store {
@@ -123,7 +120,6 @@ impl Inner {
             let _ = writer.join();
         }
         self.pool.close();
-        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 

@@ -135,14 +135,13 @@ fn start(opening: Opening, path: &Path, lock: File, conn: Connection, position: 
         fatal: Arc::from(opening.fatal),
     };
     let (sender, queue) = sync_channel(QUEUE);
-    let thread = thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.serve(&queue));
+    let thread = thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
+        writer.serve(&queue);
+        // The state directory is this process's until the last commit is made.
+        drop(lock);
+    });
     let thread = thread.map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
-    Ok(Store(Arc::new(Inner {
-        queue: Mutex::new(Some(sender)),
-        writer: Mutex::new(Some(thread)),
-        pool,
-        lock: Mutex::new(Some(lock)),
-    })))
+    Ok(Store(Arc::new(Inner { queue: Mutex::new(Some(sender)), writer: Mutex::new(Some(thread)), pool })))
 }
 
 /// Takes the state directory for this process, until the file is closed.

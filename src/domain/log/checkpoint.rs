@@ -8,7 +8,7 @@ use data_encoding::BASE64;
 use crate::domain::ids::Digest;
 
 use super::merkle::empty_root;
-use super::note::{self, NoteError, VerifierKey};
+use super::note::{self, NoteError, VerifierKey, Verify};
 
 /// A text that is no checkpoint of ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,11 +68,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// A note that the key does not vouch for, or that is no checkpoint of this log.
-    pub fn open(
-        note: &str,
-        key: &VerifierKey,
-        verify: &dyn Fn(&[u8; 32], &[u8], &[u8]) -> bool,
-    ) -> Result<Self, CheckpointError> {
+    pub fn open(note: &str, key: &VerifierKey, verify: Verify<'_>) -> Result<Self, CheckpointError> {
         let checkpoint = Self::parse(&note::open(note, key, verify)?)?;
         if checkpoint.origin == key.name() { Ok(checkpoint) } else { Err(CheckpointError::Origin(checkpoint.origin)) }
     }

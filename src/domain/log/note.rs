@@ -3,7 +3,7 @@
 //! Implements C2SP signed-note v1.0.0, Ed25519 (type 0x01).
 //! Never gives out a text that no wanted key signed, and never trusts a key that the note itself names.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use data_encoding::{BASE64, HEXLOWER};
 
@@ -46,6 +46,9 @@ pub enum NoteError {
     #[error("the signature of `{0}` does not verify")]
     Signature(String),
 }
+
+/// Verifies Ed25519: the public key, the signed bytes, the signature.
+pub type Verify<'a> = &'a dyn Fn(&[u8; 32], &[u8], &[u8]) -> bool;
 
 /// A key that vouches for notes, as a verifier pins it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,23 +165,20 @@ impl SignedNote {
         for line in &self.signatures {
             let mut bytes = line.key_id.to_vec();
             bytes.extend(&line.signature);
-            note.push_str(&format!("{MARK}{} {}\n", line.name, BASE64.encode(&bytes)));
+            // Writing to a string cannot fail.
+            let _ = writeln!(note, "{MARK}{} {}", line.name, BASE64.encode(&bytes));
         }
         note
     }
 }
 
-/// The text that the key vouches for. `verify` gets the public key, the signed bytes and the signature.
+/// The text that the key vouches for.
 ///
 /// Lines of other keys are passed over; every line of this key must verify.
 ///
 /// # Errors
 /// A malformed note, or one that this key does not vouch for.
-pub fn open(
-    note: &str,
-    key: &VerifierKey,
-    verify: &dyn Fn(&[u8; 32], &[u8], &[u8]) -> bool,
-) -> Result<String, NoteError> {
+pub fn open(note: &str, key: &VerifierKey, verify: Verify<'_>) -> Result<String, NoteError> {
     let SignedNote { text, signatures } = SignedNote::parse(note)?;
     let id = key.id();
     let mut lines = signatures.iter().filter(|line| line.name == key.name && line.key_id == id).peekable();
