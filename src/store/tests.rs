@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 
+use crate::domain::ids::{Digest, PersonId};
 use crate::domain::log::entry::{Entry, MAX_ENTRY};
 use crate::domain::log::evidence::MAX_EVIDENCE;
 use crate::domain::log::merkle::{verify_consistency, verify_inclusion};
@@ -45,7 +46,10 @@ fn a_log_survives_closing_and_proves_its_entries() {
     let scratch = Scratch::new();
     let store = scratch.create();
     for n in 1..300 {
-        assert_eq!(append(&store, step(n)), u64::try_from(n).unwrap());
+        let index = append(&store, step(n));
+        assert_eq!(index, u64::try_from(n).unwrap());
+        let mark = scratch.mark.kept.lock().unwrap().unwrap();
+        assert_eq!(mark.size, index + 1, "whoever was answered is below the mark");
     }
     drop(store);
 
@@ -217,11 +221,15 @@ fn a_reader_has_one_snapshot_and_cannot_write() {
         assert_eq!(reader.size()?, 1);
         append(&store, step(1));
         assert_eq!(reader.size()?, 1);
-        let insert = "INSERT INTO meta (key, value) VALUES ('a', 'b')";
-        assert!(reader.conn().execute(insert, []).is_err());
         Ok(())
     });
-    assert_eq!(read(&store, |reader| reader.size()), 2);
+    read(&store, |reader| {
+        assert_eq!(reader.size()?, 2);
+        let written = reader.conn().execute("INSERT INTO meta (key, value) VALUES ('a', 'b')", []);
+        let code = written.unwrap_err().sqlite_error_code();
+        assert_eq!(code, Some(rusqlite::ErrorCode::ReadOnly));
+        Ok(())
+    });
 }
 
 #[test]
@@ -286,5 +294,3 @@ fn what_is_too_large_is_refused_and_changes_nothing() {
     assert!(matches!(second, Err(StoreError::Invalid(_))));
     assert_eq!(append(&store, step(1)), 1);
 }
-
-use crate::domain::ids::{Digest, PersonId};
