@@ -1,1 +1,149 @@
-//! (being written)
+//! The store: one SQLite database, one writer, many readers.
+//! In: whole domain transactions. Out: their results once they are durable; consistent reads.
+//! Implements DESIGN §7 (what is not logged does not happen), §8.
+//! Never hands out a connection, and never answers before the commit.
+
+mod check;
+mod connection;
+mod error;
+mod log;
+mod migrations;
+mod open;
+mod startup;
+mod unit;
+mod writer;
+
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+pub use check::{CheckReport, Fault, check_log};
+pub use connection::{BUSY_TIMEOUT, JOURNAL_SIZE_LIMIT};
+pub use error::StoreError;
+pub use log::{EvidenceRow, MAX_ENTRIES_AT_ONCE};
+pub use open::{Clock, DATABASE, Fatal, LOCK, Opening, Random, Seal};
+pub use startup::RECHECKED;
+pub use unit::Unit;
+pub use writer::{GROUP, QUEUE};
+
+use connection::Pool;
+use writer::{Task, Work};
+
+/// The one store of a process; clones are the same store.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    /// `None` once closed.
+    queue: Mutex<Option<SyncSender<Box<dyn Work>>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    pool: Pool,
+}
+
+impl Store {
+    /// Reads in one snapshot; waits for a free connection for at most `BUSY_TIMEOUT`. Do not nest.
+    ///
+    /// # Errors
+    /// What `act` gives, `Busy` or `Stopped`.
+    pub fn read<T, E, F>(&self, act: F) -> Result<T, E>
+    where
+        E: From<StoreError>,
+        F: FnOnce(&Reader<'_>) -> Result<T, E>,
+    {
+        self.0.pool.read(act)
+    }
+
+    /// Queues a unit of work at once; the future gives its result after commit and high-water mark.
+    ///
+    /// The work is done even where the future is dropped. An error, whether of the unit or of its group, means that
+    /// nothing of the unit was kept.
+    pub fn write<T, E, F>(&self, act: F) -> impl Future<Output = Result<T, E>> + Send + use<T, E, F>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&mut Unit<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let queued = self.queue(Box::new(Task::new(act, move |result| {
+            // Whoever waited may have left; the work is done all the same.
+            let _ = answer.send(result);
+        })));
+        async move {
+            queued.map_err(E::from)?;
+            answered.await.unwrap_or_else(|_| Err(E::from(StoreError::Stopped)))
+        }
+    }
+
+    /// As `write`, for threads that may wait.
+    ///
+    /// # Errors
+    /// What the unit gives, or why its group was not committed.
+    pub fn write_blocking<T, E, F>(&self, act: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&mut Unit<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let (answer, answered) = std::sync::mpsc::sync_channel(1);
+        let queued = self.queue(Box::new(Task::new(act, move |result| {
+            // The receiver is below and waits.
+            let _ = answer.send(result);
+        })));
+        queued.map_err(E::from)?;
+        answered.recv().unwrap_or_else(|_| Err(E::from(StoreError::Stopped)))
+    }
+
+    /// Finishes what is queued, ends the writer and gives the state directory free; every clone is closed with it.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    fn queue(&self, work: Box<dyn Work>) -> Result<(), StoreError> {
+        let queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.as_ref().ok_or(StoreError::Stopped)?.try_send(work).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Full,
+            TrySendError::Disconnected(_) => StoreError::Stopped,
+        })
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A unit may hold the last clone; the writer must not wait for itself.
+        if let Some(writer) = writer.filter(|writer| writer.thread().id() != std::thread::current().id()) {
+            // Its failure was told through `fatal`.
+            let _ = writer.join();
+        }
+        self.pool.close();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Reads of one snapshot, or of a unit's own state.
+pub struct Reader<'a> {
+    conn: &'a Connection,
+}
+
+impl<'a> Reader<'a> {
+    const fn new(conn: &'a Connection) -> Self {
+        Self { conn }
+    }
+
+    /// The connection, for the aggregates.
+    pub(in crate::store) const fn conn(&self) -> &'a Connection {
+        self.conn
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,5 +5,7 @@
 
 pub mod checkpoint;
 pub mod entry;
+pub mod evidence;
+pub mod high_water;
 pub mod merkle;
 pub mod note;

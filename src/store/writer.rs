@@ -1,0 +1,212 @@
+//! The one writer: it takes units of work from a bounded queue and commits them in groups.
+//! In: units. Out: their results, after the commit and the high-water mark.
+//! Implements DESIGN §7 (nothing leaves before its commit), §8 (group commit).
+//! Never answers anybody before what they were told survives a loss of power.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use rusqlite::{Connection, params};
+
+use crate::domain::log::checkpoint::Checkpoint;
+use crate::domain::log::high_water::{HighWater, Mark};
+use crate::domain::log::note::SignedNote;
+
+use super::StoreError;
+use super::log::int;
+use super::open::{Clock, Fatal, Random, Seal};
+use super::unit::{Position, Unit};
+
+/// Most units that wait; one more is refused at once.
+pub const QUEUE: usize = 4096;
+/// Most units that are committed together.
+pub const GROUP: usize = 256;
+
+/// A unit on its way through the writer.
+pub(super) trait Work: Send {
+    /// Does the work; whether it is to be kept.
+    fn run(&mut self, unit: &mut Unit<'_>) -> bool;
+    /// Puts an error in place of whatever the work gave.
+    fn fail(&mut self, error: StoreError);
+    /// Gives the result to whoever waits.
+    fn reply(self: Box<Self>);
+}
+
+/// A closure, its result, and who waits for it.
+pub(super) struct Task<F, R, T, E> {
+    act: Option<F>,
+    result: Option<Result<T, E>>,
+    reply: R,
+}
+
+impl<F, R, T, E> Task<F, R, T, E> {
+    pub(super) const fn new(act: F, reply: R) -> Self {
+        Self { act: Some(act), result: None, reply }
+    }
+}
+
+impl<F, R, T, E> Work for Task<F, R, T, E>
+where
+    F: FnOnce(&mut Unit<'_>) -> Result<T, E> + Send,
+    R: FnOnce(Result<T, E>) + Send,
+    T: Send,
+    E: From<StoreError> + Send,
+{
+    fn run(&mut self, unit: &mut Unit<'_>) -> bool {
+        self.result = self.act.take().map(|act| act(unit));
+        matches!(self.result, Some(Ok(_)))
+    }
+
+    fn fail(&mut self, error: StoreError) {
+        self.result = Some(Err(error.into()));
+    }
+
+    fn reply(self: Box<Self>) {
+        (self.reply)(self.result.unwrap_or_else(|| Err(StoreError::Stopped.into())));
+    }
+}
+
+/// Why a group was not committed.
+enum Trouble {
+    /// Rolled back; the store goes on.
+    NoSpace,
+    /// Rolled back; the store goes on.
+    Busy,
+    /// Rolled back; the store goes on.
+    Refused(String),
+    /// What is on the disk is not known: the process must end and read it again.
+    Fatal(String),
+}
+
+impl Trouble {
+    fn error(&self) -> StoreError {
+        match self {
+            Self::NoSpace => StoreError::NoSpace,
+            Self::Busy => StoreError::Busy,
+            Self::Refused(why) | Self::Fatal(why) => StoreError::Aborted(why.clone()),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Self {
+        match StoreError::from(error) {
+            StoreError::NoSpace => Self::NoSpace,
+            StoreError::Busy => Self::Busy,
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}
+
+/// All that the writer's thread owns.
+pub(super) struct Writer {
+    pub(super) conn: Connection,
+    pub(super) position: Position,
+    pub(super) origin: String,
+    pub(super) clock: Clock,
+    pub(super) random: Random,
+    pub(super) seal: Seal,
+    pub(super) mark: Box<dyn HighWater>,
+    pub(super) fatal: Arc<Fatal>,
+}
+
+impl Writer {
+    /// Serves the queue until every sender is gone, or until the process must end.
+    pub(super) fn serve(mut self, queue: &Receiver<Box<dyn Work>>) {
+        let fatal = Arc::clone(&self.fatal);
+        let served = catch_unwind(AssertUnwindSafe(|| {
+            while let Ok(first) = queue.recv() {
+                let mut group = vec![first];
+                // What waits already, and no longer: nobody waits for a group to fill.
+                group.extend(queue.try_iter().take(GROUP - 1));
+                if let Err(why) = self.settle(group) {
+                    (self.fatal)(&why);
+                    return;
+                }
+            }
+            // A courtesy to whoever copies the file; the write-ahead log is as good.
+            let _ = self.conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+        }));
+        if served.is_err() {
+            fatal("the store's writer failed unexpectedly");
+        }
+    }
+
+    /// Commits a group, then answers. An error is why the process must end.
+    fn settle(&mut self, mut group: Vec<Box<dyn Work>>) -> Result<(), String> {
+        let before = self.position.clone();
+        let mut outcome = self.commit(&mut group, before.tree.size());
+        if let Err(trouble) = &outcome {
+            self.position = before;
+            for unit in &mut group {
+                unit.fail(trouble.error());
+            }
+            let rolled_back = self.conn.is_autocommit() || self.conn.execute_batch("ROLLBACK").is_ok();
+            if !rolled_back && !matches!(trouble, Trouble::Fatal(_)) {
+                outcome = Err(Trouble::Fatal("a group of changes could not be rolled back".to_owned()));
+            }
+        }
+        for unit in group {
+            unit.reply();
+        }
+        if let Err(Trouble::Fatal(why)) = outcome { Err(why) } else { Ok(()) }
+    }
+
+    fn commit(&mut self, group: &mut [Box<dyn Work>], size_before: u64) -> Result<(), Trouble> {
+        self.conn.execute_batch("BEGIN IMMEDIATE")?;
+        for work in group {
+            self.run(work.as_mut())?;
+        }
+        let grown = self.position.tree.size() > size_before;
+        let mark = if grown { Some(self.checkpoint()?) } else { None };
+        self.conn.execute_batch("COMMIT").map_err(|error| match Trouble::from(error) {
+            Trouble::NoSpace => Trouble::NoSpace,
+            other => Trouble::Fatal(format!("the commit failed: {}", other.error())),
+        })?;
+        // If the process dies here, the database is ahead of the mark, which opening allows; nobody was answered.
+        if let Some(mark) = mark {
+            let kept = self.mark.write(&mark);
+            kept.map_err(|why| Trouble::Fatal(format!("the high-water mark could not be written: {why}")))?;
+        }
+        Ok(())
+    }
+
+    /// Runs one unit in its savepoint.
+    fn run(&mut self, work: &mut dyn Work) -> Result<(), Trouble> {
+        let before = self.position.clone();
+        self.conn.execute_batch("SAVEPOINT unit")?;
+        let mut unit = Unit::new(&self.conn, &mut self.position, (self.clock)(), &self.random);
+        let kept = catch_unwind(AssertUnwindSafe(|| work.run(&mut unit)));
+        let (spoiled, no_space) = (unit.spoiled, unit.no_space);
+        match kept {
+            Ok(true) if !spoiled => return Ok(self.conn.execute_batch("RELEASE unit")?),
+            Ok(true) => work.fail(StoreError::Aborted("one of its entries could not be written".to_owned())),
+            Ok(false) => {}
+            Err(_) => work.fail(StoreError::Aborted("it failed unexpectedly".to_owned())),
+        }
+        if self.conn.is_autocommit() {
+            // SQLite gave up the whole transaction, and with it the units before this one.
+            let why = "the database gave up a whole group of changes, most often for want of space";
+            return Err(if no_space { Trouble::NoSpace } else { Trouble::Refused(why.to_owned()) });
+        }
+        self.position = before;
+        Ok(self.conn.execute_batch("ROLLBACK TO unit; RELEASE unit")?)
+    }
+
+    /// Seals the tree as it stands and stores the checkpoint.
+    fn checkpoint(&self) -> Result<Mark, Trouble> {
+        let mark = Mark { size: self.position.tree.size(), root: self.position.tree.root() };
+        let head = Checkpoint { origin: self.origin.clone(), size: mark.size, root: mark.root };
+        let refused = |why: String| Trouble::Refused(format!("the checkpoint could not be signed: {why}"));
+        let note = (self.seal)(&head.to_text()).map_err(refused)?;
+        let sealed = SignedNote::parse(&note).map_err(|error| refused(error.to_string()))?;
+        if sealed.text != head.to_text() {
+            return Err(refused("another text was signed".to_owned()));
+        }
+        let size = int(mark.size).map_err(|error| refused(error.to_string()))?;
+        let mut insert = self.conn.prepare_cached("INSERT INTO log_checkpoint (size, note) VALUES (?1, ?2)")?;
+        insert.execute(params![size, note])?;
+        Ok(mark)
+    }
+}
