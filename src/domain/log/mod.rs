@@ -5,5 +5,6 @@
 
 pub mod checkpoint;
 pub mod entry;
+pub mod high_water;
 pub mod merkle;
 pub mod note;
