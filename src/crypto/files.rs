@@ -128,7 +128,11 @@ pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Cryp
 pub(super) fn create_new(path: &Path, mode: u32) -> Result<File, CryptoError> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path).map_err(|error| {
         if error.kind() == std::io::ErrorKind::AlreadyExists {
-            CryptoError::file(path, "exists already", "nothing was changed; move it away if it is really to be replaced")
+            CryptoError::file(
+                path,
+                "exists already",
+                "nothing was changed; move it away if it is really to be replaced",
+            )
         } else {
             unwritable(path, &error)
         }
