@@ -17,6 +17,8 @@ use super::{CryptoError, random};
 pub const MAX_SECRET_FILE: u64 = 64 * 1024;
 /// Mode of every file made here, unless its maker says otherwise.
 pub const FILE_MODE: u32 = 0o600;
+/// What the group and everybody else may do.
+const OTHERS: u32 = 0o077;
 /// Mode of every directory made here.
 pub const DIR_MODE: u32 = 0o700;
 
@@ -163,7 +165,7 @@ fn check_link_target(path: &Path) -> Result<(), CryptoError> {
 
 pub(super) fn check_mode(path: &Path, meta: &fs::Metadata, mode: u32, cure: &str) -> Result<(), CryptoError> {
     let has = meta.mode() & 0o7777;
-    if has & 0o077 == 0 {
+    if has & OTHERS == 0 {
         return Ok(());
     }
     let problem = format!("has mode {has:04o}, so others may use it");

@@ -213,7 +213,7 @@ fn rsa(entry: &Value) -> Result<Public, String> {
     let n = number(entry, "n")?;
     let e = number(entry, "e")?;
     let bits = bit_length(&n);
-    if bits < MIN_RSA_BITS || bits > MAX_RSA_BITS {
+    if !(MIN_RSA_BITS..=MAX_RSA_BITS).contains(&bits) {
         return Err(format!("its modulus has {bits} bits, not {MIN_RSA_BITS} to {MAX_RSA_BITS}"));
     }
     let odd = |value: &[u8]| value.last().is_some_and(|byte| byte & 1 == 1);

@@ -82,7 +82,9 @@ impl SigningKey {
     /// `Key` where OpenSSL does not give the parts away.
     pub fn to_secret_json(&self) -> Result<Zeroizing<String>, CryptoError> {
         let mut json = Zeroizing::new(String::with_capacity(4096));
-        json.push_str(&format!(r#"{{"alg":"{}","kid":"{}","use":"sig""#, self.alg.as_str(), self.kid));
+        for piece in ["{\"alg\":\"", self.alg.as_str(), "\",\"kid\":\"", self.kid.as_str(), "\",\"use\":\"sig\""] {
+            json.push_str(piece);
+        }
         let mut add = |name: &str, value: &str| {
             for piece in [",\"", name, "\":\"", value, "\""] {
                 json.push_str(piece);
@@ -200,12 +202,11 @@ fn public_of(alg: TokenAlg, key: &PKey<Private>) -> Result<Value, openssl::error
 }
 
 fn rsa_from(members: &SecretJwk) -> Result<PKey<Private>, CryptoError> {
-    let [n, e, d] = [members.number("n")?, members.number("e")?, members.number("d")?];
-    let [p, q] = [members.number("p")?, members.number("q")?];
-    let [dp, dq, qi] = [members.number("dp")?, members.number("dq")?, members.number("qi")?];
-    let key = RsaPrivateKeyBuilder::new(n, e, d)
-        .and_then(|builder| builder.set_factors(p, q))
-        .and_then(|builder| builder.set_crt_params(dp, dq, qi))
+    let key = RsaPrivateKeyBuilder::new(members.number("n")?, members.number("e")?, members.number("d")?)
+        .map_err(CryptoError::key)?
+        .set_factors(members.number("p")?, members.number("q")?)
+        .map_err(CryptoError::key)?
+        .set_crt_params(members.number("dp")?, members.number("dq")?, members.number("qi")?)
         .map_err(CryptoError::key)?
         .build();
     if !key.check_key().unwrap_or(false) {

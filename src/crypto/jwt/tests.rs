@@ -114,8 +114,7 @@ fn attack_010_a_token_has_one_spelling() {
         parts[at] = part;
         parts.join(".")
     };
-    for at in 0..3 {
-        let part = parts[at];
+    for (at, part) in parts.iter().enumerate() {
         let (front, back) = part.split_at(part.len() / 2);
         for wrong in [
             format!("{part}="),
