@@ -125,14 +125,14 @@ fn lock(reading: &Mutex<Reading>) -> MutexGuard<'_, Reading> {
 mod tests {
     use super::*;
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
 
     #[test]
     fn time_that_passes_is_no_step() {
         let (clock, hand) = Clock::steerable(Timestamp::from_seconds(1_795_430_400));
-        hand.advance(Duration::from_secs(400 * 24 * 3600));
+        hand.advance(Duration::from_hours(400 * 24));
         assert_eq!(clock.step(), None);
-        assert_eq!(clock.monotonic(), Duration::from_secs(400 * 24 * 3600));
+        assert_eq!(clock.monotonic(), Duration::from_hours(400 * 24));
         assert_eq!(clock.now(), Timestamp::from_seconds(1_795_430_400) + clock.monotonic());
     }
 

@@ -33,12 +33,14 @@ pub fn read_secret(path: &Path) -> Result<Vec<u8>, CryptoError> {
     if link.file_type().is_symlink() {
         check_link_target(path)?;
     }
+    let named = fs::metadata(path).map_err(|e| unreadable(path, &e))?;
+    // Opening a pipe would wait for its other end.
+    if !named.is_file() {
+        return Err(CryptoError::file(path, "is not a file", "name a regular file of mode 0600"));
+    }
     // From here on the open file is judged, not its name: the name may come to mean another file.
     let mut file = File::open(path).map_err(|e| unreadable(path, &e))?;
     let meta = file.metadata().map_err(|e| unreadable(path, &e))?;
-    if !meta.is_file() {
-        return Err(CryptoError::file(path, "is not a file", "name a regular file of mode 0600"));
-    }
     check_owner(path, &meta)?;
     check_mode(path, &meta, FILE_MODE, "chmod 0600")?;
     if meta.len() > MAX_SECRET_FILE {

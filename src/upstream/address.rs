@@ -58,13 +58,13 @@ fn reach_v6(address: Ipv6Addr) -> Reach {
     if address.to_ipv4_mapped().is_some() {
         return Reach::Private("IPv4-mapped");
     }
-    let [a, b, c, d, e, f, g, h] = address.segments();
-    match (a, b) {
+    let [first, second, middle @ .., high, low] = address.segments();
+    match (first, second) {
         // What a translator makes of an IPv4 address is as public as that.
-        (0x64, 0xff9b) if [c, d, e, f] == [0; 4] => reach_v4(embedded(g, h)),
+        (0x64, 0xff9b) if middle == [0; 4] => reach_v4(embedded(high, low)),
         (0xff00.., _) => Reach::Never("multicast"),
-        (0, 0) if [c, d, e, f, g] == [0; 5] && h == 0 => Reach::Never("unspecified"),
-        (0, 0) if [c, d, e, f, g] == [0; 5] && h == 1 => Reach::Private("loopback"),
+        _ if address.is_unspecified() => Reach::Never("unspecified"),
+        _ if address.is_loopback() => Reach::Private("loopback"),
         (0xfc00..=0xfdff, _) => Reach::Private("unique local"),
         (0xfe80..=0xfebf, _) => Reach::Private("link-local"),
         (0xfec0..=0xfeff, _) => Reach::Private("site-local"),

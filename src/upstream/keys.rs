@@ -12,11 +12,11 @@ use super::{UpstreamError, discovery};
 use crate::domain::ids::IssuerName;
 
 /// How long keys are used without a look at the issuer, whatever its headers say.
-pub const CACHE: Duration = Duration::from_secs(3600);
+pub const CACHE: Duration = Duration::from_hours(1);
 /// Default age up to which keys are used while the issuer cannot be reached.
-pub const STALE_USE: Duration = Duration::from_secs(24 * 3600);
+pub const STALE_USE: Duration = Duration::from_hours(24);
 /// Least time between two fetches that unknown key ids cause.
-pub const UNKNOWN_KID_COOLDOWN: Duration = Duration::from_secs(60);
+pub const UNKNOWN_KID_COOLDOWN: Duration = Duration::from_mins(1);
 /// Time from the start of a failed fetch to the next; longer than its two requests can take.
 pub const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(15);
 /// Most calls that wait for a fetch of one issuer.

@@ -14,6 +14,8 @@ use std::time::Duration;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
+const OPEN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n";
+
 /// What a path answers.
 #[derive(Clone)]
 pub enum Reply {
@@ -157,12 +159,11 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, shared: &Shared) -> Optio
     let path = text.split(' ').nth(1)?.to_owned();
     *shared.asked.lock().unwrap().entry(path.clone()).or_default() += 1;
     let reply = shared.replies.lock().unwrap().get(&path).cloned().unwrap_or_else(|| Reply::status(404));
-    const OPEN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n";
     match reply {
         Reply::Whole { status, headers, body } => {
             let mut head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n", body.len());
             for (name, value) in headers {
-                head.push_str(&format!("{name}: {value}\r\n"));
+                head.extend([name.as_str(), ": ", value.as_str(), "\r\n"]);
             }
             tls.write_all(format!("{head}\r\n").as_bytes()).ok()?;
             tls.write_all(&body).ok()?;

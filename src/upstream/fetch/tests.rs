@@ -1,3 +1,5 @@
+#![expect(clippy::unnecessary_wraps, reason = "lookups have the shape of the system's")]
+
 use super::*;
 use crate::upstream::test_server::{Reply, TestServer};
 
@@ -172,6 +174,10 @@ fn attack_015_pages_and_other_statuses_are_refused() {
     }
 }
 
+fn loopback(_: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+    Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
+}
+
 #[test]
 fn attack_015_bad_certificates_are_refused() {
     let server = TestServer::start();
@@ -179,9 +185,6 @@ fn attack_015_bad_certificates_are_refused() {
     let other = TestServer::start();
     let error = fetcher(&other).get_json(&server.at("/x")).unwrap_err();
     assert!(matches!(error, UpstreamError::Tls { .. }) && error.to_string().contains("ca_file"), "{error}");
-    fn loopback(_: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
-        Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
-    }
     let resolver = CheckedResolver { allow_private: true, lookup: loopback };
     let misnamed = Fetcher::build(&Roots::CaFile(server.ca_file.clone()), resolver, SHORT).unwrap();
     let url = Url::parse(&format!("https://other.example:{}/x", server.port)).unwrap();
