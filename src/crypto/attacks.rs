@@ -1,6 +1,6 @@
 //! Attacks on signatures and keys, over tokens and vectors together.
 //! In: forged tokens, vectors made by others. Out: every one refused, every valid one taken.
-//! Implements ATTACKS 1 to 5 and 95.
+//! Implements RFC 8725 §2 and §3 as tests.
 //! Never part of the product.
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
