@@ -1,0 +1,255 @@
+//! Attacks on signatures and keys, over tokens and vectors together.
+//! In: forged tokens, vectors made by others. Out: every one refused, every valid one taken.
+//! Implements RFC 8725 §2 and §3 as tests.
+//! Never part of the product.
+
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use openssl::hash::MessageDigest;
+use openssl::pkey::PKey;
+use openssl::rsa::Rsa;
+use openssl::sign::Signer;
+use serde_json::{Value, json};
+
+use super::fixtures::{EC, OTHER_RSA, RSA, b64, set_of, token_with, vectors};
+use super::jwk::KeySet;
+use super::jwt::{Parts, TokenError, UnverifiedToken};
+
+const CLAIMS: &str = r#"{"iss":"https://gitlab.example.com"}"#;
+
+fn code(token: &str) -> &'static str {
+    let judged = UnverifiedToken::parse(token).and_then(|token| token.verify(&set_of(&[&RSA])));
+    judged.map_or_else(|error| error.code().as_str(), |_| "accepted")
+}
+
+fn header(alg: &str) -> String {
+    json!({"alg": alg, "kid": RSA.kid().as_str(), "typ": "JWT"}).to_string()
+}
+
+#[test]
+fn attack_001_alg_none_is_refused_with_and_without_a_signature() {
+    for alg in ["none", "None", "NONE", "nOnE", "", "rs256", "RS256 ", "RS512", "PS256", "EdDSA", "ES256K"] {
+        let signed = token_with(&RSA, &header(alg), CLAIMS);
+        assert_eq!(code(&signed), "alg_not_allowed", "{alg}");
+        let (input, _) = signed.rsplit_once('.').unwrap();
+        assert_eq!(code(&format!("{input}.")), "alg_not_allowed", "{alg}");
+    }
+    for header in [r#"{"alg":null}"#, r#"{"alg":["RS256"]}"#, r#"{"alg":0}"#, r#"{"typ":"JWT"}"#] {
+        assert_eq!(code(&token_with(&RSA, header, CLAIMS)), "alg_not_allowed", "{header}");
+    }
+    let good = RSA.sign(CLAIMS.as_bytes()).unwrap();
+    let (input, _) = good.rsplit_once('.').unwrap();
+    assert_eq!(code(&format!("{input}.")), "signature_invalid");
+}
+
+#[test]
+fn attack_002_a_mac_keyed_with_the_public_key_is_refused() {
+    let jwk = RSA.public_jwk();
+    let number = |name: &str| BASE64URL_NOPAD.decode(jwk[name].as_str().unwrap().as_bytes()).unwrap();
+    let big = |name| openssl::bn::BigNum::from_slice(&number(name)).unwrap();
+    let public = Rsa::from_public_components(big("n"), big("e")).unwrap();
+    let mut keys = vec![
+        public.public_key_to_pem().unwrap(),
+        public.public_key_to_pem_pkcs1().unwrap(),
+        public.public_key_to_der().unwrap(),
+        public.public_key_to_der_pkcs1().unwrap(),
+        jwk.to_string().into_bytes(),
+        number("n"),
+        jwk["n"].as_str().unwrap().as_bytes().to_vec(),
+    ];
+    keys.extend(keys.clone().iter().map(|key| key.strip_suffix(b"\n").unwrap_or(key).to_vec()));
+    for alg in ["HS256", "HS384", "HS512", "hs256"] {
+        for key in &keys {
+            let key = PKey::hmac(key).unwrap();
+            let input = format!("{}.{}", b64(header(alg)), b64(CLAIMS));
+            let mut signer = Signer::new(MessageDigest::sha256(), &key).unwrap();
+            let mac = signer.sign_oneshot_to_vec(input.as_bytes()).unwrap();
+            assert_eq!(code(&format!("{input}.{}", b64(&mac))), "alg_not_allowed");
+            // The same MAC under a header that states what the issuer allows.
+            let input = format!("{}.{}", b64(header("RS256")), b64(CLAIMS));
+            let mut signer = Signer::new(MessageDigest::sha256(), &key).unwrap();
+            let mac = signer.sign_oneshot_to_vec(input.as_bytes()).unwrap();
+            assert_eq!(code(&format!("{input}.{}", b64(&mac))), "signature_invalid");
+        }
+    }
+}
+
+#[test]
+fn attack_003_the_key_fixes_the_algorithm() {
+    let both = set_of(&[&RSA, &EC]);
+    let judge = |token: &str| UnverifiedToken::parse(token).unwrap().verify(&both).unwrap_err();
+    for alg in ["ES256", "EdDSA", "PS256", "RS384"] {
+        let token = token_with(&EC, &header(alg), CLAIMS);
+        assert_eq!(judge(&token), TokenError::AlgNotAllowed(alg.to_owned()));
+    }
+    let crossed = json!({"alg": "RS256", "kid": EC.kid().as_str()}).to_string();
+    assert_eq!(judge(&token_with(&RSA, &crossed, CLAIMS)), TokenError::AlgNotAllowed("RS256".to_owned()));
+}
+
+#[test]
+fn attack_003_malformed_signatures_are_refused() {
+    let ec = set_of(&[&EC]);
+    let kid = Some(EC.kid().as_str());
+    let good = EC.sign_raw(b"message").unwrap();
+    assert!(ec.check("ES256", kid, b"message", &good).is_ok());
+    let order = HEXLOWER.decode(b"ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551").unwrap();
+    let der = openssl::ecdsa::EcdsaSig::from_private_components(
+        openssl::bn::BigNum::from_slice(&good[..32]).unwrap(),
+        openssl::bn::BigNum::from_slice(&good[32..]).unwrap(),
+    );
+    for bad in [
+        vec![0; 64],
+        [order.clone(), good[32..].to_vec()].concat(),
+        [good[..32].to_vec(), order.clone()].concat(),
+        [order.clone(), order].concat(),
+        [vec![0; 32], good[32..].to_vec()].concat(),
+        [good[..32].to_vec(), vec![0; 32]].concat(),
+        der.unwrap().to_der().unwrap(),
+        good[..63].to_vec(),
+        [good.clone(), vec![0]].concat(),
+        [vec![0], good].concat(),
+        Vec::new(),
+        vec![0xff; 64],
+    ] {
+        assert_eq!(ec.check("ES256", kid, b"message", &bad), Err(TokenError::SignatureInvalid), "{}", bad.len());
+    }
+    let rsa = set_of(&[&RSA]);
+    let kid = Some(RSA.kid().as_str());
+    let good = RSA.sign_raw(b"message").unwrap();
+    for bad in
+        [vec![0; 256], good[..255].to_vec(), [vec![0], good.clone()].concat(), Vec::new(), vec![1], vec![0xff; 256]]
+    {
+        assert_eq!(rsa.check("RS256", kid, b"message", &bad), Err(TokenError::SignatureInvalid));
+    }
+    assert!(rsa.check("RS256", kid, b"message", &good).is_ok());
+}
+
+/// The answer of the intake to a signature alone, whatever the payload is.
+fn check_jws(keys: &Value, jws: &str) -> bool {
+    let document = if keys.get("keys").is_some() { keys.clone() } else { json!({ "keys": [keys] }) };
+    let Ok((set, _)) = KeySet::parse(document.to_string().as_bytes()) else { return false };
+    let Ok(parts) = Parts::split(jws) else { return false };
+    let Ok(header) = serde_json::from_slice::<Value>(&parts.header) else { return false };
+    let Some(alg) = header["alg"].as_str() else { return false };
+    header.get("crit").is_none()
+        && set.check(alg, header["kid"].as_str(), parts.signing_input.as_bytes(), &parts.signature).is_ok()
+}
+
+#[test]
+fn attack_003_published_jws_and_jwk_vectors_get_their_answer() {
+    let mut taken = 0;
+    for file in ["json_web_signature", "json_web_key", "json_web_crypto"] {
+        let Some(all) = vectors(&format!("wycheproof/{file}_test.json")) else { return };
+        for group in all["testGroups"].as_array().unwrap() {
+            let Some(public) = group.get("public") else { continue };
+            for test in group["tests"].as_array().unwrap() {
+                let Some(jws) = test.get("jws") else { continue };
+                let jws = jws.as_str().map_or_else(|| jws.to_string(), str::to_owned);
+                let accepted = check_jws(public, &jws);
+                let name = format!("{file} {} {}", test["tcId"], test["comment"]);
+                // Others' vectors take more algorithms, keys and payloads (an empty one) than an issuer may use here.
+                let ours = !jws.contains("..")
+                    && ["eyJhbGciOiJSUzI1NiI", "eyJhbGciOiJFUzI1NiI"].iter().any(|start| jws.starts_with(start));
+                if test["result"] == "valid" && ours {
+                    taken += usize::from(accepted);
+                    assert!(accepted || is_narrower(public), "{name} is valid");
+                }
+                assert!(!accepted || test["result"] != "invalid", "{name} is invalid");
+            }
+        }
+    }
+    assert!(taken >= 4, "{taken}");
+}
+
+/// Keys that an issuer may not use here although others take them.
+fn is_narrower(public: &Value) -> bool {
+    let document = if public.get("keys").is_some() { public.clone() } else { json!({ "keys": [public] }) };
+    KeySet::parse(document.to_string().as_bytes()).map_or(true, |(_, warnings)| !warnings.is_empty())
+}
+
+#[test]
+fn attack_003_published_raw_signatures_get_their_answer() {
+    let hex = |value: &Value| HEXLOWER.decode(value.as_str().unwrap().as_bytes()).unwrap();
+    for (file, alg, least) in
+        [("ecdsa_secp256r1_sha256_p1363", "ES256", 200), ("rsa_signature_2048_sha256", "RS256", 200)]
+    {
+        let Some(all) = vectors(&format!("wycheproof/{file}_test.json")) else { return };
+        let mut counted = 0;
+        for group in all["testGroups"].as_array().unwrap() {
+            let key = &group["publicKey"];
+            let jwk = if alg == "ES256" {
+                let fixed = |name: &str| b64(padded(&hex(&key[name])));
+                json!({"kty": "EC", "kid": "k", "crv": "P-256", "x": fixed("wx"), "y": fixed("wy")})
+            } else {
+                let plain = |name: &str| b64(hex(&key[name]));
+                json!({"kty": "RSA", "kid": "k", "n": plain("modulus"), "e": plain("publicExponent")})
+            };
+            let (set, warnings) = KeySet::parse(json!({ "keys": [jwk] }).to_string().as_bytes()).unwrap();
+            for test in group["tests"].as_array().unwrap() {
+                let valid = set.check(alg, Some("k"), &hex(&test["msg"]), &hex(&test["sig"])).is_ok();
+                let stated = &test["result"];
+                // "acceptable" here means a legacy encoding: refused.
+                assert_eq!(valid, stated == "valid" && warnings.is_empty(), "{file} {} {warnings:?}", test["tcId"]);
+                counted += 1;
+            }
+        }
+        assert!(counted >= least, "{file}: {counted}");
+    }
+}
+
+fn padded(number: &[u8]) -> Vec<u8> {
+    let digits: Vec<u8> = number.iter().copied().skip_while(|byte| *byte == 0).collect();
+    [vec![0; 32 - digits.len()], digits].concat()
+}
+
+#[test]
+fn attack_004_keys_that_the_token_brings_are_ignored() {
+    let jwk = OTHER_RSA.public_jwk();
+    for (member, value) in [
+        ("jwk", jwk),
+        ("x5c", json!(["MIIB"])),
+        ("jku", json!("https://evil.example/jwks")),
+        ("x5u", json!("file:///etc/passwd")),
+    ] {
+        for kid in [Some(RSA.kid().as_str()), Some(OTHER_RSA.kid().as_str()), None] {
+            let mut forged = json!({"alg": "RS256", "typ": "JWT"});
+            forged[member] = value.clone();
+            if let Some(kid) = kid {
+                forged["kid"] = kid.into();
+            }
+            let code = code(&token_with(&OTHER_RSA, &forged.to_string(), CLAIMS));
+            assert!(["signature_invalid", "unknown_key"].contains(&code), "{member} {kid:?}: {code}");
+        }
+    }
+}
+
+#[test]
+fn attack_005_a_key_id_is_only_ever_compared() {
+    let long = "k".repeat(8_000);
+    let strange = ["../../../../dev/null", "' OR 1=1--", "\0", "", "`\n\u{1b}[31m", &long];
+    for kid in strange {
+        let forged = json!({"alg": "RS256", "kid": kid}).to_string();
+        let token = token_with(&RSA, &forged, CLAIMS);
+        let error = UnverifiedToken::parse(&token).unwrap().verify(&set_of(&[&RSA])).unwrap_err();
+        assert_eq!(error.code().as_str(), "unknown_key", "{kid:.20}");
+        let text = error.to_string();
+        assert!(text.len() < 300 && !text.contains(char::is_control) && text.matches('`').count() == 2, "{text}");
+    }
+    for kid in [json!(7), json!(["a"]), json!({"a": 1}), Value::Null] {
+        let forged = json!({"alg": "RS256", "kid": kid}).to_string();
+        assert_eq!(code(&token_with(&RSA, &forged, CLAIMS)), "unknown_key");
+    }
+}
+
+#[test]
+fn attack_095_secret_types_are_redacted_in_their_debug_form() {
+    for key in [&*RSA, &*EC] {
+        let shown = format!("{key:?} {:?} {:#?}", Some(key), vec![key]);
+        assert!(shown.contains("redacted"));
+        let secret: Value = serde_json::from_str(&key.to_secret_json().unwrap()).unwrap();
+        for name in ["d", "p", "q", "dp", "dq", "qi"] {
+            if let Some(value) = secret.get(name).and_then(Value::as_str) {
+                assert!(!shown.contains(value), "{name}");
+            }
+        }
+    }
+}
