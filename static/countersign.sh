@@ -8,7 +8,7 @@
 # --out F         where it goes, mode 0600; once for each audience [COUNTERSIGN_OUT; one audience without it: stdout]
 # --url U         the server                                       [COUNTERSIGN_URL]
 # --id-token-env N  the variable that holds the job's ID token     [COUNTERSIGN_ID_TOKEN]
-# --wait SECONDS  wait no longer than this
+# --wait DURATION wait no longer than this, such as 10m
 # --ca-file F     the authority of the server's certificate, PEM   [COUNTERSIGN_CA_FILE]
 #
 # Exit: 0 yes, 1 no, 2 usage, 3 try again, 4 the server's fault.
@@ -51,7 +51,8 @@ main() {
 
 # ---- arguments ----------------------------------------------------------------------------------------------------
 
-by_lines() { printf '%s' "$1" | tr -s ' \t' '\n\n'; }
+by_lines() { printf '%s' "$1" | sed 's/[[:space:]]\{1,\}/\
+/g'; }
 
 count() { printf '%s' "$1" | sed '/^$/d' | sed -n '$='; }
 
@@ -67,8 +68,16 @@ check_arguments() {
     http://localhost | http://localhost[:/]* | http://127.0.0.1 | http://127.0.0.1[:/]* | 'http://[::1]' | 'http://[::1]'[:/]*) protocol='=http' ;;
     *) usage "\`$url\` is not https; the token would travel readable" "write the server's own address: https://sign.example.com" ;;
     esac
-    host=${url#*://} host=${host%%/*} host=${host%:*}
-    case $wait_for in *[!0-9]*) usage "\`$wait_for\` is not a number of seconds" "write --wait 600" ;; esac
+    host=${url#*://} host=${host%%/*}
+    case $host in *]) ;; *) host=${host%:*} ;; esac
+    case $wait_for in
+    '') ;;
+    0[0-9]* | *[!0-9]*[smhd] | [smhd] | *[!smhd] | ????????*) usage "\`$wait_for\` is not a duration" "write a whole number and s, m, h or d, such as 10m" ;;
+    *s) wait_for=${wait_for%s} ;;
+    *m) wait_for=$((${wait_for%m} * 60)) ;;
+    *h) wait_for=$((${wait_for%h} * 3600)) ;;
+    *d) wait_for=$((${wait_for%d} * 86400)) ;;
+    esac
     case $token_variable in '' | [0-9]* | *[!A-Za-z0-9_]*) usage "\`$token_variable\` is not a variable's name" "write --id-token-env NAME" ;; esac
     cure="add to the job: id_tokens: { $token_variable: { aud: \"<the server's URL>\" } }"
     eval "token=\${$token_variable:-}"
@@ -263,7 +272,7 @@ obtain() {
 # or DEFAULT TEXT
 or() { if [ -n "$2" ]; then printf '%s' "$2"; else printf '%s' "$1"; fi; }
 
-said() { sed -n '$s/^curl: ([0-9]*) //p' "$work/said"; }
+said() { sed -n 's/^curl: ([0-9]*) //p' "$work/said" | sed -n 1p; }
 
 call_id() {
     id=$(member call_id)
@@ -318,10 +327,10 @@ put() {
     fi
     fresh=$(folder_of "$1")/.${1##*/}.countersign-new
     rm -f "$fresh"
-    (set -C && cat "$work/token" >"$fresh") 2>/dev/null && mv -f "$fresh" "$1" || {
+    if ! { (set -C && cat "$work/token" >"$fresh") 2>/dev/null && mv -f "$fresh" "$1"; }; then
         rm -f "$fresh"
         usage "\`$1\` cannot be written" "make room or name another file, then run the same command again: it gets the same token"
-    }
+    fi
     rm -f "$work/token" "$work/answer"
     say "token written to $1${about:+ · $about}"
 }
@@ -367,6 +376,7 @@ busy() {
         [ "$after" -le "$pause" ] || pause=$after
         ;;
     esac
+    [ "$pause" -le $((give_up - now)) ] || pause=$((give_up - now))
     sleep "$pause"
 }
 

@@ -19,6 +19,7 @@ pub enum Sign {
 }
 
 /// What the two streams can show.
+#[expect(clippy::struct_excessive_bools, reason = "four independent yes or no answers about two streams")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Abilities {
     /// Words go to a terminal: redrawing is possible.
@@ -111,14 +112,14 @@ impl Printer {
     pub fn words(&mut self, line: impl AsRef<str>) {
         self.erase();
         let text = format!("{}\n", self.shown(line.as_ref()));
-        self.to_err(&text);
+        self.write_err(&text);
     }
 
     /// A line of words behind a sign.
     pub fn signed(&mut self, sign: Sign, line: impl AsRef<str>) {
         self.erase();
         let text = format!("{} {}\n", self.sign(sign), self.shown(line.as_ref()));
-        self.to_err(&text);
+        self.write_err(&text);
     }
 
     /// What went wrong and its cure, on two lines.
@@ -133,7 +134,7 @@ impl Printer {
             return;
         }
         let text = format!("\r\u{1b}[K{}", self.shown(line.as_ref()));
-        self.to_err(&text);
+        self.write_err(&text);
         self.drawn = true;
     }
 
@@ -161,11 +162,11 @@ impl Printer {
 
     fn erase(&mut self) {
         if std::mem::take(&mut self.drawn) {
-            self.to_err("\r\u{1b}[K");
+            self.write_err("\r\u{1b}[K");
         }
     }
 
-    fn to_err(&mut self, text: &str) {
+    fn write_err(&mut self, text: &str) {
         // Nobody is left to be told.
         let _ = self.err.write_all(text.as_bytes()).and_then(|()| self.err.flush());
     }

@@ -198,8 +198,8 @@ impl Session<'_> {
                 Answer::Busy(what, retry_after) => {
                     failures += 1;
                     let since = *failing_since.get_or_insert(started);
-                    self.unreachable(&what, failures, since)?;
-                    self.rest(patience::backoff(failures, retry_after), true);
+                    let left = self.unreachable(&what, failures, since)?;
+                    self.rest(patience::backoff(failures, retry_after).min(left), true);
                 }
                 Answer::Fault(fault) => return Err(self.fault(&fault)),
                 Answer::Strange(what) => return Err(self.strange(&format!("{}: {what}", self.plan.host))),
@@ -279,13 +279,12 @@ impl Session<'_> {
     fn tell_pending(&mut self, pending: &Pending) {
         let now = self.elapsed();
         self.asked_people = true;
-        match &mut self.waiting {
+        if let Some(waiting) = &mut self.waiting {
             // The lines of a request stay; only the time that is left changes, and that has a line of its own.
-            Some(waiting) => waiting.renewed(now, pending.expires_in),
-            None => {
-                self.tell(&pending.summary);
-                self.waiting = Some(Waiting::new(now, pending.expires_in));
-            }
+            waiting.renewed(now, pending.expires_in);
+        } else {
+            self.tell(&pending.summary);
+            self.waiting = Some(Waiting::new(now, pending.expires_in));
         }
     }
 
@@ -321,8 +320,8 @@ impl Session<'_> {
         }
     }
 
-    /// Says once that the server does not answer; gives up when nothing can come of it any more.
-    fn unreachable(&mut self, what: &str, failures: u32, since: Duration) -> Result<(), Problem> {
+    /// Says once that the server does not answer, and how long it is still asked; gives up when nothing can come of it.
+    fn unreachable(&mut self, what: &str, failures: u32, since: Duration) -> Result<Duration, Problem> {
         let now = self.elapsed();
         let by_request =
             self.waiting.as_ref().map_or(since + UNREACHABLE, |waiting| waiting.ends.max(since + UNREACHABLE));
@@ -334,7 +333,7 @@ impl Session<'_> {
         if failures == 1 {
             self.printer.words(format!("{what}; trying again for {}", humane(ends.saturating_sub(now))));
         }
-        Ok(())
+        Ok(ends.saturating_sub(now))
     }
 
     fn refused(&mut self, refusal: &Refusal) -> Exit {

@@ -31,9 +31,9 @@ pub const OPEN_REQUESTS_PER_PROJECT: u32 = 100;
 /// Requests that a rule may have waiting.
 pub const OPEN_REQUESTS_PER_RULE: u32 = 10_000;
 /// Longest `server.wait_limit`.
-pub const WAIT_LIMIT_MOST: Duration = Duration::from_secs(300);
+pub const WAIT_LIMIT_MOST: Duration = Duration::from_mins(5);
 /// Longest `limits.max_token_age`.
-pub const MAX_TOKEN_AGE_MOST: Duration = Duration::from_secs(24 * 3600);
+pub const MAX_TOKEN_AGE_MOST: Duration = Duration::from_hours(24);
 /// Smallest `database.max_size`, in bytes.
 pub const DATABASE_LEAST: u64 = 16 * 1024 * 1024;
 /// Longest `people.contact`, in characters.
@@ -345,7 +345,11 @@ impl Checking<'_> {
         match bytes {
             Some(bytes) if bytes >= DATABASE_LEAST => {}
             Some(_) => {
-                self.fault("database.max_size", format!("`{typed}` is too small for a log"), "write at least \"16MiB\"")
+                self.fault(
+                    "database.max_size",
+                    format!("`{typed}` is too small for a log"),
+                    "write at least \"16MiB\"",
+                );
             }
             None => self.fault(
                 "database.max_size",
@@ -357,7 +361,7 @@ impl Checking<'_> {
     }
 
     fn limits(&mut self, typed: &LimitsSource) -> LimitSettings {
-        let age = (time::MAX_TOKEN_AGE, Duration::from_secs(60), MAX_TOKEN_AGE_MOST);
+        let age = (time::MAX_TOKEN_AGE, Duration::from_mins(1), MAX_TOKEN_AGE_MOST);
         LimitSettings {
             max_token_age: self.duration("limits.max_token_age", typed.max_token_age.as_deref(), age),
             refused_per_minute: self.whole("limits.refused_per_minute", typed.refused_per_minute, REFUSED_PER_MINUTE),

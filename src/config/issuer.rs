@@ -14,9 +14,9 @@ use super::source::IssuerSource;
 use crate::domain::ids::IssuerName;
 
 /// Default of `stale_use`.
-pub const STALE_USE: Duration = Duration::from_secs(24 * 3600);
+pub const STALE_USE: Duration = Duration::from_hours(24);
 /// Longest `stale_use`.
-pub const STALE_USE_MOST: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const STALE_USE_MOST: Duration = Duration::from_hours(7 * 24);
 /// Most issuers.
 pub const MAX_ISSUERS: usize = 100;
 /// Most ids in `projects` or `namespaces`.

@@ -147,12 +147,11 @@ pub fn read(file: &Path, text: &str, variables: &[(String, String)]) -> Result<(
     let mut head = reading.head(document.into_inner());
     let said = reading.environment(variables);
     for (key, origin, value) in &said {
-        match typed(value, key.kind) {
-            Some(value) => put(&mut head, key, value),
-            None => {
-                let what = format!("the value is not {}", key.kind.wanted());
-                reading.fault(origin.clone(), what, "mend the variable");
-            }
+        if let Some(value) = typed(value, key.kind) {
+            put(&mut head, key, value);
+        } else {
+            let what = format!("the value is not {}", key.kind.wanted());
+            reading.fault(origin.clone(), what, "mend the variable");
         }
     }
     let parsed = Source::deserialize(toml::de::Deserializer::from(Spanned::new(span, head)));
@@ -179,7 +178,7 @@ type Value<'i> = Spanned<DeValue<'i>>;
 impl Reading<'_> {
     fn line(&self, offset: usize) -> Origin {
         let before = self.text.as_bytes().get(..offset).unwrap_or_default();
-        Origin::Line(self.origins.file.clone(), before.iter().filter(|byte| **byte == b'\n').count() + 1)
+        Origin::Line(self.origins.file.clone(), before.split(|byte| *byte == b'\n').count())
     }
 
     fn fault(&mut self, origin: Origin, what: impl Into<String>, cure: impl Into<String>) {

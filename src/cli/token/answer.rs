@@ -147,7 +147,7 @@ fn token(body: &[u8]) -> Answer {
         access_token: body.access_token,
         expires_in: body.expires_in,
         entry: body.log.map(|log| log.index),
-        summary: lines(body.summary),
+        summary: lines(&body.summary),
     })
 }
 
@@ -168,7 +168,7 @@ fn error(status: u16, body: &[u8]) -> Answer {
         let pending = Pending {
             expires_in: Duration::from_secs(body.expires_in.unwrap_or(0)),
             interval: Duration::from_secs(body.interval.unwrap_or(5)),
-            summary: lines(body.summary),
+            summary: lines(&body.summary),
         };
         return if body.error == "slow_down" { Answer::SlowDown(pending) } else { Answer::Pending(pending) };
     }
@@ -176,7 +176,7 @@ fn error(status: u16, body: &[u8]) -> Answer {
         code: bounded(body.error_code.as_deref().unwrap_or(&body.error)),
         description: bounded(body.error_description.as_deref().unwrap_or("the server gave no reason")),
         error: bounded(&body.error),
-        detail: lines(body.summary),
+        detail: lines(&body.summary),
         hint: body.hint.as_deref().map(bounded),
         entry: body.log.map(|log| log.index),
         call_id: body.call_id.as_deref().map(bounded),
@@ -184,7 +184,7 @@ fn error(status: u16, body: &[u8]) -> Answer {
     if status >= 500 { Answer::Fault(refusal) } else { Answer::Refused(refusal) }
 }
 
-fn lines(summary: Vec<String>) -> Vec<String> {
+fn lines(summary: &[String]) -> Vec<String> {
     summary.iter().take(MAX_LINES).map(|line| bounded(line)).collect()
 }
 

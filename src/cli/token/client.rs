@@ -132,12 +132,12 @@ impl Client {
 /// The TLS fault inside an error, if there is one: it comes wrapped in an I/O error.
 fn tls_error(error: &ureq::Error) -> Option<String> {
     match error {
-        ureq::Error::Rustls(error) => Some(error.to_string()),
+        ureq::Error::Rustls(error) => Some(tls_sentence(error)),
         ureq::Error::Io(io) => {
             let mut cause: Option<&(dyn Error + 'static)> = io.get_ref().map(|inner| inner as &(dyn Error + 'static));
             while let Some(inner) = cause {
                 if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
-                    return Some(tls.to_string());
+                    return Some(tls_sentence(tls));
                 }
                 cause = inner.source();
             }
@@ -145,6 +145,21 @@ fn tls_error(error: &ureq::Error) -> Option<String> {
         }
         _ => None,
     }
+}
+
+fn tls_sentence(error: &rustls::Error) -> String {
+    use rustls::CertificateError as Why;
+    let rustls::Error::InvalidCertificate(why) = error else {
+        return "the TLS handshake failed".to_owned();
+    };
+    match why {
+        Why::UnknownIssuer => "its certificate comes from an authority that is not known here",
+        Why::NotValidForName | Why::NotValidForNameContext { .. } => "its certificate is for another name",
+        Why::Expired | Why::ExpiredContext { .. } => "its certificate has expired",
+        Why::NotValidYet | Why::NotValidYetContext { .. } => "its certificate is not valid yet",
+        _ => "its certificate is not a server's certificate that can be checked",
+    }
+    .to_owned()
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

@@ -11,10 +11,10 @@ pub const HOLD: Duration = Duration::from_secs(50);
 /// How often a terminal is redrawn.
 pub const TICK: Duration = Duration::from_secs(1);
 /// How long a server that does not answer is asked again, while no request lives.
-pub const UNREACHABLE: Duration = Duration::from_secs(120);
+pub const UNREACHABLE: Duration = Duration::from_mins(2);
 /// Longest pause between two attempts.
 const BACKOFF_MOST: Duration = Duration::from_secs(30);
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// A request that waits for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
