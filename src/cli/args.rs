@@ -1,0 +1,244 @@
+//! The command line.
+//! In: arguments. Out: `Args`; what is wrong with them is the parser's to say.
+//! Implements DESIGN §12.
+//! Never takes a secret: those come from files and variables.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+/// An OpenID provider whose only login is a passkey, and a token exchange that countersigns CI jobs.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Args {
+    /// The configuration [else COUNTERSIGN_CONFIG, ./countersign.toml, /etc/countersign/countersign.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print data as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No colour, whatever the terminal
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Try everything on this machine in five minutes: a simulated GitLab, a job, an approval, a proof
+    Demo(DemoArgs),
+    /// Make keys, configuration and the first admin's one-time link
+    Init(InitArgs),
+    /// Run the server
+    Serve,
+    /// In a CI job: exchange the job's ID token, waiting for people where the rule wants them
+    Token(TokenArgs),
+    /// Check rules, and ask why they said what they said
+    #[command(subcommand)]
+    Rule(RuleCommand),
+    /// Invite people, tie them to GitLab users, list them
+    #[command(subcommand)]
+    People(PeopleCommand),
+    /// Read and check the log, and take proofs out of it
+    #[command(subcommand)]
+    Log(LogCommand),
+    /// Check a bundle offline, trusting nothing but the pinned log key
+    Verify(VerifyArgs),
+    /// Look for what is wrong, each finding with its cure
+    Doctor,
+}
+
+/// `demo`.
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// Touch the passkey by software, for machines without one
+    #[arg(long)]
+    pub auto: bool,
+    /// Keep everything in this folder instead of removing it at the end
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}
+
+/// `init`.
+#[derive(Debug, clap::Args)]
+pub struct InitArgs {
+    /// The address at which people and jobs will reach this server
+    #[arg(long, value_name = "URL", required_unless_present = "new_link")]
+    pub url: Option<String>,
+    /// The GitLab whose jobs are accepted
+    #[arg(long, value_name = "URL", required_unless_present = "new_link")]
+    pub gitlab: Option<String>,
+    /// The short name of that GitLab in rules
+    #[arg(long, value_name = "NAME", default_value = "gitlab")]
+    pub gitlab_name: String,
+    /// Where to put configuration, keys and state
+    #[arg(long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// Print a new link for the first admin, while there is none
+    #[arg(long, conflicts_with_all = ["url", "gitlab"])]
+    pub new_link: bool,
+}
+
+/// `token`.
+#[derive(Debug, Default, clap::Args)]
+pub struct TokenArgs {
+    /// Whom the token is for; once for each token [else COUNTERSIGN_AUDIENCE, parted by spaces]
+    #[arg(long, value_name = "AUDIENCE")]
+    pub audience: Vec<String>,
+    /// Where the token goes, mode 0600; once for each audience, in their order [else COUNTERSIGN_OUT; one audience without it: stdout]
+    #[arg(long, value_name = "FILE")]
+    pub out: Vec<PathBuf>,
+    /// The server [else COUNTERSIGN_URL]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// The variable that holds the job's ID token
+    #[arg(long, value_name = "NAME", default_value = "COUNTERSIGN_ID_TOKEN")]
+    pub id_token_env: String,
+    /// Wait no longer than this [else as long as the request lives]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub wait: Option<Duration>,
+    /// The authority that signed the server's certificate, PEM [else COUNTERSIGN_CA_FILE, else the system's]
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `rule …`.
+#[derive(Debug, Subcommand)]
+pub enum RuleCommand {
+    /// Check rules files; without any, those of the configuration
+    Check {
+        /// Rules files
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Say what each rule thinks of a job, the first mismatch marked
+    Explain {
+        /// A file with a job token, or the number of a log entry
+        #[arg(value_name = "TOKEN-FILE|ENTRY")]
+        subject: String,
+        /// The audience asked for
+        #[arg(long, value_name = "AUDIENCE")]
+        audience: Vec<String>,
+    },
+}
+
+/// `people …`.
+#[derive(Debug, Subcommand)]
+pub enum PeopleCommand {
+    /// Print a one-time link with which somebody makes a passkey
+    Invite {
+        /// The person's name, as others know it
+        name: String,
+        /// A group to join; may repeat
+        #[arg(long, value_name = "GROUP")]
+        group: Vec<String>,
+        /// Make them an admin
+        #[arg(long)]
+        admin: bool,
+    },
+    /// Tie a person to a GitLab user
+    Link {
+        /// The person's id
+        person: String,
+        /// The issuer's short name
+        #[arg(long, value_name = "ISSUER")]
+        issuer: String,
+        /// The user's number in that GitLab
+        #[arg(long, value_name = "N")]
+        user_id: String,
+    },
+    /// List people, groups and passkeys
+    List,
+}
+
+/// `log …`.
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Show an entry, or the newest
+    Show {
+        /// The entry's number
+        entry: Option<u64>,
+        /// How many of the newest
+        #[arg(long, value_name = "N", default_value_t = 10, conflicts_with = "entry")]
+        last: u64,
+    },
+    /// Check the whole log against its own checkpoints
+    Check,
+    /// Take out the proof of one issued token
+    Bundle {
+        /// The token's entry
+        entry: u64,
+        /// Where the bundle goes [else stdout]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// `verify`.
+#[derive(Debug, clap::Args)]
+pub struct VerifyArgs {
+    /// The log key that you trust, from elsewhere than the bundle
+    #[arg(long, value_name = "FILE")]
+    pub log_key: Option<PathBuf>,
+    /// The bundle
+    #[arg(value_name = "BUNDLE")]
+    pub bundle: PathBuf,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::domain::time::parse_duration(text)
+        .ok_or_else(|| "write a whole number and s, m, h or d, such as 10m".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_documented_form_parses() {
+        for line in [
+            "demo",
+            "demo --auto --keep dir",
+            "init --url https://sign.example.com --gitlab https://gitlab.example.com",
+            "init --url u --gitlab g --gitlab-name main --directory dir",
+            "init --new-link",
+            "serve --config file",
+            "token --audience a --out f --audience b --out g --url u --id-token-env X --wait 10m",
+            "token",
+            "rule check",
+            "rule check a.toml b.toml --json",
+            "rule explain 18207 --audience sts.amazonaws.com",
+            "people invite Ada --group release-managers --admin",
+            "people link pmq4zx7k2hv5ntr3b --issuer gitlab --user-id 77",
+            "people list",
+            "log show",
+            "log show 5",
+            "log show --last 3",
+            "log check",
+            "log bundle 5 --out bundle.json",
+            "verify --log-key log-key bundle.json",
+            "verify bundle.json",
+            "--config file doctor --no-color",
+        ] {
+            let words = std::iter::once("countersign").chain(line.split(' '));
+            assert!(Args::try_parse_from(words).is_ok(), "{line}");
+        }
+        for line in
+            ["", "init", "init --new-link --url u", "log show 5 --last 3", "token --wait long", "people", "tokn"]
+        {
+            let words = std::iter::once("countersign").chain(line.split_whitespace());
+            assert!(Args::try_parse_from(words).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! From what was typed to settings: every value checked, every fault found before the first is told.
+//! In: `Source` and where its values were said. Out: `Settings`, or every fault with its cure.
+//! Implements DESIGN §12 and the limits of the documentation.
+//! Never reads a file's contents: keys, rules and certificates are read by those who use them.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use super::cidr::Cidr;
+use super::fault::{ConfigError, Fault};
+use super::issuer;
+use super::settings::{KeySettings, LimitSettings, LogSettings, MasterKeySource, ServerSettings, Settings, TlsFiles};
+use super::source::{KeysSource, LimitsSource, Origins, ServerSource, Source};
+use crate::domain::time::{self, humane, parse_duration};
+
+/// Where the server listens unless told otherwise.
+pub const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
+/// Where the state lies unless told otherwise.
+pub const STATE_DEFAULT: &str = "/var/lib/countersign";
+/// The folder of rules unless told otherwise, beside the file.
+pub const RULES_DEFAULT: &str = "rules";
+/// Refused calls from one address in a minute.
+pub const REFUSED_PER_MINUTE: u32 = 600;
+/// Wrong ceremonies from one address in a minute.
+pub const CEREMONIES_PER_MINUTE: u32 = 30;
+/// Requests that a project may have waiting.
+pub const OPEN_REQUESTS_PER_PROJECT: u32 = 100;
+/// Requests that a rule may have waiting.
+pub const OPEN_REQUESTS_PER_RULE: u32 = 10_000;
+/// Longest `server.wait_limit`.
+pub const WAIT_LIMIT_MOST: Duration = Duration::from_mins(5);
+/// Longest `limits.max_token_age`.
+pub const MAX_TOKEN_AGE_MOST: Duration = Duration::from_hours(24);
+/// Smallest `database.max_size`, in bytes.
+pub const DATABASE_LEAST: u64 = 16 * 1024 * 1024;
+/// Longest `people.contact`, in characters.
+pub const MAX_CONTACT_CHARS: usize = 200;
+/// Longest `log.origin`, in bytes.
+pub const MAX_ORIGIN_BYTES: usize = 255;
+
+/// Checks everything.
+///
+/// # Errors
+/// All faults at once.
+pub fn check(file: &Path, source: &Source, origins: &Origins) -> Result<Settings, ConfigError> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut checking = Checking { folder, origins, faults: Vec::new() };
+    let url = checking.url(source.url.as_deref());
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default().to_owned();
+    let local = host == LOCALHOST;
+    let rp_id = checking.rp_id(source.rp_id.as_deref(), &host);
+    let server = checking.server(&source.server, url.as_ref());
+    let keys = checking.keys(&source.keys);
+    let high_water_mark = checking.high_water_mark(source.log.high_water_mark.as_deref(), keys.as_ref());
+    let origin = checking.log_origin(source.log.origin.as_deref(), &host);
+    let database_max_bytes = checking.database(source.database.max_size.as_deref());
+    let limits = checking.limits(&source.limits);
+    let contact = checking.contact(source.people.contact.as_deref());
+    let issuers = issuer::check(&mut checking, &source.issuer, local);
+    if let Some(own) = &url {
+        issuer::not_ourselves(&mut checking, &issuers, own.as_str());
+    }
+    let state_directory = checking.resolve(source.state.directory.as_deref().unwrap_or(STATE_DEFAULT));
+    let rules = checking.resolve(source.rules.as_deref().unwrap_or(RULES_DEFAULT));
+    match (url, server, keys, high_water_mark) {
+        (Some(url), Some(server), Some(keys), Some(high_water_mark)) if checking.faults.is_empty() => Ok(Settings {
+            file: file.to_owned(),
+            url: bare(&url),
+            rp_id,
+            rules,
+            server,
+            state_directory,
+            keys,
+            log: LogSettings { high_water_mark, origin },
+            database_max_bytes,
+            limits,
+            contact,
+            issuers,
+        }),
+        _ => Err(ConfigError::new(checking.faults)),
+    }
+}
+
+const LOCALHOST: &str = "localhost";
+
+/// The URL without the slash that the parser adds.
+fn bare(url: &Url) -> String {
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
+/// The faults so far, and what paths are relative to.
+pub(super) struct Checking<'a> {
+    folder: &'a Path,
+    origins: &'a Origins,
+    faults: Vec<Fault>,
+}
+
+impl Checking<'_> {
+    pub(super) fn fault(&mut self, path: &str, what: impl Into<String>, cure: impl Into<String>) {
+        self.faults.push(Fault { origin: self.origins.of(path), what: what.into(), cure: cure.into() });
+    }
+
+    pub(super) fn resolve(&self, typed: &str) -> PathBuf {
+        self.folder.join(typed)
+    }
+
+    /// A file that must be there when the server starts.
+    pub(super) fn existing(&mut self, path: &str, typed: Option<&str>) -> Option<PathBuf> {
+        let typed = typed?;
+        let resolved = self.resolve(typed);
+        if !resolved.is_file() {
+            let what = format!("`{path}` names `{}`, where there is no file", resolved.display());
+            self.fault(
+                path,
+                what,
+                "put the file there, or name the right one; paths count from the configuration's folder",
+            );
+        }
+        Some(resolved)
+    }
+
+    pub(super) fn duration(&mut self, path: &str, typed: Option<&str>, (default, least, most): Span) -> Duration {
+        let Some(typed) = typed else { return default };
+        match parse_duration(typed) {
+            Some(span) if (least..=most).contains(&span) => span,
+            Some(_) => {
+                let what = format!("`{path}` is `{typed}`; {} to {} are possible", humane(least), humane(most));
+                self.fault(path, what, "choose a value in that range");
+                default
+            }
+            None => {
+                self.fault(
+                    path,
+                    format!("`{typed}` is not a duration"),
+                    "write a whole number and s, m, h or d: \"50s\"",
+                );
+                default
+            }
+        }
+    }
+
+    fn whole(&mut self, path: &str, typed: Option<i64>, default: u32) -> u32 {
+        let Some(typed) = typed else { return default };
+        match u32::try_from(typed) {
+            Ok(number) if number > 0 => number,
+            _ => {
+                self.fault(
+                    path,
+                    format!("`{path}` is {typed}"),
+                    format!("write a whole number of at least 1, such as {default}"),
+                );
+                default
+            }
+        }
+    }
+
+    fn url(&mut self, typed: Option<&str>) -> Option<Url> {
+        let Some(typed) = typed else {
+            self.fault(
+                "url",
+                "`url` is missing",
+                "add the address at which people and jobs reach this server: url = \"https://sign.example.com\"",
+            );
+            return None;
+        };
+        let Ok(url) = Url::parse(typed) else {
+            self.fault("url", format!("`{typed}` is not a URL"), "write url = \"https://sign.example.com\"");
+            return None;
+        };
+        let local = url.host_str() == Some(LOCALHOST);
+        if url.scheme() != "https" && !(url.scheme() == "http" && local) {
+            self.fault("url", "`url` must be https", "write https://…; plain http works for localhost only");
+            return None;
+        }
+        if !matches!(url.host(), Some(Host::Domain(_))) {
+            self.fault("url", "`url` names an address", "give the server a name; passkeys do not work with addresses");
+            return None;
+        }
+        let exact = url.origin().ascii_serialization();
+        if typed != exact {
+            self.fault(
+                "url",
+                format!("`url` is `{typed}`"),
+                format!("write it as tokens will carry it: url = \"{exact}\""),
+            );
+            return None;
+        }
+        Some(url)
+    }
+
+    fn rp_id(&mut self, typed: Option<&str>, host: &str) -> String {
+        let Some(typed) = typed else { return host.to_owned() };
+        let fits = typed == host || (typed.contains('.') && host.ends_with(&format!(".{typed}")));
+        if !fits && !host.is_empty() {
+            let what = format!("`rp_id` is `{typed}`, which is neither `{host}` nor a domain above it");
+            self.fault(
+                "rp_id",
+                what,
+                format!("leave it out (then it is `{host}`); it can never change once people have passkeys"),
+            );
+        }
+        typed.to_owned()
+    }
+
+    fn server(&mut self, typed: &ServerSource, url: Option<&Url>) -> Option<ServerSettings> {
+        let wait_limit = (time::WAIT_LIMIT, Duration::from_secs(1), WAIT_LIMIT_MOST);
+        let wait_limit = self.duration("server.wait_limit", typed.wait_limit.as_deref(), wait_limit);
+        let mut trusted_proxies = Vec::new();
+        for range in typed.trusted_proxies.iter().flatten() {
+            match range.parse::<Cidr>() {
+                Ok(range) if range.is_everybody() => {
+                    self.fault(
+                        "server.trusted_proxies",
+                        format!("`{range}` is everybody"),
+                        "name the proxy's own address",
+                    );
+                }
+                Ok(range) => trusted_proxies.push(range),
+                Err(error) => self.fault(
+                    "server.trusted_proxies",
+                    error.to_string(),
+                    "write addresses or ranges: [\"10.0.0.0/8\"]",
+                ),
+            }
+        }
+        let tls = self.tls(typed);
+        let listen = typed.listen.as_deref().unwrap_or(LISTEN_DEFAULT);
+        let Ok(listen) = listen.parse::<SocketAddr>() else {
+            self.fault(
+                "server.listen",
+                format!("`{listen}` is not an address and port"),
+                "write listen = \"127.0.0.1:8080\" or \"[::]:8443\"",
+            );
+            return None;
+        };
+        let loopback = listen.ip().to_canonical().is_loopback();
+        if !loopback && url.is_some_and(|url| url.scheme() == "http") {
+            self.fault(
+                "server.listen",
+                format!("`{listen}` is open to others while `url` is plain http"),
+                "set an https `url`, or listen on 127.0.0.1",
+            );
+        } else if !loopback && trusted_proxies.is_empty() && typed.tls_cert.is_none() && typed.tls_key.is_none() {
+            let cure = "set `server.trusted_proxies` to the proxy that ends TLS, or `tls_cert` and `tls_key`, or listen on 127.0.0.1";
+            self.fault("server.listen", format!("plain http on `{listen}`, which others can reach"), cure);
+        }
+        Some(ServerSettings { listen, trusted_proxies, tls, wait_limit })
+    }
+
+    fn tls(&mut self, typed: &ServerSource) -> Option<TlsFiles> {
+        let certificate = self.existing("server.tls_cert", typed.tls_cert.as_deref());
+        let key = self.existing("server.tls_key", typed.tls_key.as_deref());
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+            (None, None) => None,
+            (certificate, _) => {
+                let (there, absent) =
+                    if certificate.is_some() { ("tls_cert", "tls_key") } else { ("tls_key", "tls_cert") };
+                self.fault(
+                    &format!("server.{there}"),
+                    format!("`{there}` without `{absent}`"),
+                    format!("add `{absent}`"),
+                );
+                None
+            }
+        }
+    }
+
+    fn keys(&mut self, typed: &KeysSource) -> Option<KeySettings> {
+        let master = match (&typed.master_key_file, &typed.master_key_command) {
+            (Some(file), None) => Some(MasterKeySource::File(self.resolve(file))),
+            (None, Some(command)) if !command.trim().is_empty() => Some(MasterKeySource::Command(command.clone())),
+            (None, Some(_)) => {
+                self.fault(
+                    "keys.master_key_command",
+                    "`keys.master_key_command` is empty",
+                    "write the command that prints the key",
+                );
+                None
+            }
+            (Some(_), Some(_)) => {
+                self.fault("keys.master_key_command", "`master_key_file` is set too", "keep one of the two");
+                None
+            }
+            (None, None) => {
+                self.fault(
+                    "keys",
+                    "no master key",
+                    "set `keys.master_key_file` or `keys.master_key_command` (`countersign init` makes the file)",
+                );
+                None
+            }
+        };
+        let Some(log_key_file) = &typed.log_key_file else {
+            self.fault(
+                "keys.log_key_file",
+                "no log key",
+                "set `keys.log_key_file` (`countersign init` makes the file)",
+            );
+            return None;
+        };
+        Some(KeySettings { master: master?, log_key_file: self.resolve(log_key_file) })
+    }
+
+    /// Where the mark is when nothing says so: beside the master key, which a database put back alone does not touch.
+    fn high_water_mark(&mut self, typed: Option<&str>, keys: Option<&KeySettings>) -> Option<PathBuf> {
+        if let Some(typed) = typed {
+            return Some(self.resolve(typed));
+        }
+        match &keys?.master {
+            MasterKeySource::File(file) => Some(file.with_file_name("high-water-mark")),
+            MasterKeySource::Command(_) => {
+                let cure = "set `log.high_water_mark` to a file that is not in the database's backups";
+                self.fault(
+                    "keys.master_key_command",
+                    "a command supplies the master key, and `log.high_water_mark` is missing",
+                    cure,
+                );
+                None
+            }
+        }
+    }
+
+    fn log_origin(&mut self, typed: Option<&str>, host: &str) -> String {
+        let Some(typed) = typed else { return format!("{host}/log") };
+        if typed.is_empty()
+            || typed.len() > MAX_ORIGIN_BYTES
+            || !typed.bytes().all(|b| b.is_ascii_graphic() && b != b'+')
+        {
+            self.fault(
+                "log.origin",
+                "`log.origin` must be 1 to 255 printable ASCII characters without spaces and `+`",
+                format!("leave it out (then it is `{host}/log`)"),
+            );
+        }
+        typed.to_owned()
+    }
+
+    fn database(&mut self, typed: Option<&str>) -> Option<u64> {
+        let typed = typed?;
+        let bytes = parse_size(typed);
+        match bytes {
+            Some(bytes) if bytes >= DATABASE_LEAST => {}
+            Some(_) => {
+                self.fault(
+                    "database.max_size",
+                    format!("`{typed}` is too small for a log"),
+                    "write at least \"16MiB\"",
+                );
+            }
+            None => self.fault(
+                "database.max_size",
+                format!("`{typed}` is not a size"),
+                "write a whole number and MiB, GiB or TiB: \"20GiB\"",
+            ),
+        }
+        bytes
+    }
+
+    fn limits(&mut self, typed: &LimitsSource) -> LimitSettings {
+        let age = (time::MAX_TOKEN_AGE, Duration::from_mins(1), MAX_TOKEN_AGE_MOST);
+        LimitSettings {
+            max_token_age: self.duration("limits.max_token_age", typed.max_token_age.as_deref(), age),
+            refused_per_minute: self.whole("limits.refused_per_minute", typed.refused_per_minute, REFUSED_PER_MINUTE),
+            ceremonies_per_minute: self.whole(
+                "limits.ceremonies_per_minute",
+                typed.ceremonies_per_minute,
+                CEREMONIES_PER_MINUTE,
+            ),
+            open_requests_per_project: self.whole(
+                "limits.open_requests_per_project",
+                typed.open_requests_per_project,
+                OPEN_REQUESTS_PER_PROJECT,
+            ),
+            open_requests_per_rule: self.whole(
+                "limits.open_requests_per_rule",
+                typed.open_requests_per_rule,
+                OPEN_REQUESTS_PER_RULE,
+            ),
+        }
+    }
+
+    fn contact(&mut self, typed: Option<&str>) -> Option<String> {
+        let typed = typed?;
+        if typed.trim().is_empty() || typed.chars().count() > MAX_CONTACT_CHARS || typed.chars().any(char::is_control) {
+            self.fault(
+                "people.contact",
+                "`people.contact` must be 1 to 200 characters on one line",
+                "write whom to ask: \"#platform, or +49 …\"",
+            );
+        }
+        Some(typed.to_owned())
+    }
+}
+
+/// Default, least and most of a duration.
+pub(super) type Span = (Duration, Duration, Duration);
+
+/// A size as people write it: a whole number and one of `MiB`, `GiB`, `TiB`.
+fn parse_size(text: &str) -> Option<u64> {
+    let (digits, factor) = [("MiB", 1_u64 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)]
+        .into_iter()
+        .find_map(|(unit, factor)| text.strip_suffix(unit).map(|digits| (digits, factor)))?;
+    let digits = digits.strip_suffix(' ').unwrap_or(digits);
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse::<u64>().ok()?.checked_mul(factor).filter(|bytes| i64::try_from(*bytes).is_ok())
+}
+
+#[cfg(test)]
+mod tests;

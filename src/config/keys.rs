@@ -1,0 +1,123 @@
+//! Every key of the configuration file: a register.
+//! In: nothing. Out: names, kinds, and the environment variable of each.
+//! Implements DESIGN §12 (nested by two underscores, `_FILE` for values kept in files).
+//! Never holds a default: those stand where the value is checked.
+
+/// What a key holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `"text"`.
+    Text,
+    /// `["text", …]`; in the environment parted by commas.
+    Texts,
+    /// `123`.
+    Whole,
+    /// `true` or `false`.
+    Flag,
+}
+
+impl Kind {
+    /// As a noun phrase.
+    #[must_use]
+    pub const fn wanted(self) -> &'static str {
+        match self {
+            Self::Text => "a string in quotes",
+            Self::Texts => "a list of strings in brackets",
+            Self::Whole => "a whole number",
+            Self::Flag => "true or false",
+        }
+    }
+}
+
+/// One key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// The section it stands in; empty for the head of the file.
+    pub section: &'static str,
+    /// Its name there.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+}
+
+const fn key(section: &'static str, name: &'static str, kind: Kind) -> Key {
+    Key { section, name, kind }
+}
+
+/// The section that repeats; its keys have no environment variable.
+pub const ISSUER: &str = "issuer";
+
+/// The register.
+pub const KEYS: &[Key] = &[
+    key("", "url", Kind::Text),
+    key("", "rp_id", Kind::Text),
+    key("", "rules", Kind::Text),
+    key("server", "listen", Kind::Text),
+    key("server", "trusted_proxies", Kind::Texts),
+    key("server", "tls_cert", Kind::Text),
+    key("server", "tls_key", Kind::Text),
+    key("server", "wait_limit", Kind::Text),
+    key("state", "directory", Kind::Text),
+    key("keys", "master_key_file", Kind::Text),
+    key("keys", "master_key_command", Kind::Text),
+    key("keys", "log_key_file", Kind::Text),
+    key("log", "high_water_mark", Kind::Text),
+    key("log", "origin", Kind::Text),
+    key("database", "max_size", Kind::Text),
+    key("limits", "max_token_age", Kind::Text),
+    key("limits", "refused_per_minute", Kind::Whole),
+    key("limits", "ceremonies_per_minute", Kind::Whole),
+    key("limits", "open_requests_per_project", Kind::Whole),
+    key("limits", "open_requests_per_rule", Kind::Whole),
+    key("people", "contact", Kind::Text),
+    key(ISSUER, "name", Kind::Text),
+    key(ISSUER, "url", Kind::Text),
+    key(ISSUER, "jwks_uri", Kind::Text),
+    key(ISSUER, "jwks_file", Kind::Text),
+    key(ISSUER, "ca_file", Kind::Text),
+    key(ISSUER, "allow_private", Kind::Flag),
+    key(ISSUER, "projects", Kind::Texts),
+    key(ISSUER, "namespaces", Kind::Texts),
+    key(ISSUER, "legacy", Kind::Texts),
+    key(ISSUER, "stale_use", Kind::Text),
+];
+
+impl Key {
+    /// As a person names it: `server.listen`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        if self.section.is_empty() { self.name.to_owned() } else { format!("{}.{}", self.section, self.name) }
+    }
+
+    /// Its environment variable: `COUNTERSIGN_SERVER__LISTEN`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        let path =
+            if self.section.is_empty() { self.name.to_owned() } else { format!("{}__{}", self.section, self.name) };
+        format!("COUNTERSIGN_{}", path.to_ascii_uppercase())
+    }
+}
+
+/// The keys of one section.
+pub fn of_section(section: &str) -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().filter(move |key| key.section == section)
+}
+
+/// The key of that name in that section.
+#[must_use]
+pub fn find(section: &str, name: &str) -> Option<&'static Key> {
+    of_section(section).find(|key| key.name == name)
+}
+
+/// Every section's name.
+#[must_use]
+pub fn sections() -> Vec<&'static str> {
+    let mut names: Vec<_> = KEYS.iter().map(|key| key.section).filter(|section| !section.is_empty()).collect();
+    names.dedup();
+    names
+}
+
+/// Every key that the environment can set.
+pub fn of_environment() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().filter(|key| key.section != ISSUER)
+}

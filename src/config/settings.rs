@@ -1,0 +1,147 @@
+//! The configuration, checked: what the rest of the product is built from.
+//! In: nothing by itself; `check` makes it. Out: `Settings`.
+//! Implements DESIGN §12.
+//! Never holds a secret: only where secrets lie.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::cidr::Cidr;
+use crate::domain::ids::IssuerName;
+
+/// Everything that an operator decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// Our public issuer URL, without a slash at the end.
+    pub url: String,
+    /// The WebAuthn relying party id.
+    pub rp_id: String,
+    /// The folder of rules.
+    pub rules: PathBuf,
+    /// `[server]`.
+    pub server: ServerSettings,
+    /// `state.directory`: the database, the socket.
+    pub state_directory: PathBuf,
+    /// `[keys]`.
+    pub keys: KeySettings,
+    /// `[log]`.
+    pub log: LogSettings,
+    /// `database.max_size`, in bytes.
+    pub database_max_bytes: Option<u64>,
+    /// `[limits]`.
+    pub limits: LimitSettings,
+    /// `people.contact`: whom to ask when a passkey is lost.
+    pub contact: Option<String>,
+    /// `[[issuer]]`; at least one, names and URLs distinct.
+    pub issuers: Vec<IssuerSettings>,
+}
+
+/// `[server]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Who is believed about `X-Forwarded-For`.
+    pub trusted_proxies: Vec<Cidr>,
+    /// Our own certificate, where no proxy has one.
+    pub tls: Option<TlsFiles>,
+    /// The longest time a call is held.
+    pub wait_limit: Duration,
+}
+
+/// A certificate chain and its key, PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, our own certificate first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// `[keys]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySettings {
+    /// Where the master key comes from.
+    pub master: MasterKeySource,
+    /// The key that signs checkpoints.
+    pub log_key_file: PathBuf,
+}
+
+/// Where the master key comes from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum MasterKeySource {
+    /// A file of mode 0600.
+    File(PathBuf),
+    /// A command that prints it.
+    Command(String),
+}
+
+impl fmt::Debug for MasterKeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            // A command may carry a credential of its own.
+            Self::Command(_) => f.write_str("Command(…)"),
+        }
+    }
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The high-water mark's file.
+    pub high_water_mark: PathBuf,
+    /// The log's name in checkpoints.
+    pub origin: String,
+}
+
+/// `[limits]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Age at which a job token may still make its first call.
+    pub max_token_age: Duration,
+    /// Refused calls from one address.
+    pub refused_per_minute: u32,
+    /// Wrong ceremonies from one address.
+    pub ceremonies_per_minute: u32,
+    /// Requests that a project may have waiting.
+    pub open_requests_per_project: u32,
+    /// Requests that a rule may have waiting.
+    pub open_requests_per_rule: u32,
+}
+
+/// `[[issuer]]`: a party whose job tokens are accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerSettings {
+    /// Its short name.
+    pub name: IssuerName,
+    /// Its `iss`, exactly.
+    pub url: String,
+    /// Where its keys are, if its discovery document is not to be asked.
+    pub jwks_uri: Option<String>,
+    /// Its keys, pinned; then nothing is fetched.
+    pub jwks_file: Option<PathBuf>,
+    /// The authority that signed its certificate, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// It may live at a private address.
+    pub allow_private: bool,
+    /// Only jobs of these projects; `None` admits all.
+    pub projects: Option<Vec<String>>,
+    /// Only jobs of these namespaces; `None` admits all.
+    pub namespaces: Option<Vec<String>>,
+    /// Predecessors of `id_tokens:` that are taken from it.
+    pub legacy: Vec<LegacyToken>,
+    /// How long its keys may be used while it cannot be reached.
+    pub stale_use: Duration,
+}
+
+/// A predecessor of `id_tokens:`, removed in GitLab 17.0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LegacyToken {
+    /// `CI_JOB_JWT_V2`.
+    CiJobJwtV2,
+}
