@@ -83,13 +83,14 @@ pub fn visible(text: &str) -> Visible {
         hidden = true;
         shown = shown.replace(' ', "\\u{20}");
     }
-    let note = if hidden {
-        "invisible or right-to-left characters, shown escaped".to_owned()
-    } else if foreign.is_empty() {
-        String::new()
-    } else {
-        foreign_note(&foreign)
-    };
+    let mut notes = Vec::new();
+    if hidden {
+        notes.push("invisible or right-to-left characters, shown escaped".to_owned());
+    }
+    if !foreign.is_empty() {
+        notes.push(foreign_note(&foreign));
+    }
+    let note = notes.join("; ");
     Visible { text: shown, flagged: !note.is_empty(), note }
 }
 

@@ -315,7 +315,7 @@ pub fn approval_view(input: &ApprovalInput<'_>) -> ApprovalView {
         groups: input.rule_groups.iter().map(GroupName::as_str).collect::<Vec<_>>().join(", "),
         rule: visible(request.rule.name.as_str()),
         code: request.code.to_string(),
-        rows: preview(request, input.now),
+        rows: preview(request, input.now, input.state.takes_a_denial()),
     }
 }
 
@@ -338,8 +338,9 @@ impl ApprovalView {
     }
 }
 
-/// The rows that stand before anybody has asked for a statement: the request itself, and places for the rest.
-fn preview(request: &Request, now: Timestamp) -> Vec<Row> {
+/// The rows that stand before anybody has asked for a statement: the request itself, and, while something can be
+/// signed, places for what each signature adds.
+fn preview(request: &Request, now: Timestamp, signable: bool) -> Vec<Row> {
     let statement = Statement::Approval(Approval {
         decision: Choice::Approve,
         nonce: Bytes::default(),
@@ -348,7 +349,9 @@ fn preview(request: &Request, now: Timestamp) -> Vec<Row> {
         reason: None,
     });
     // A request is plain data, so it always has a JSON form.
-    serde_json::to_value(statement).map(|value| rows(&value)).unwrap_or_default()
+    let mut list = serde_json::to_value(statement).map(|value| rows(&value)).unwrap_or_default();
+    list.retain(|row| signable || row.field.starts_with("request."));
+    list
 }
 
 fn is_fork(request: &Request) -> bool {

@@ -233,7 +233,7 @@ fn each_state_offers_what_can_still_be_done() {
         let deny = ["waiting", "counted", "approved", "approved-by-others", "contested"].contains(&name);
         assert_eq!(html.contains("data-act=\"deny\""), deny, "{name}");
         let job = ["contested", "expired", "changed"].contains(&name);
-        assert_eq!(html.contains("Open the job"), job, "{name}");
+        assert_eq!(html.contains("Open the&nbsp;job"), job, "{name}");
         assert_eq!(html.matches("<h1").count(), 1, "{name}");
     }
 }
@@ -270,6 +270,7 @@ fn screens_render_into_a_folder() {
     std::fs::create_dir_all(&folder).unwrap();
     let write = |name: &str, html: String| std::fs::write(folder.join(format!("{name}.html")), html).unwrap();
     let request = request();
+    std::fs::write(folder.join("request.json"), serde_json::to_string(&request).unwrap()).unwrap();
     for (name, state) in states() {
         let display = display();
         let mut shown = input(&request, &display, state);
