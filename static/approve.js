@@ -130,8 +130,8 @@ function show(name) {
 
 function focusOn(heading) {
   if (!heading) return;
-  heading.focus();
-  heading.scrollIntoView({ block: 'nearest' });
+  heading.focus({ preventScroll: true });
+  document.getElementById('bar')?.scrollIntoView({ block: 'end' });
   announce(heading.innerText);
 }
 
@@ -176,7 +176,11 @@ function reason() {
 
 function reasonChanged() {
   const typed = find('[name=reason]:checked')?.value === 'other';
-  find('[data-other]').hidden = !typed;
+  const field = find('[data-other]');
+  if (field.hidden === typed) {
+    field.hidden = !typed;
+    document.getElementById('bar').scrollIntoView({ block: 'end' });
+  }
   clearTimeout(timer);
   wanted = null;
   prepared = null;

@@ -88,7 +88,7 @@ function make() {
       made = count;
       given = passkey.name;
       step('name').querySelector('[data-strength]').textContent = passkey.strength;
-      step('name').querySelector('[data-claim]').textContent = passkey.claimed ? ', claimed' : ' ✓ proven by its maker';
+      step('name').querySelector('[data-claim]').textContent = passkey.claimed ? ' · claimed, not proven' : ' ✓ proven by its maker';
       find('#name').value = passkey.name;
       note('');
       show('name');

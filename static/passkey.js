@@ -50,7 +50,11 @@ export class Failure extends Error {
   }
 }
 
-const sentence = (text) => (text ? text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.') : '');
+// A message of the server (lower-case start, no full stop, values in backticks) as a sentence.
+function sentence(message) {
+  const text = (message ?? '').replace(/`([^`]*)`/g, '“$1”');
+  return text && text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.');
+}
 
 export async function post(path, body) {
   let answer;

@@ -104,9 +104,12 @@ impl ErrorPage {
     }
 }
 
-/// A message of ours (lower-case start, no full stop) as a sentence.
+/// A message of ours (lower-case start, no full stop, values in backticks) as a sentence.
 fn sentence(message: &str) -> String {
-    let text = visible(message).text;
+    let mut text = visible(message).text;
+    while text.matches('`').count() > 1 {
+        text = text.replacen('`', "“", 1).replacen('`', "”", 1);
+    }
     let mut letters = text.chars();
     let Some(first) = letters.next() else { return String::new() };
     let stop = if text.ends_with(['.', '?', '!']) { "" } else { "." };
@@ -126,13 +129,14 @@ mod tests {
         for code in ErrorCode::ALL {
             let html = ErrorPage::of(place(), *code, "the `<b>` is wrong").render().unwrap();
             assert!(html.contains("01JD8Q2M") && html.contains("<h1"), "{}", code.as_str());
-            assert!(!html.contains("<b>` is"), "escaped");
+            assert!(!html.contains("<b>” is"), "escaped");
         }
     }
 
     #[test]
     fn a_message_becomes_a_sentence() {
         assert_eq!(sentence("the key is old"), "The key is old.");
+        assert_eq!(sentence("the key `a` is no `b`"), "The key “a” is no “b”.");
         assert_eq!(sentence(""), "");
     }
 }

@@ -213,7 +213,7 @@ mod tests {
         let moment = Moment::new(now - std::time::Duration::from_secs(9), now);
         assert_eq!((moment.ago.as_str(), moment.clock.as_str()), ("9 s ago", "10:39 UTC"));
         assert_eq!(Moment::new(now, now).ago, "just now");
-        assert_eq!(Moment::new(now - std::time::Duration::from_secs(172_800), now).clock, "21 Nov 10:40 UTC");
+        assert_eq!(Moment::new(now - std::time::Duration::from_hours(48), now).clock, "21 Nov 10:40 UTC");
         assert_eq!(left(now + std::time::Duration::from_secs(852), now), "14:12");
         assert_eq!(left(now + std::time::Duration::from_secs(86_350), now), "23:59:10");
         assert_eq!(left(now, now), "0:00");

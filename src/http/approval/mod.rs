@@ -3,5 +3,7 @@
 //! Implements the screen of `/a/⟨id⟩`.
 //! Never decides, never reads the store.
 
+pub mod bands;
 pub mod rows;
+pub mod standing;
 pub mod view;

@@ -3,6 +3,8 @@
 //! Implements the completeness that the approval page promises.
 //! Never leaves a leaf out, never shows one that is not there.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use crate::http::page::{Visible, visible};
@@ -64,7 +66,8 @@ fn ascii_json(value: &Value) -> String {
             text.push(letter);
         } else {
             for unit in letter.encode_utf16(&mut [0; 2]) {
-                text.push_str(&format!("\\u{unit:04x}"));
+                // Writing to a string cannot fail.
+                let _ = write!(text, "\\u{unit:04x}");
             }
         }
     }

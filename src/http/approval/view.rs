@@ -10,8 +10,11 @@ use crate::domain::ids::GroupName;
 use crate::domain::request::{Access, Request};
 use crate::domain::statement::{Approval, Choice, Statement};
 use crate::domain::time::{Timestamp, humane};
+use crate::http::approval::bands::{Band, bands, is_fork, project};
 use crate::http::approval::rows::{Row, rows};
-use crate::http::page::{Moment, Visible, by_four, grouped, left, safe_link, visible};
+pub use crate::http::approval::standing::PageState;
+use crate::http::approval::standing::{Outcome, outcome};
+use crate::http::page::{Moment, Visible, by_four, left, safe_link, visible};
 
 /// Characters of a commit that the page shows; all of it is in the list of what is signed.
 const SHORT_SHA: usize = 7;
@@ -35,71 +38,6 @@ pub struct JobDisplay {
     pub started_at: Option<Timestamp>,
     /// Who answers for the bot that started the job.
     pub bot_owner: Option<String>,
-}
-
-/// Where a request stands, as the page tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PageState {
-    /// Signatures are missing.
-    Waiting,
-    /// The reader has just signed; more are missing.
-    CountedMoreNeeded,
-    /// Enough have signed; the job has not fetched its token.
-    ApprovedNotCollected {
-        /// The reader's signature is one of them.
-        by_you: bool,
-        /// When the last signature landed.
-        at: Timestamp,
-        /// Until when the job may fetch.
-        use_by: Timestamp,
-    },
-    /// The job has its token.
-    Approved {
-        /// The reader's signature is one of them.
-        by_you: bool,
-        /// When the last signature landed.
-        at: Timestamp,
-        /// The log entry of the token.
-        entry: u64,
-    },
-    /// Somebody said no.
-    Denied {
-        /// The reader did.
-        by_you: bool,
-        /// Why, in that person's words.
-        reason: Option<String>,
-        /// The log entry of the denial.
-        entry: u64,
-    },
-    /// Another caller tried to collect.
-    Contested,
-    /// Nobody decided, or the job did not fetch, in time.
-    Expired {
-        /// When it ended.
-        at: Timestamp,
-    },
-    /// The rule is another one now.
-    Changed,
-}
-
-impl PageState {
-    /// The state's name in `data-state` and in the stream of events.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Waiting | Self::CountedMoreNeeded => "waiting",
-            Self::ApprovedNotCollected { .. } => "approved",
-            Self::Approved { .. } => "collected",
-            Self::Denied { .. } => "denied",
-            Self::Contested => "contested",
-            Self::Expired { .. } => "expired",
-            Self::Changed => "changed",
-        }
-    }
-
-    const fn takes_a_denial(&self) -> bool {
-        matches!(self, Self::Waiting | Self::CountedMoreNeeded | Self::ApprovedNotCollected { .. } | Self::Contested)
-    }
 }
 
 /// What the page is made from.
@@ -126,32 +64,6 @@ pub struct ApprovalInput<'a> {
     pub now: Timestamp,
 }
 
-/// What deserves a second look, above the question.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Band {
-    /// The environment, as the token spells it.
-    Environment(Visible),
-    /// The job names none.
-    NoEnvironment,
-    /// The code comes from another project.
-    Fork {
-        /// Path of the project that the code comes from.
-        from: Visible,
-        /// Its id.
-        from_id: Visible,
-        /// The project in which the job runs.
-        runs_in: Visible,
-        /// Its id.
-        runs_in_id: Visible,
-    },
-    /// The first request for this project and environment.
-    First,
-    /// The branch or tag (the word given) is not protected.
-    NotProtected(&'static str),
-    /// A bot started the job; this person answers for it.
-    Bot(Visible),
-}
-
 /// One token that is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gets {
@@ -176,41 +88,6 @@ pub struct Since {
     pub at: Moment,
     /// GitLab's comparison of the two.
     pub compare: Option<String>,
-}
-
-/// The state as heading and sentences.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing to tell yet: the question stands.
-    Open,
-    /// The reader's signature counts.
-    Counted,
-    /// Approved; `use_by` where the job has yet to fetch its token, `entry` where it has.
-    Approved {
-        /// The reader signed.
-        by_you: bool,
-        /// When.
-        at: Moment,
-        /// Until when the job may fetch.
-        use_by: Option<Moment>,
-        /// The token's log entry.
-        entry: Option<String>,
-    },
-    /// Denied.
-    Denied {
-        /// The reader denied.
-        by_you: bool,
-        /// Why.
-        reason: Option<Visible>,
-        /// The denial's log entry.
-        entry: String,
-    },
-    /// Contested.
-    Contested,
-    /// Expired.
-    Expired(Moment),
-    /// Changed.
-    Changed,
 }
 
 /// The approval page. `as_main()` renders what stands inside `<main>`.
@@ -354,43 +231,6 @@ fn preview(request: &Request, now: Timestamp, signable: bool) -> Vec<Row> {
     list
 }
 
-fn is_fork(request: &Request) -> bool {
-    matches!((request.job_claim("job_project_id"), request.job_claim("project_id")), (Some(a), Some(b)) if a != b)
-}
-
-fn project(input: &ApprovalInput<'_>) -> Visible {
-    let request = input.request;
-    let runs_in = input.display.job_project_path.as_deref().or_else(|| request.job_claim("job_project_path"));
-    // `project_path` is where the code comes from; it names the running project only where the two are one.
-    let path = runs_in.or_else(|| request.job_claim("project_path").filter(|_| !is_fork(request)));
-    path.map_or_else(
-        || visible(&format!("project {}", request.job_claim("job_project_id").unwrap_or("not stated"))),
-        visible,
-    )
-}
-
-fn bands(input: &ApprovalInput<'_>) -> Vec<Band> {
-    let request = input.request;
-    let claim = |name: &str| request.job_claim(name).filter(|text| !text.is_empty());
-    let mut bands = vec![claim("environment").map_or(Band::NoEnvironment, |name| Band::Environment(visible(name)))];
-    if is_fork(request) {
-        bands.push(Band::Fork {
-            from: visible(claim("project_path").unwrap_or("another project")),
-            from_id: visible(claim("project_id").unwrap_or_default()),
-            runs_in: project(input),
-            runs_in_id: visible(claim("job_project_id").unwrap_or_default()),
-        });
-    }
-    if input.first_for_place {
-        bands.push(Band::First);
-    }
-    if claim("ref_protected") == Some("false") {
-        bands.push(Band::NotProtected(if claim("ref_type") == Some("tag") { "Tag" } else { "Branch" }));
-    }
-    bands.extend(input.display.bot_owner.as_deref().map(|owner| Band::Bot(visible(owner))));
-    bands
-}
-
 /// The places that everybody knows by another name than their audience.
 fn known_place(audience: &str) -> Option<&'static str> {
     match audience {
@@ -471,28 +311,6 @@ fn since(input: &ApprovalInput<'_>) -> Option<Since> {
         .filter(|_| is_sha(sha) && is_sha(before))
         .map(|page| format!("{page}/-/compare/{before}...{sha}"));
     Some(Since { sha: short(before), at: Moment::new(*at, input.now), compare })
-}
-
-fn outcome(state: &PageState, now: Timestamp) -> Outcome {
-    match state {
-        PageState::Waiting => Outcome::Open,
-        PageState::CountedMoreNeeded => Outcome::Counted,
-        PageState::ApprovedNotCollected { by_you, at, use_by } => Outcome::Approved {
-            by_you: *by_you,
-            at: Moment::new(*at, now),
-            use_by: Some(Moment::new(*use_by, now)),
-            entry: None,
-        },
-        PageState::Approved { by_you, at, entry } => {
-            Outcome::Approved { by_you: *by_you, at: Moment::new(*at, now), use_by: None, entry: Some(grouped(*entry)) }
-        }
-        PageState::Denied { by_you, reason, entry } => {
-            Outcome::Denied { by_you: *by_you, reason: reason.as_deref().map(visible), entry: grouped(*entry) }
-        }
-        PageState::Contested => Outcome::Contested,
-        PageState::Expired { at } => Outcome::Expired(Moment::new(*at, now)),
-        PageState::Changed => Outcome::Changed,
-    }
 }
 
 fn capital(word: &str) -> String {

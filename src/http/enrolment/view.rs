@@ -124,7 +124,7 @@ mod tests {
             invited_by: Some("Mara Voss"),
             admin: false,
             groups: &groups,
-            expires: now() + std::time::Duration::from_secs(86_400),
+            expires: now() + std::time::Duration::from_hours(24),
             policy: None,
             now: now(),
         })

@@ -254,7 +254,7 @@ fn enrolment(groups: &[GroupName]) -> String {
         invited_by: Some("Mara Voss"),
         admin: false,
         groups,
-        expires: now() + Duration::from_secs(86_400),
+        expires: now() + Duration::from_hours(24),
         policy: None,
         now: now(),
     })
@@ -274,7 +274,7 @@ fn screens_render_into_a_folder() {
     for (name, state) in states() {
         let display = display();
         let mut shown = input(&request, &display, state);
-        shown.since_last = Some(("9e01b77aa".to_owned(), now() - Duration::from_secs(172_800)));
+        shown.since_last = Some(("9e01b77aa".to_owned(), now() - Duration::from_hours(48)));
         if name == "counted" {
             (shown.needed, shown.signed) = (2, 1);
         }
