@@ -210,7 +210,9 @@ function sign() {
     .then((credential) => post(`${path}/decision`, { ceremony: used.ceremony, response: credentialJson(credential) }))
     .then((answer) => {
       mine = used.decision;
-      swap(answer);
+      // The stream may have been faster than this answer.
+      if (body.dataset.state === 'collected' && answer.state === 'approved') return refresh();
+      return swap(answer);
     })
     .catch((fault) => {
       if (signal.reason === 'overtaken') return;
