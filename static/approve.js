@@ -1,0 +1,359 @@
+// The approval page. A tap never waits for the network: what a passkey signs is fetched and checked beforehand.
+// Everything that the server says arrives as rendered HTML; errors find their words in the page's templates.
+
+import { announce, copyLink, credentialJson, Failure, now, post, requestOptions, sha256, showTimes, supported } from './passkey.js';
+
+const RENEW = 240_000; // the server keeps a ceremony for 300 s
+const STALE = 285_000;
+const TYPING = 500;
+const RETRY = 5_000;
+const WARNINGS = [[300, '5 minutes left'], [60, '1 minute left']];
+// The server's page tells these better than a message could.
+const MOVED_ON = ['request_expired', 'already_decided', 'denied_by_person', 'request_contested', 'rule_changed'];
+
+const { body } = document;
+const main = document.querySelector('main');
+const path = location.pathname.replace(/\/$/, '');
+const find = (selector) => main.querySelector(selector);
+
+let prepared = null; // the statement that the next touch signs, checked
+let wanted = null; // { decision, reason } that should be prepared
+let signing = null; // AbortController of the passkey window that is open
+let mine = null; // what the reader has signed here
+let panel = 'choose';
+let timer = 0;
+
+// ---- what is signed -------------------------------------------------------------------------------------------
+
+function leaves(value, field = '', found = new Map()) {
+  const inner = value !== null && typeof value === 'object' ? Object.entries(value) : [];
+  if (inner.length === 0) return found.set(field, value);
+  for (const [name, member] of inner) {
+    leaves(member, Array.isArray(value) ? `${field}[${name}]` : field ? `${field}.${name}` : name, found);
+  }
+  return found;
+}
+
+const visible = (value) => (typeof value === 'string' ? value : JSON.stringify(value))
+  .replace(/[^\x20-\x7e]/gu, (letter) => `\\u{${letter.codePointAt(0).toString(16)}}`);
+
+// Compares the statement with this page, value by value. Any difference means that nothing is signed.
+function agrees(statement, asked) {
+  const signed = leaves(statement);
+  if (statement.decision !== asked.decision || (statement.reason ?? '') !== (asked.reason ?? '')) return false;
+  for (const row of document.querySelectorAll('#statement [data-exact]')) {
+    const { field, exact } = row.dataset;
+    if (!signed.has(field) || JSON.stringify(signed.get(field)) !== JSON.stringify(JSON.parse(exact))) return false;
+  }
+  const known = new Set([...document.querySelectorAll('#statement [data-exact]')].map((row) => row.dataset.field));
+  return [...signed.keys()].every((field) => known.has(field) || !field.startsWith('request'));
+}
+
+// Puts the values of this one signature into the list.
+function fillList(statement) {
+  const list = document.getElementById('statement');
+  if (!list) return;
+  for (const row of list.querySelectorAll('[data-added]')) row.remove();
+  for (const [field, value] of leaves(statement)) {
+    let row = list.querySelector(`[data-field="${CSS.escape(field)}"]`);
+    if (row?.dataset.exact) continue;
+    if (!row) {
+      row = document.createElement('div');
+      row.dataset.field = field;
+      row.dataset.added = 'yes';
+      const word = document.createElement('dt');
+      const code = document.createElement('code');
+      code.textContent = field;
+      word.append(field === 'reason' ? 'Reason ' : '', code);
+      row.append(word, document.createElement('dd'));
+      list.querySelector('[data-field=decision]')?.after(row);
+    }
+    const shown = document.createElement('bdi');
+    shown.textContent = visible(value);
+    row.querySelector('dd').replaceChildren(shown);
+  }
+  const count = find('[data-count]');
+  if (count) count.textContent = list.querySelectorAll('[data-field]').length;
+}
+
+async function prepare(asked) {
+  wanted = asked;
+  clearTimeout(timer);
+  try {
+    const options = await post(`${path}/options`, asked);
+    if (wanted !== asked) return;
+    const statement = JSON.parse(options.statement);
+    if (await sha256(options.statement) !== options.publicKey.challenge || !agrees(statement, asked)) throw new Failure('mismatch');
+    if (wanted !== asked) return;
+    prepared = { ...asked, ceremony: options.ceremony, publicKey: options.publicKey, at: Date.now() };
+    fillList(statement);
+    note('');
+    timer = setTimeout(renew, RENEW);
+  } catch (fault) {
+    if (wanted !== asked) return;
+    prepared = null;
+    if (MOVED_ON.includes(fault.code)) return void refresh();
+    if (fault.code === 'mismatch') return void problem(fault);
+    note(navigator.onLine ? `${fault.description || 'This page does not reach the server.'} Trying again.` : 'No connection. Nothing was sent.');
+    timer = setTimeout(renew, RETRY);
+  } finally {
+    enable();
+  }
+}
+
+function renew() {
+  if (!wanted || signing) return;
+  if (prepared && Date.now() - prepared.at > STALE) prepared = null;
+  enable();
+  prepare({ ...wanted });
+}
+
+// ---- panels ---------------------------------------------------------------------------------------------------
+
+function enable() {
+  const ready = prepared !== null && navigator.onLine && !signing;
+  const approve = find('[data-act=approve]');
+  const denial = find('[data-act=sign-denial]');
+  const deny = find('[data-act=deny]');
+  if (approve) approve.disabled = !(ready && prepared.decision === 'approve') || secondsLeft() <= 0;
+  if (denial) denial.disabled = !(ready && prepared.decision === 'deny' && prepared.reason === reason());
+  if (deny) deny.disabled = Boolean(signing) || !supported();
+}
+
+function show(name) {
+  panel = name;
+  for (const one of main.querySelectorAll('[data-panel]')) one.hidden = one.dataset.panel !== name;
+  document.getElementById('bar')?.classList.toggle('open', name === 'deny');
+  if (name !== 'choose') focusOn(find(`[data-panel=${name}] h2`));
+  enable();
+}
+
+function focusOn(heading) {
+  if (!heading) return;
+  heading.focus({ preventScroll: true });
+  document.getElementById('bar')?.scrollIntoView({ block: 'end' });
+  announce(heading.innerText);
+}
+
+function note(text) {
+  for (const place of main.querySelectorAll('[data-note]')) {
+    if (place.textContent !== text) place.textContent = text;
+    place.hidden = text === '';
+  }
+}
+
+function problem(fault) {
+  const words = document.querySelector(`[data-problem="${CSS.escape(fault.code)}"]`) ?? document.querySelector('[data-problem=other]');
+  const place = find('[data-panel=problem]');
+  if (!place) return;
+  place.replaceChildren(words.content.cloneNode(true));
+  const description = place.querySelector('[data-description]');
+  if (description) description.textContent = [fault.description, fault.hint].filter(Boolean).join(' ');
+  const call = place.querySelector('[data-call]');
+  if (call) call.textContent = fault.callId ? `Call ${fault.callId}` : '';
+  show('problem');
+}
+
+// Back to the state as it stands, with a fresh statement where one can be signed.
+function start() {
+  wanted = null;
+  prepared = null;
+  note('');
+  show('choose');
+  if (!supported()) {
+    if (find('[data-act=deny], [data-act=approve]')) problem(new Failure('unsupported'));
+  } else if (find('[data-act=approve]')) {
+    prepare({ decision: 'approve' });
+  }
+}
+
+// ---- deny -----------------------------------------------------------------------------------------------------
+
+function reason() {
+  const chosen = find('[name=reason]:checked')?.value;
+  return chosen === 'other' ? document.getElementById('other').value.trim() : chosen ?? '';
+}
+
+function reasonChanged() {
+  const typed = find('[name=reason]:checked')?.value === 'other';
+  const field = find('[data-other]');
+  if (field.hidden === typed) {
+    field.hidden = !typed;
+    document.getElementById('bar').scrollIntoView({ block: 'end' });
+  }
+  clearTimeout(timer);
+  wanted = null;
+  prepared = null;
+  enable();
+  const text = reason();
+  if (text) timer = setTimeout(() => prepare({ decision: 'deny', reason: text }), typed ? TYPING : 0);
+}
+
+// ---- sign -----------------------------------------------------------------------------------------------------
+
+// Runs inside the tap itself: nothing may be awaited before the passkey window is asked for.
+function sign() {
+  const used = prepared;
+  if (!used || Date.now() - used.at > STALE) return renew();
+  signing = new AbortController();
+  const { signal } = signing;
+  let asked;
+  try {
+    asked = navigator.credentials.get({ publicKey: requestOptions(used.publicKey), signal });
+  } catch (fault) {
+    asked = Promise.reject(fault);
+  }
+  prepared = null;
+  clearTimeout(timer);
+  show('sign');
+  asked
+    .then((credential) => post(`${path}/decision`, { ceremony: used.ceremony, response: credentialJson(credential) }))
+    .then((answer) => {
+      mine = used.decision;
+      // The stream may have been faster than this answer.
+      if (body.dataset.state === 'collected' && answer.state === 'approved') return refresh();
+      return swap(answer);
+    })
+    .catch((fault) => {
+      if (signal.reason === 'overtaken') return;
+      const known = fault instanceof Failure ? fault : new Failure('browser');
+      if (MOVED_ON.includes(known.code)) refresh();
+      else problem(known);
+    })
+    .finally(() => {
+      signing = null;
+      enable();
+    });
+}
+
+// ---- where it stands ------------------------------------------------------------------------------------------
+
+function tally({ signed, needed }) {
+  if (signed === undefined) return;
+  body.dataset.signed = signed;
+  for (const place of main.querySelectorAll('[data-signed]')) place.textContent = signed;
+  if (needed !== undefined) body.dataset.needed = needed;
+}
+
+function swap(answer) {
+  body.dataset.state = answer.state;
+  wanted = null;
+  prepared = null;
+  clearTimeout(timer);
+  main.innerHTML = answer.html;
+  tally(answer);
+  const ours = (mine === 'approve' && ['approved', 'collected'].includes(answer.state)) || (mine === 'deny' && answer.state === 'denied');
+  if (ours) for (const place of main.querySelectorAll('[data-by]')) place.hidden = place.dataset.by !== 'you';
+  showTimes(main);
+  panel = 'choose';
+  tick();
+  start();
+  const heading = find('h1');
+  heading?.focus();
+  announce(heading?.innerText ?? '');
+  window.scrollTo(0, 0);
+}
+
+// From the stream: the state moved, here or elsewhere.
+function arrived(event) {
+  const told = JSON.parse(event.data);
+  if (told.state === body.dataset.state) return tally(told);
+  if (signing) signing.abort('overtaken');
+  signing = null;
+  swap(told);
+}
+
+async function refresh() {
+  try {
+    const answer = await fetch(location.pathname, { cache: 'no-store', headers: { accept: 'text/html' } });
+    const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+    const { state, signed, needed } = page.body.dataset;
+    if (!answer.ok || !state) throw new Failure('other');
+    swap({ state, signed, needed, html: page.querySelector('main').innerHTML });
+  } catch {
+    note('No connection. Nothing was sent.');
+  }
+}
+
+// ---- time -----------------------------------------------------------------------------------------------------
+
+const secondsLeft = () => Math.max(0, Math.floor((Date.parse(body.dataset.decideBy) - now()) / 1000));
+
+function clock(seconds) {
+  const two = (n) => String(n).padStart(2, '0');
+  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+}
+
+let before = secondsLeft();
+function tick() {
+  const waiting = body.dataset.state === 'waiting';
+  const seconds = secondsLeft();
+  const left = document.getElementById('left');
+  left.hidden = !waiting;
+  left.classList.toggle('soon', seconds <= 60);
+  left.querySelector('[data-left]').textContent = clock(seconds);
+  const what = waiting && mine !== 'approve' ? `Approve ${body.dataset.project}` : find('h1').innerText;
+  document.title = waiting ? `${clock(seconds)} · ${what}` : `${what} · Countersign`;
+  if (waiting) {
+    for (const [mark, words] of WARNINGS) if (before > mark && seconds <= mark) announce(words);
+    if (before > 0 && seconds === 0) {
+      enable();
+      setTimeout(refresh, 1500);
+    }
+  }
+  before = seconds;
+  showTimes();
+}
+
+// ---- wiring ---------------------------------------------------------------------------------------------------
+
+const ACTS = {
+  approve: sign,
+  'sign-denial': sign,
+  deny: () => {
+    clearTimeout(timer);
+    wanted = null;
+    prepared = null;
+    show('deny');
+    reasonChanged();
+  },
+  back: () => {
+    start();
+    find('[data-act=deny]')?.focus();
+  },
+  again: start,
+  cancel: () => signing?.abort(),
+  reload: () => location.reload(),
+  copy: copyLink,
+};
+
+document.addEventListener('click', ({ target }) => {
+  const button = target.closest?.('[data-act]');
+  if (button && !button.disabled) ACTS[button.dataset.act]?.(button);
+});
+main.addEventListener('change', ({ target }) => target.name === 'reason' && reasonChanged());
+main.addEventListener('input', ({ target }) => target.id === 'other' && reasonChanged());
+document.addEventListener('visibilitychange', () => {
+  if (document.visibilityState === 'visible' && panel !== 'problem') renew();
+});
+window.addEventListener('online', () => {
+  note('');
+  renew();
+});
+window.addEventListener('offline', () => {
+  note('No connection. Nothing was sent.');
+  announce('No connection. Nothing was sent.');
+  enable();
+});
+
+const stream = new EventSource(`${path}/events`);
+stream.addEventListener('state', arrived);
+stream.addEventListener('error', () => {
+  if (!navigator.onLine) note('No connection. Nothing was sent.');
+});
+
+showTimes();
+tick();
+setInterval(tick, 1000);
+start();
