@@ -3,6 +3,13 @@
 //! Implements the claims of GitLab's ID tokens (DESIGN §5.2).
 //! Never coerces: a claim in another form is refused.
 
+pub mod gitlab;
+pub mod legacy;
+mod validity;
+
+#[cfg(test)]
+pub(crate) mod samples;
+
 use std::collections::BTreeMap;
 
 use crate::domain::ids::{Digest, IssuerName};

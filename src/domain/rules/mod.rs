@@ -3,11 +3,20 @@
 //! Implements DESIGN §4.
 //! Never reads a clock or a store, never skips a rule that cannot be evaluated.
 
+mod caution;
 pub mod compile;
+mod conditions;
 pub mod decide;
 pub mod explain;
+pub mod nearest;
 pub mod pattern;
+mod set;
+mod shadow;
 pub mod source;
+mod terms;
+
+#[cfg(test)]
+pub(crate) mod samples;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,6 +28,7 @@ use crate::domain::assurance::Acr;
 use crate::domain::canonical::{self, CanonicalError};
 use crate::domain::ids::{Audience, Digest, GroupName, IssuerName, PersonId, RuleName};
 use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::request::Presence;
 use crate::domain::time::Timestamp;
 use pattern::Pattern;
 
@@ -26,6 +36,10 @@ use pattern::Pattern;
 pub const MAX_RULES: usize = 10_000;
 /// Largest rules file, in bytes.
 pub const MAX_RULES_FILE: usize = 1024 * 1024;
+/// Most signatures that a rule may demand: `approver` joins that many ids, and AWS takes 256 characters of it.
+pub const MAX_COUNT: u32 = 10;
+/// Longest sentence of a deny rule, in characters.
+pub const MAX_SENTENCE_CHARS: usize = 200;
 
 /// A compiled rule. Its canonical JSON is what its digest is over and what the log keeps as evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,7 +184,27 @@ pub struct AwsTerms {
     pub source_identity: Option<String>,
 }
 
+impl Allow {
+    /// What is required of humans, in one word.
+    #[must_use]
+    pub const fn presence(&self) -> Presence {
+        match self.require {
+            Require::None => Presence::None,
+            Require::Approval(_) => Presence::Approval,
+        }
+    }
+}
+
 impl Rule {
+    /// The terms, where the rule allows.
+    #[must_use]
+    pub fn allow(&self) -> Option<&Allow> {
+        match &self.effect {
+            Effect::Allow(allow) => Some(allow),
+            Effect::Deny(_) => None,
+        }
+    }
+
     /// SHA-256 of the canonical form.
     ///
     /// # Errors
@@ -251,6 +285,28 @@ pub struct Refusal {
     pub rule: Option<RuleName>,
 }
 
+impl Refusal {
+    /// A refusal with the code's own cure.
+    #[must_use]
+    pub fn new(code: ErrorCode, description: impl Into<String>) -> Self {
+        Self { code, description: description.into(), hint: None, rule: None }
+    }
+
+    /// With a better cure than the code's own.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// By this rule.
+    #[must_use]
+    pub fn by(mut self, rule: &RuleName) -> Self {
+        self.rule = Some(rule.clone());
+        self
+    }
+}
+
 /// Every rule looked at, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trace {
@@ -263,6 +319,8 @@ pub struct Trace {
 pub struct RuleTrace {
     /// Which rule.
     pub rule: RuleName,
+    /// It denies.
+    pub deny: bool,
     /// Each check until and including the first that failed.
     pub checks: Vec<Check>,
 }
