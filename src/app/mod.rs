@@ -1,1 +1,221 @@
-//! (being written)
+//! FLOOR 2: one file a use case, named by its verb. The only floor where a rule meets the store.
+//! In: parsed values and one `Countersign`. Out: answers, or `AppError`.
+//! Implements DESIGN §5 to §7, §11.
+//! Never chooses a wire form: `http/problem.rs` does.
+
+pub mod ask;
+pub mod check_health;
+pub mod console;
+pub mod course;
+pub mod decide_request;
+pub mod enrol;
+pub mod exchange;
+pub mod explain;
+pub mod intake;
+pub mod keep_log;
+pub mod load_rules;
+pub mod make_bundle;
+pub mod record_token;
+pub mod refuse;
+pub mod settings;
+pub mod start;
+pub mod summary;
+pub mod verify_bundle;
+pub mod view_request;
+pub mod waiting;
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, RwLock};
+
+use crate::clock::Clock;
+use crate::crypto::signing::SigningKey;
+use crate::domain::ids::Kid;
+use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::rules::compile::Rules;
+use crate::domain::rules::{Refusal, TokenAlg};
+use crate::domain::time::Timestamp;
+use crate::passkeys::RelyingParty;
+use crate::store::{Store, StoreError};
+
+use course::CallLimits;
+use intake::Issuer;
+use settings::Settings;
+use waiting::Waiting;
+
+/// The one value that everything is handed; built in `start`.
+pub struct Countersign {
+    /// What the operator decided.
+    pub settings: Settings,
+    /// The store and its log.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// Who asks for passkeys.
+    pub relying_party: RelyingParty,
+    /// The verifier's key line of the log.
+    pub log_vkey: String,
+    issuers: Vec<Arc<Issuer>>,
+    rules: RwLock<Arc<RulesInForce>>,
+    signers: HashMap<TokenAlg, Signer>,
+    waiting: Waiting,
+    refusals: refuse::RefusalCap,
+    counters: Counters,
+}
+
+/// The rules that decide just now.
+#[derive(Debug, Clone)]
+pub struct RulesInForce {
+    /// Compiled.
+    pub rules: Rules,
+    /// Warnings of the load.
+    pub warnings: Vec<String>,
+}
+
+/// A signing key, ready.
+#[derive(Clone)]
+pub struct Signer {
+    /// The key.
+    pub key: Arc<SigningKey>,
+    /// The log entry that added it.
+    pub entry: u64,
+}
+
+/// What is counted but not logged.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Claims that the inventory does not know.
+    pub unknown_claims: AtomicU64,
+    /// Job tokens whose signature, issuer or form was refused before they could be logged.
+    pub unverified_refusals: AtomicU64,
+}
+
+/// Why a use case did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A refusal: somebody may not, and is told why.
+    #[error("{}", refusal.description)]
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// The log entry of the refusal, where there is one.
+        log: Option<u64>,
+    },
+    /// A fault of ours or of those we need; the detail is for diagnostics alone.
+    #[error("{detail}")]
+    Fault {
+        /// What the caller is told.
+        code: ErrorCode,
+        /// What the operator reads.
+        detail: String,
+    },
+}
+
+impl AppError {
+    /// A refusal that is not logged.
+    pub fn refused(code: ErrorCode, description: impl Into<String>) -> Self {
+        Self::Refused { refusal: course::refusal(code, description), log: None }
+    }
+
+    /// A fault of ours.
+    pub fn internal(detail: impl std::fmt::Display) -> Self {
+        Self::Fault { code: ErrorCode::Internal, detail: detail.to_string() }
+    }
+
+    /// The stable code.
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Refused { refusal, .. } => refusal.code,
+            Self::Fault { code, .. } => *code,
+        }
+    }
+}
+
+impl From<Refusal> for AppError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused { refusal, log: None }
+    }
+}
+
+impl From<StoreError> for AppError {
+    fn from(error: StoreError) -> Self {
+        let code = match &error {
+            StoreError::Full | StoreError::Busy => ErrorCode::QueueFull,
+            _ => ErrorCode::LogUnavailable,
+        };
+        Self::Fault { code, detail: error.to_string() }
+    }
+}
+
+impl From<crate::crypto::CryptoError> for AppError {
+    fn from(error: crate::crypto::CryptoError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<crate::domain::canonical::CanonicalError> for AppError {
+    fn from(error: crate::domain::canonical::CanonicalError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl Countersign {
+    /// The rules that decide just now.
+    pub fn rules(&self) -> Arc<RulesInForce> {
+        match self.rules.read() {
+            Ok(rules) => Arc::clone(&rules),
+            // A panic while the pointer was swapped leaves a whole pointer behind.
+            Err(poisoned) => Arc::clone(&poisoned.into_inner()),
+        }
+    }
+
+    fn put_rules(&self, rules: RulesInForce) {
+        let rules = Arc::new(rules);
+        match self.rules.write() {
+            Ok(mut slot) => *slot = rules,
+            Err(poisoned) => *poisoned.into_inner() = rules,
+        }
+    }
+
+    /// The signing key for an algorithm.
+    pub fn signer(&self, alg: TokenAlg) -> Result<&Signer, AppError> {
+        self.signers.get(&alg).ok_or_else(|| AppError::internal(format!("no {} signing key", alg.as_str())))
+    }
+
+    fn signer_by_kid(&self, kid: &Kid) -> Result<&Signer, AppError> {
+        let found = self.signers.values().find(|signer| signer.key.kid() == kid);
+        found.ok_or_else(|| AppError::internal(format!("the signing key {kid} is gone")))
+    }
+
+    /// Our public keys, as the narrowest consumer takes them (RFC 7517 §5).
+    pub fn jwks(&self) -> serde_json::Value {
+        let mut keys: Vec<_> = self.signers.values().map(|signer| signer.key.public_jwk()).collect();
+        keys.sort_by_key(|jwk| (jwk["kty"] != "RSA", jwk["kid"].to_string()));
+        serde_json::json!({ "keys": keys })
+    }
+
+    /// Whoever waits.
+    pub const fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
+    /// What is counted.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn limits(&self) -> CallLimits {
+        self.settings.limits
+    }
+
+    /// The present; refuses where the wall clock stepped.
+    fn steady_now(&self) -> Result<Timestamp, AppError> {
+        match self.clock.step() {
+            None => Ok(self.clock.now()),
+            Some(step) => Err(AppError::Fault {
+                code: ErrorCode::ClockStepped,
+                detail: format!("the wall clock stepped by {step} ms against the monotonic one"),
+            }),
+        }
+    }
+}

@@ -6,6 +6,7 @@
 pub mod args;
 pub mod demo;
 pub mod exit;
+pub mod open;
 pub mod printer;
 pub mod surroundings;
 pub mod token;

@@ -19,6 +19,8 @@ pub const MAX_TOKEN_AGE: Duration = Duration::from_secs(3600);
 pub const CEREMONY: Duration = Duration::from_secs(300);
 /// How long an enrolment link lives.
 pub const ENROLMENT_LINK: Duration = Duration::from_secs(24 * 3600);
+/// How long after the first passkey a second one may be added with the same link.
+pub const SECOND_PASSKEY: Duration = Duration::from_secs(15 * 60);
 /// Default of a rule's `within`.
 pub const WITHIN_DEFAULT: Duration = Duration::from_secs(15 * 60);
 /// Least `within` that a rule may state.

@@ -1,9 +1,18 @@
-//! Endpoints and pages.
+//! FLOOR 3: endpoints and pages. One file an endpoint; `routes` is the table.
 //! In: HTTP requests. Out: HTTP answers.
-//! Implements the wire forms of DESIGN §5 and the pages.
+//! Implements the wire forms of DESIGN §5 and SCREENS' pages.
 //! Never decides: a handler parses, calls one use case and renders.
 
 pub mod approval;
+pub mod assets;
+pub mod caller;
+pub mod discovery;
+pub mod edge;
 pub mod enrolment;
 pub mod error_page;
+pub mod health;
 pub mod page;
+pub mod problem;
+pub mod routes;
+pub mod serve;
+pub mod token;

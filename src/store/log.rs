@@ -9,8 +9,10 @@ use std::ops::Range;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::domain::ids::{Digest, PersonId};
+use crate::domain::log::entry::Entry;
 use crate::domain::log::evidence::SALT;
 use crate::domain::log::merkle::{self, Hashes};
+use crate::domain::time::Timestamp;
 
 use super::{Reader, StoreError};
 
@@ -36,6 +38,14 @@ impl Reader<'_> {
         let last: Option<i64> =
             self.conn().prepare_cached("SELECT max(idx) FROM log_entry")?.query_row([], |row| row.get(0))?;
         last.map_or(Ok(0), |last| uint(last).map(|last| last + 1))
+    }
+
+    /// The time of the newest entry; `None` before the first.
+    pub fn last_time(&self) -> Result<Option<Timestamp>, StoreError> {
+        let Some(last) = self.size()?.checked_sub(1) else { return Ok(None) };
+        let bytes = self.entry(last)?.ok_or_else(|| StoreError::Corrupt("the newest entry is missing".to_owned()))?;
+        let entry = Entry::from_bytes(&bytes).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        Ok(Some(entry.time))
     }
 
     /// The bytes of an entry.

@@ -4,12 +4,18 @@
 //! Never hands out a connection, and never answers before the commit.
 
 mod check;
+mod columns;
 mod connection;
 mod error;
+pub mod keys;
 mod log;
 mod migrations;
 mod open;
+pub mod passkeys;
+pub mod people;
+pub mod requests;
 mod startup;
+pub mod tokens;
 mod unit;
 mod writer;
 

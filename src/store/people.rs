@@ -165,14 +165,8 @@ impl Unit<'_> {
     /// Adds a person.
     pub fn insert_person(&mut self, row: &PersonRow) -> Result<(), StoreError> {
         let sql = "INSERT INTO person (id, name, user_handle, admin, created, entry) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let values = params![
-            row.id.as_str(),
-            row.name,
-            row.user_handle,
-            row.admin,
-            row.created.millis(),
-            as_i64(row.entry)?
-        ];
+        let values =
+            params![row.id.as_str(), row.name, row.user_handle, row.admin, row.created.millis(), as_i64(row.entry)?];
         self.conn().prepare_cached(sql)?.execute(values)?;
         Ok(())
     }

@@ -134,9 +134,10 @@ impl Reader<'_> {
     ) -> Result<u64, StoreError> {
         let sql = "SELECT count(*) AS n FROM request WHERE issuer = ?1 AND job_project_id = ?2 AND state = 'open'
                    AND use_by >= ?3";
-        let count = self.conn().prepare_cached(sql)?.query_row(params![issuer.as_str(), project, now.millis()], |row| {
-            row.get::<_, i64>("n")
-        })?;
+        let count = self
+            .conn()
+            .prepare_cached(sql)?
+            .query_row(params![issuer.as_str(), project, now.millis()], |row| row.get::<_, i64>("n"))?;
         u64::try_from(count).map_err(|_| corrupt("n"))
     }
 
@@ -151,10 +152,7 @@ impl Reader<'_> {
     }
 
     /// The commit and time of the last collected request of a project and environment before `before`.
-    pub fn last_collected(
-        &self,
-        of: &RequestRow,
-    ) -> Result<Option<(String, Timestamp)>, StoreError> {
+    pub fn last_collected(&self, of: &RequestRow) -> Result<Option<(String, Timestamp)>, StoreError> {
         let sql = "SELECT * FROM request WHERE issuer = ?1 AND job_project_id = ?2 AND environment IS ?3
                    AND state = 'collected' AND created < ?4 ORDER BY created DESC LIMIT 1";
         let values = params![
@@ -207,8 +205,7 @@ impl Unit<'_> {
         // A contested request may still be denied.
         let sql = "UPDATE request SET state = ?2, state_entry = ?3
                    WHERE id = ?1 AND (state = 'open' OR (state = 'contested' AND ?2 = 'denied'))";
-        let changed =
-            self.conn().prepare_cached(sql)?.execute(params![id.as_str(), mark.as_str(), as_i64(entry)?])?;
+        let changed = self.conn().prepare_cached(sql)?.execute(params![id.as_str(), mark.as_str(), as_i64(entry)?])?;
         if changed == 1 { Ok(()) } else { Err(StoreError::Invalid("the request has ended".to_owned())) }
     }
 

@@ -194,6 +194,15 @@ impl<K> IssuerKeys<K> {
         }
     }
 
+    /// The keys, where no fetch is needed to say which: for callers that may not block.
+    #[must_use]
+    pub fn cached(&self, kid: Option<&str>, now: Duration) -> Option<Arc<Snapshot<K>>> {
+        match self.next(&self.lock(), kid, now) {
+            Next::Use(snapshot) => Some(snapshot),
+            Next::Fail | Next::Fetch { .. } => None,
+        }
+    }
+
     /// How the issuer is doing.
     #[must_use]
     pub fn status(&self, now: Duration) -> IssuerStatus {

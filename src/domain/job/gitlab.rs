@@ -198,6 +198,29 @@ pub fn parse(verified: &Verified<RawClaims>, terms: &IssuerTerms, now: Timestamp
     Ok(job)
 }
 
+/// Reads a verified token that the log keeps: as `parse`, but judged by the time at which it was made, since it may be
+/// long over. The audience and the issuer are checked as they were then.
+///
+/// # Errors
+/// As `parse`.
+pub fn from_log(
+    verified: &Verified<RawClaims>,
+    name: &IssuerName,
+    issuer_url: &str,
+    our_url: &str,
+) -> Result<Job, Refusal> {
+    let terms = IssuerTerms {
+        name: name.clone(),
+        url: issuer_url.to_owned(),
+        our_url: our_url.to_owned(),
+        legacy: BTreeSet::from([Legacy::JwtV1, Legacy::JwtV2]),
+        projects: None,
+        namespaces: None,
+    };
+    let made = verified.get().claims.get("iat").and_then(Value::as_i64).unwrap_or_default();
+    parse(verified, &terms, Timestamp::from_seconds(made))
+}
+
 /// The age of a job token at its first call.
 ///
 /// # Errors

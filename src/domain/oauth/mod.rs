@@ -1,2 +1,3 @@
-//! OAuth's words: errors, the exchange's parameters, the checks and their order.
+//! OAuth's words: the exchange's parameters and every error that it can answer with.
 pub mod error_code;
+pub mod exchange;

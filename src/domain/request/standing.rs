@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn time_ends_a_request_in_two_steps() {
         let request = request();
-        let at = |seconds| Timestamp::from_seconds(1_000_000 + seconds);
+        let at = |seconds: i64| Timestamp::from_seconds(1_000_000 + seconds);
         assert_eq!(standing(&request, Mark::Open, false, at(900)), Standing::Waiting);
         assert_eq!(standing(&request, Mark::Open, false, at(901)), Standing::Expired);
         assert_eq!(standing(&request, Mark::Open, true, at(901)), Standing::Approved);

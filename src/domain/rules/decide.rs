@@ -265,6 +265,17 @@ fn count(eligible: &BTreeSet<PersonId>, demanded: Acr, facts: &Facts, checks: &m
     counted
 }
 
+/// The signatures that count under a rule now, oldest first; none where nobody may sign.
+#[must_use]
+pub fn counting(rule: &Rule, facts: &Facts) -> Vec<Approver> {
+    let Some(allow) = rule.allow() else { return Vec::new() };
+    let Require::Approval(terms) = &allow.require else { return Vec::new() };
+    let mut checks = Vec::new();
+    eligible(terms, facts, &mut checks)
+        .map(|people| count(&people, allow.acr.unwrap_or(Acr::Phr), facts, &mut checks))
+        .unwrap_or_default()
+}
+
 fn weigh(
     rule: &Arc<Rule>,
     terms: &ApprovalTerms,

@@ -4,6 +4,7 @@
 //! Never decides, never reads the store.
 
 pub mod bands;
+pub mod endpoints;
 pub mod rows;
 pub mod standing;
 pub mod view;

@@ -3,4 +3,5 @@
 //! Implements the screens of `/enrol/⟨link⟩`.
 //! Never reads the store.
 
+pub mod endpoints;
 pub mod view;

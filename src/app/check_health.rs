@@ -1,0 +1,195 @@
+//! Checks health: what `/readyz` and `doctor` say.
+//! In: the running application. Out: findings, each with its cure.
+//! Implements DESIGN §12.
+//! Never changes anything.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::rules::{Effect, Require};
+use crate::domain::time::{LEEWAY, humane};
+
+use super::course::approval_terms;
+use super::{AppError, Countersign};
+
+/// A clock that is off by more than this is worth a warning.
+pub const CLOCK_WARNING: Duration = Duration::from_secs(5);
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// As it should be.
+    Ok,
+    /// It works, for now.
+    Warn,
+    /// It does not work.
+    Fail,
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// How bad.
+    pub severity: Severity,
+    /// What was looked at.
+    pub subject: String,
+    /// What was found.
+    pub text: String,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cure: Option<String>,
+}
+
+impl Finding {
+    /// As it should be.
+    pub fn ok(subject: &str, text: impl Into<String>) -> Self {
+        Self { severity: Severity::Ok, subject: subject.to_owned(), text: text.into(), cure: None }
+    }
+
+    /// It works, for now.
+    pub fn warn(subject: &str, text: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { severity: Severity::Warn, subject: subject.to_owned(), text: text.into(), cure: Some(cure.into()) }
+    }
+
+    /// It does not work.
+    pub fn fail(subject: &str, text: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { severity: Severity::Fail, subject: subject.to_owned(), text: text.into(), cure: Some(cure.into()) }
+    }
+}
+
+impl Countersign {
+    /// What keeps the server from issuing; empty where nothing does.
+    pub fn readiness(&self) -> Vec<String> {
+        let mut findings = Vec::new();
+        if let Err(error) = self.store.read(|reader| reader.size()) {
+            findings.push(format!("log: {error}"));
+        }
+        if let Some(step) = self.clock.step() {
+            findings.push(format!("clock: stepped by {step} ms"));
+        }
+        for issuer in &self.issuers {
+            let status = issuer.keys.status(self.clock.monotonic());
+            if let Some(error) = status.last_error {
+                let field = status.field.unwrap_or("keys");
+                findings.push(format!("issuer `{}`: {field}: {error}", status.issuer));
+            }
+        }
+        findings
+    }
+
+    /// People, rules and the log, as `doctor` looks at them.
+    pub fn examine(&self) -> Result<Vec<Finding>, AppError> {
+        let rules = self.rules();
+        let groups = self.store.read(|reader| reader.groups())?;
+        let (approvers, admins) = self.store.read(|reader| -> Result<_, AppError> {
+            let mut approvers = std::collections::BTreeSet::new();
+            for members in groups.values() {
+                for member in members {
+                    if !reader.passkeys_of(member)?.is_empty() {
+                        approvers.insert(member.clone());
+                    }
+                }
+            }
+            Ok((approvers, reader.has_admin()?))
+        })?;
+        let count = rules.rules.iter().len();
+        let mut findings = vec![Finding::ok(
+            "config",
+            format!("{count} rules, {} issuers, {} people can approve", self.settings.issuers.len(), approvers.len()),
+        )];
+        if count == 0 {
+            findings.push(Finding::fail(
+                "rules",
+                "there is no rule, so nothing is issued",
+                "write one: rules/example.toml shows how",
+            ));
+        }
+        for warning in &rules.warnings {
+            let (text, cure) = warning.split_once("; cure: ").unwrap_or((warning, "countersign rule check"));
+            findings.push(Finding::warn("rules", text, cure));
+        }
+        if !admins {
+            findings.push(Finding::warn("people", "no admin has a passkey yet", "countersign init --new-link"));
+        }
+        for (group, members) in &groups {
+            if members.len() == 1 && rules.rules.groups().contains(group) {
+                let cure = format!("countersign people invite NAME --group {group}");
+                findings.push(Finding::warn("people", format!("{group} has 1 person"), cure));
+            }
+        }
+        for rule in rules.rules.iter() {
+            let Some(terms) = approval_terms(rule) else { continue };
+            let able: std::collections::BTreeSet<_> = terms
+                .of
+                .iter()
+                .filter_map(|group| groups.get(group))
+                .flatten()
+                .filter(|person| approvers.contains(*person))
+                .collect();
+            let able = u32::try_from(able.len()).unwrap_or(u32::MAX);
+            if able < terms.count {
+                findings.push(Finding::fail(
+                    "rules",
+                    format!("\"{}\" wants {} people, and {able} can sign", rule.name, terms.count),
+                    "invite more people, or lower `count`",
+                ));
+            }
+            if let Effect::Allow(allow) = &rule.effect
+                && matches!(allow.require, Require::Approval(_))
+                && allow.acr == Some(crate::domain::assurance::Acr::Phrh)
+            {
+                findings.push(Finding::fail(
+                    "rules",
+                    format!(
+                        "\"{}\" demands `acr` \"phrh\", which no passkey can reach yet: attestation is not judged",
+                        rule.name
+                    ),
+                    "demand \"phr\"",
+                ));
+            }
+        }
+        Ok(findings)
+    }
+
+    /// Asks each issuer, as the next job would.
+    pub async fn examine_issuers(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for issuer in &self.issuers {
+            let name = issuer.settings.terms.name.clone();
+            let (asked, now) = (std::sync::Arc::clone(issuer), self.clock.monotonic());
+            let answer = tokio::task::spawn_blocking(move || asked.keys.key_set(None, now)).await;
+            findings.push(match answer {
+                Ok(Ok(snapshot)) => Finding::ok(
+                    name.as_str(),
+                    format!("{} answers, {} keys", issuer.settings.terms.url, snapshot.keys.len()),
+                ),
+                Ok(Err(error)) => Finding::fail(
+                    name.as_str(),
+                    error.to_string(),
+                    format!(
+                        "open port 443 to {}, or pin keys: jwks_file of issuer \"{name}\"",
+                        issuer.settings.terms.url
+                    ),
+                ),
+                Err(error) => Finding::fail(name.as_str(), error.to_string(), "try again"),
+            });
+        }
+        findings
+    }
+}
+
+/// What a difference of clocks means; `ahead` is the other's clock minus ours, in seconds.
+pub fn clock_finding(whose: &str, ahead: i64) -> Finding {
+    let off = Duration::from_secs(ahead.unsigned_abs());
+    let side = if ahead >= 0 { "ahead" } else { "behind" };
+    let text = format!("{whose} is {} {side} (refused beyond {})", humane(off), humane(LEEWAY));
+    if off > LEEWAY {
+        Finding::fail("clock", text, "timedatectl, on both")
+    } else if off > CLOCK_WARNING {
+        Finding::warn("clock", text, "timedatectl, on both")
+    } else {
+        Finding::ok("clock", format!("{whose} agrees with this machine"))
+    }
+}

@@ -1,0 +1,452 @@
+//! The course of a call: what an exchange must do next, given all that is known.
+//! In: a verified job, what it asks, what the store knows, the rules, the log's time. Out: `Course`.
+//! Implements DESIGN §5 (several audiences, once, waiting), the order of its refusals included.
+//! Never reads or writes: the same function answers on a reader and decides inside the writer's unit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::assurance::{Assurance, assess};
+use crate::domain::ids::{Audience, Digest, GroupName, PersonId};
+use crate::domain::job::{Job, gitlab};
+use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::request::standing::{Mark, Standing, standing};
+use crate::domain::rules::compile::Rules;
+use crate::domain::rules::decide::decide;
+use crate::domain::rules::{Approver, Effect, Facts, Outcome, Refusal, Require, Rule, Trace};
+use crate::domain::statement::Choice;
+use crate::domain::time::Timestamp;
+use crate::store::people::LinkRow;
+use crate::store::requests::{DecisionRow, RequestRow};
+use crate::store::tokens::{IssuedRow, TokenUseRow};
+use crate::store::{Reader, StoreError};
+
+/// Most open requests of one job.
+pub const MAX_OPEN_OF_JOB: usize = 8;
+/// Default of the most open requests of one project.
+pub const MAX_OPEN_OF_PROJECT: u64 = 100;
+/// Default of the most open requests of one rule.
+pub const MAX_OPEN_OF_RULE: u64 = 10_000;
+
+/// A verified call.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The job.
+    pub job: Job,
+    /// What it asks for.
+    pub asked: Vec<Audience>,
+    /// SHA-256 of the collector that it brought.
+    pub collector: Option<Digest>,
+}
+
+/// Limits that configuration may move.
+#[derive(Debug, Clone, Copy)]
+pub struct CallLimits {
+    /// How old a job token may be at its first call.
+    pub max_token_age: Duration,
+    /// Open requests of a project.
+    pub open_of_project: u64,
+    /// Open requests of a rule.
+    pub open_of_rule: u64,
+}
+
+/// A request of the job, with all that hangs on it.
+#[derive(Debug, Clone)]
+pub struct KnownRequest {
+    /// The record and its state.
+    pub row: RequestRow,
+    /// What people decided.
+    pub decisions: Vec<DecisionRow>,
+    /// What was issued for it.
+    pub issued: Vec<IssuedRow>,
+}
+
+/// What the store knows about a call.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// What the job token's `jti` is bound to.
+    pub bound: Option<TokenUseRow>,
+    /// Every request of the job.
+    pub requests: Vec<KnownRequest>,
+    /// What was issued for this job token.
+    pub issued: Vec<IssuedRow>,
+    /// Members of the groups that the rule names.
+    pub groups: BTreeMap<GroupName, BTreeSet<PersonId>>,
+    /// The person tied to the job's user.
+    pub starter: Option<LinkRow>,
+    /// Open requests of the project.
+    pub open_of_project: u64,
+    /// Open requests of the rule.
+    pub open_of_rule: u64,
+}
+
+/// What to do next.
+#[derive(Debug, Clone)]
+pub enum Course {
+    /// The same claims again, signed again.
+    Repeat(Box<IssuedRow>),
+    /// Issue a token for this audience.
+    Issue(Box<Issuing>),
+    /// Make a request and ask people.
+    Open {
+        /// The rule.
+        rule: Arc<Rule>,
+    },
+    /// Bind this job token to a request that the same collector made with another token of the job.
+    Join(Box<RequestRow>),
+    /// People are being asked.
+    Pending {
+        /// The request.
+        row: Box<RequestRow>,
+        /// Signatures that count.
+        signed: u32,
+        /// Signatures that are needed.
+        needed: u32,
+    },
+    /// No, and the request moves to `mark` where it has not.
+    Refuse {
+        /// Why.
+        refusal: Refusal,
+        /// The transition that comes with it.
+        transition: Option<(Box<RequestRow>, Mark)>,
+    },
+}
+
+/// Everything that an issue needs.
+#[derive(Debug, Clone)]
+pub struct Issuing {
+    /// The rule.
+    pub rule: Arc<Rule>,
+    /// For whom.
+    pub audience: Audience,
+    /// The job token's list, where this call binds it.
+    pub bind: Option<Vec<Audience>>,
+    /// The request and the decisions that count, oldest first, where people were asked.
+    pub request: Option<(RequestRow, Vec<DecisionRow>)>,
+}
+
+/// A refusal in one line.
+pub fn refusal(code: ErrorCode, description: impl Into<String>) -> Refusal {
+    Refusal { code, description: description.into(), hint: None, rule: None }
+}
+
+fn refuse(code: ErrorCode, description: impl Into<String>) -> Course {
+    Course::Refuse { refusal: refusal(code, description), transition: None }
+}
+
+/// Judges a decision by today's knowledge.
+pub fn assurance_of(decision: &DecisionRow) -> Assurance {
+    assess(&decision.facts, &decision.registered, decision.at)
+}
+
+/// The approvals among decisions, as `decide` takes them.
+pub fn approvers(decisions: &[DecisionRow]) -> Vec<Approver> {
+    decisions
+        .iter()
+        .filter(|decision| decision.choice == Choice::Approve)
+        .map(|decision| Approver {
+            person: decision.person.clone(),
+            credential: decision.public_key_sha256,
+            acr: assurance_of(decision).acr,
+            at: decision.at,
+            void: decision.void,
+        })
+        .collect()
+}
+
+/// The terms of an approval rule, where the rule is one.
+pub fn approval_terms(rule: &Rule) -> Option<&crate::domain::rules::ApprovalTerms> {
+    match &rule.effect {
+        Effect::Allow(allow) => match &allow.require {
+            Require::Approval(terms) => Some(terms),
+            Require::None => None,
+        },
+        Effect::Deny(_) => None,
+    }
+}
+
+/// Reads members of the groups that a rule names.
+pub fn groups_of(reader: &Reader<'_>, rule: &Rule) -> Result<BTreeMap<GroupName, BTreeSet<PersonId>>, StoreError> {
+    let mut groups = BTreeMap::new();
+    if let Some(terms) = approval_terms(rule) {
+        for group in &terms.of {
+            groups.insert(group.clone(), reader.members(group)?);
+        }
+    }
+    Ok(groups)
+}
+
+/// Reads what is known about a call.
+pub fn know(reader: &Reader<'_>, rules: &Rules, call: &Call, now: Timestamp) -> Result<Known, StoreError> {
+    let job = &call.job;
+    let bound = reader.token_use(&job.issuer, &job.jti)?;
+    let mut requests = Vec::new();
+    for row in reader.requests_of_job(&job.issuer, job.job_id())? {
+        let decisions = reader.decisions(&row.request.id)?;
+        let issued = reader.issued_for_request(&row.request.id)?;
+        requests.push(KnownRequest { row, decisions, issued });
+    }
+    let issued = if bound.is_some() { reader.issued_for_token(&job.issuer, &job.jti)? } else { Vec::new() };
+    let mut known = Known { bound, requests, issued, ..Known::default() };
+    if let (Ok(rule), _) = rules.matching(job, &known.list(call)) {
+        known.groups = groups_of(reader, &rule)?;
+        if approval_terms(&rule).is_some() {
+            if let Some(user_id) = job.user_id() {
+                known.starter = reader.linked(&job.issuer, user_id)?;
+            }
+            if known.bound.is_none() {
+                known.open_of_project = reader.open_requests_of_project(&job.issuer, job.job_project_id(), now)?;
+                known.open_of_rule = reader.open_requests_of_rule(&rule.name, now)?;
+            }
+        }
+    }
+    Ok(known)
+}
+
+impl Known {
+    /// The whole list that this call belongs to: the bound one, a request's, or the one asked.
+    fn list(&self, call: &Call) -> Vec<Audience> {
+        if let Some(bound) = &self.bound {
+            return bound.audiences.clone();
+        }
+        match self.overlapping(call) {
+            Some(known) => known.row.request.audiences().cloned().collect(),
+            None => call.asked.clone(),
+        }
+    }
+
+    fn overlapping(&self, call: &Call) -> Option<&KnownRequest> {
+        self.requests.iter().find(|known| known.row.request.audiences().any(|one| call.asked.contains(one)))
+    }
+
+    fn facts(&self, decisions: &[DecisionRow]) -> Facts {
+        Facts {
+            groups: self.groups.clone(),
+            starter: self.starter.as_ref().map(|link| link.person.clone()),
+            approvals: approvers(decisions),
+        }
+    }
+}
+
+/// What the call must do next.
+pub fn course(call: &Call, known: &Known, rules: &Rules, limits: &CallLimits, now: Timestamp) -> Course {
+    // A denial closes the job for every audience, whoever asks.
+    if let Some(denied) = known.requests.iter().find(|known| known.row.mark == Mark::Denied) {
+        let reason = denied.decisions.iter().find(|d| d.choice == Choice::Deny).and_then(|d| d.reason.clone());
+        let text = reason.map_or_else(
+            || "a person denied this job".to_owned(),
+            |reason| format!("a person denied this job: {reason}"),
+        );
+        return refuse(ErrorCode::DeniedByPerson, text);
+    }
+    match &known.bound {
+        Some(bound) => bound_course(call, known, bound, rules, now),
+        None => first_course(call, known, rules, limits, now),
+    }
+}
+
+fn same_list(asked: &[Audience], list: &[Audience]) -> bool {
+    asked.len() == list.len() && asked.iter().all(|audience| list.contains(audience))
+}
+
+fn bound_course(call: &Call, known: &Known, bound: &TokenUseRow, rules: &Rules, now: Timestamp) -> Course {
+    if !call.asked.iter().all(|audience| bound.audiences.contains(audience)) {
+        return refuse(ErrorCode::TokenSpent, "this job token is bound to other audiences");
+    }
+    if call.asked.len() > 1 && !same_list(&call.asked, &bound.audiences) {
+        return refuse(ErrorCode::AudienceNotInRequest, "several audiences of the request, but not all");
+    }
+    let request = bound.request.as_ref().and_then(|id| known.requests.iter().find(|k| k.row.request.id == *id));
+    match (request, &bound.request) {
+        (Some(request), _) => request_course(call, known, request, rules, now),
+        (None, None) => federated_course(call, known, bound, rules, now),
+        (None, Some(_)) => refuse(ErrorCode::TokenSpent, "this job token belongs to another request"),
+    }
+}
+
+/// The next token of a list that nobody had to approve.
+fn federated_course(call: &Call, known: &Known, bound: &TokenUseRow, rules: &Rules, now: Timestamp) -> Course {
+    if bound.collector.is_some() && bound.collector != call.collector {
+        return refuse(ErrorCode::OtherCollector, "another collector made the first call");
+    }
+    let Some(audience) = target(&call.asked, &bound.audiences) else {
+        return refuse(ErrorCode::AudienceNotInRequest, "this audience is not on the list");
+    };
+    if let Some(issued) = known.issued.iter().find(|issued| issued.audience == audience) {
+        if bound.collector.is_some() && now < issued.exp {
+            return Course::Repeat(Box::new(issued.clone()));
+        }
+        return refuse(ErrorCode::TokenSpent, "this job token has had its token for this audience");
+    }
+    match decide(rules, &call.job, &bound.audiences, &known.facts(&[]), now).outcome {
+        Outcome::Issue { rule, .. } if approval_terms(&rule).is_none() => {
+            Course::Issue(Box::new(Issuing { rule, audience, bind: None, request: None }))
+        }
+        Outcome::Refuse(refusal) => Course::Refuse { refusal, transition: None },
+        Outcome::Issue { .. } | Outcome::Ask { .. } => {
+            refuse(ErrorCode::RuleChanged, "the rule changed since this job token's first call")
+        }
+    }
+}
+
+/// The audience that a call is answered for: the one it names, or the list's first.
+fn target(asked: &[Audience], list: &[Audience]) -> Option<Audience> {
+    match asked {
+        [one] => list.contains(one).then(|| one.clone()),
+        _ => list.first().cloned(),
+    }
+}
+
+fn first_course(call: &Call, known: &Known, rules: &Rules, limits: &CallLimits, now: Timestamp) -> Course {
+    if let Err(refusal) = gitlab::check_age(&call.job, now, limits.max_token_age) {
+        return Course::Refuse { refusal, transition: None };
+    }
+    if let Some(request) = known.overlapping(call) {
+        let list: Vec<_> = request.row.request.audiences().cloned().collect();
+        if call.asked.len() > 1 && !same_list(&call.asked, &list) {
+            return refuse(ErrorCode::AudienceNotInRequest, "this job asked for some of these audiences already");
+        }
+        if call.collector != Some(request.row.request.collector) {
+            return stranger(request, now);
+        }
+        return Course::Join(Box::new(request.row.clone()));
+    }
+    match decide(rules, &call.job, &call.asked, &known.facts(&[]), now).outcome {
+        Outcome::Refuse(refusal) => Course::Refuse { refusal, transition: None },
+        Outcome::Issue { rule, .. } => match call.asked.first() {
+            Some(audience) => Course::Issue(Box::new(Issuing {
+                rule,
+                audience: audience.clone(),
+                bind: Some(call.asked.clone()),
+                request: None,
+            })),
+            None => refuse(ErrorCode::ParameterMissing, "the parameter `audience` is missing"),
+        },
+        Outcome::Ask { rule, .. } => {
+            if call.collector.is_none() {
+                return refuse(ErrorCode::CollectorRequired, "people must approve this, so the call needs a collector");
+            }
+            let open = known.requests.iter().filter(|k| k.row.mark == Mark::Open && now <= k.row.request.use_by);
+            if open.count() >= MAX_OPEN_OF_JOB
+                || known.open_of_project >= limits.open_of_project
+                || known.open_of_rule >= limits.open_of_rule
+            {
+                return refuse(
+                    ErrorCode::RateLimited,
+                    "too many requests of this job, project or rule wait for people",
+                );
+            }
+            Course::Open { rule }
+        }
+    }
+}
+
+/// Somebody who is not the collector: before the issue that makes the request contested.
+fn stranger(request: &KnownRequest, now: Timestamp) -> Course {
+    let refusal = refusal(ErrorCode::OtherCollector, "another collector made this request");
+    let contest = request.row.mark == Mark::Open && request.issued.is_empty() && now <= request.row.request.use_by;
+    let transition = contest.then(|| (Box::new(request.row.clone()), Mark::Contested));
+    Course::Refuse { refusal, transition }
+}
+
+fn request_course(call: &Call, known: &Known, request: &KnownRequest, rules: &Rules, now: Timestamp) -> Course {
+    let row = &request.row;
+    if call.collector != Some(row.request.collector) {
+        return stranger(request, now);
+    }
+    match row.mark {
+        Mark::Contested => return refuse(ErrorCode::RequestContested, "somebody else tried to collect this token"),
+        Mark::Voided => return refuse(ErrorCode::RuleChanged, "the rule changed after this request was made"),
+        Mark::Denied => return refuse(ErrorCode::DeniedByPerson, "a person denied this job"),
+        Mark::Open | Mark::Collected | Mark::Expired => {}
+    }
+    let list: Vec<_> = row.request.audiences().cloned().collect();
+    let Some(audience) = target(&call.asked, &list) else {
+        return refuse(ErrorCode::AudienceNotInRequest, "this audience is not in the request");
+    };
+    if let Some(issued) = request.issued.iter().find(|issued| issued.audience == audience) {
+        if now < issued.exp {
+            return Course::Repeat(Box::new(issued.clone()));
+        }
+        return refuse(ErrorCode::TokenSpent, "the token for this audience was issued and has expired");
+    }
+    let judged = match judge(call, known, request, rules, now) {
+        Ok(judged) => judged,
+        Err(course) => return *course,
+    };
+    match standing(&row.request, row.mark, judged.counted.is_some(), now) {
+        Standing::Waiting => {
+            Course::Pending { row: Box::new(row.clone()), signed: judged.signed, needed: judged.needed }
+        }
+        Standing::Approved => Course::Issue(Box::new(Issuing {
+            rule: judged.rule,
+            audience,
+            bind: None,
+            request: Some((row.clone(), judged.counted.unwrap_or_default())),
+        })),
+        Standing::Expired => Course::Refuse {
+            refusal: refusal(
+                ErrorCode::RequestExpired,
+                format!("this request ended at {} UTC", row.request.decide_by.hour_minute()),
+            ),
+            transition: (row.mark == Mark::Open).then(|| (Box::new(row.clone()), Mark::Expired)),
+        },
+        Standing::Collected | Standing::Denied | Standing::Contested | Standing::Voided => {
+            refuse(ErrorCode::TokenSpent, "this request has ended")
+        }
+    }
+}
+
+/// What the rule says of a request now.
+struct Judged {
+    rule: Arc<Rule>,
+    /// The decisions that count, once they are enough.
+    counted: Option<Vec<DecisionRow>>,
+    signed: u32,
+    needed: u32,
+}
+
+fn judge(
+    call: &Call,
+    known: &Known,
+    request: &KnownRequest,
+    rules: &Rules,
+    now: Timestamp,
+) -> Result<Judged, Box<Course>> {
+    let row = &request.row;
+    let list: Vec<_> = row.request.audiences().cloned().collect();
+    let verdict = decide(rules, &call.job, &list, &known.facts(&request.decisions), now);
+    let judged = match verdict.outcome {
+        Outcome::Refuse(refusal) if refusal.code == ErrorCode::NoRuleMatches => return Err(Box::new(voided(row))),
+        Outcome::Refuse(refusal) if refusal.code == ErrorCode::AudienceNotAllowed => return Err(Box::new(voided(row))),
+        Outcome::Refuse(refusal) => return Err(Box::new(Course::Refuse { refusal, transition: None })),
+        Outcome::Issue { rule, counted } => {
+            let signed = u32::try_from(counted.len()).unwrap_or(u32::MAX);
+            let counts = |decision: &&DecisionRow| {
+                decision.choice == Choice::Approve && counted.iter().any(|one| one.person == decision.person)
+            };
+            let counted = request.decisions.iter().filter(counts).cloned().collect();
+            Judged { rule, counted: Some(counted), signed, needed: signed }
+        }
+        Outcome::Ask { rule, signed, needed } => Judged { rule, counted: None, signed, needed },
+    };
+    if judged.rule.digest().ok() != Some(row.request.rule.sha256) {
+        return Err(Box::new(voided(row)));
+    }
+    Ok(judged)
+}
+
+fn voided(row: &RequestRow) -> Course {
+    Course::Refuse {
+        refusal: refusal(ErrorCode::RuleChanged, "the rule changed after this request was made"),
+        transition: (row.mark == Mark::Open).then(|| (Box::new(row.clone()), Mark::Voided)),
+    }
+}
+
+/// The trace of a call, for explaining it.
+pub fn trace(call: &Call, known: &Known, rules: &Rules, now: Timestamp) -> (Outcome, Trace) {
+    let decisions = known.overlapping(call).map(|request| request.decisions.clone()).unwrap_or_default();
+    let verdict = decide(rules, &call.job, &known.list(call), &known.facts(&decisions), now);
+    (verdict.outcome, verdict.trace)
+}

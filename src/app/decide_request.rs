@@ -1,0 +1,394 @@
+//! Decides a request: a person signs yes or no with a passkey.
+//! In: a link id, then a browser's answer. Out: a ceremony over the canonical statement, then the recorded decision.
+//! Implements DESIGN §6, WebAuthn L3 §7.2.
+//! Never takes a statement from the client, and never uses a challenge twice.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::crypto::random;
+use crate::domain::bundle::verify::AssertionEvidence;
+use crate::domain::canonical::{self, Bytes};
+use crate::domain::ids::{PersonId, RequestId};
+use crate::domain::log::entry::{Event, JobFields};
+use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::request::standing::{Mark, Standing, standing};
+use crate::domain::rules::{Effect, Excluded, Facts, Refusal, Rule};
+use crate::domain::statement::{Approval, Choice, MAX_REASON_CHARS, Statement, challenge};
+use crate::domain::time::Timestamp;
+use crate::passkeys::assertion::{self, StoredCredential, Verification};
+use crate::store::passkeys::{CeremonyRow, PasskeyRow};
+use crate::store::people::PersonRow;
+use crate::store::requests::{DecisionRow, RequestRow};
+use crate::store::{Reader, StoreError, Unit};
+
+use super::course::{approval_terms, approvers, groups_of, refusal};
+use super::record_token::starter_of;
+use super::refuse::{append_person_refusal, logged};
+use super::{AppError, Countersign};
+
+/// A ceremony that a browser may start.
+#[derive(Debug)]
+pub struct Ceremony {
+    /// Its id, named when it is finished.
+    pub id: String,
+    /// Options for `navigator.credentials.get` or `create`.
+    pub options: Value,
+    /// The statement, as it is signed.
+    pub statement: String,
+}
+
+/// What a person asks to sign.
+#[derive(Debug, Clone)]
+pub struct Intent {
+    /// Yes or no.
+    pub choice: Choice,
+    /// Why not.
+    pub reason: Option<String>,
+}
+
+/// What was recorded.
+#[derive(Debug)]
+pub struct Decided {
+    /// Who.
+    pub person: PersonId,
+    /// What.
+    pub choice: Choice,
+    /// The log entry.
+    pub entry: u64,
+}
+
+/// Random bytes of a ceremony's id.
+const CEREMONY_ID: usize = 16;
+
+impl Intent {
+    /// Checks a reason: at most `MAX_REASON_CHARS`, no control characters; only a denial has one.
+    pub fn checked(self) -> Result<Self, Refusal> {
+        let Some(reason) = &self.reason else { return Ok(self) };
+        if self.choice == Choice::Approve {
+            return Err(refusal(ErrorCode::ParameterInvalid, "only a denial has a reason"));
+        }
+        if reason.chars().count() > MAX_REASON_CHARS || reason.chars().any(char::is_control) {
+            let text = format!("a reason has at most {MAX_REASON_CHARS} characters and no control characters");
+            return Err(refusal(ErrorCode::ParameterInvalid, text));
+        }
+        Ok(Self { reason: self.reason.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()), ..self })
+    }
+}
+
+impl Countersign {
+    /// Starts a ceremony over a decision.
+    pub async fn begin_decision(&self, id: &RequestId, intent: Intent) -> Result<Ceremony, AppError> {
+        let intent = intent.checked()?;
+        let ceremony = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<CEREMONY_ID>()?);
+        let nonce = Bytes(random::bytes::<32>()?.to_vec());
+        let (request_id, ceremony_id, choice) = (id.clone(), ceremony.clone(), intent.choice);
+        let rules = self.rules();
+        let statement = self
+            .store
+            .write(move |unit| -> Result<Vec<u8>, AppError> {
+                let row = unit.reader().request(&request_id)?.ok_or_else(unknown_request)?;
+                if choice == Choice::Approve && !unchanged(&rules.rules, &row)? {
+                    return Err(refusal(ErrorCode::RuleChanged, "the rule changed after this request was made").into());
+                }
+                let now = unit.now();
+                still_open(&unit.reader(), &row, choice, now)?;
+                let statement = Statement::Approval(Approval {
+                    decision: choice,
+                    nonce,
+                    at: now,
+                    request: row.request,
+                    reason: intent.reason,
+                });
+                let bytes = statement.to_bytes()?;
+                unit.start_approval(&ceremony_id, &request_id, &bytes)?;
+                Ok(bytes)
+            })
+            .await?;
+        let options = assertion::options(&self.relying_party, challenge(&statement), &[]);
+        let statement = String::from_utf8(statement).map_err(AppError::internal)?;
+        Ok(Ceremony { id: ceremony, options, statement })
+    }
+
+    /// Finishes a ceremony: verifies the assertion over the server's own statement, then records the decision.
+    pub async fn finish_decision(&self, id: &RequestId, ceremony: &str, response: &Value) -> Result<Decided, AppError> {
+        let statement = self.take_approval(id, ceremony).await?;
+        let Ok(Statement::Approval(approval)) = Statement::from_bytes(&statement) else {
+            return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is not over a decision"));
+        };
+        let (passkey, person) = self.passkey_of(response)?;
+        let verified = {
+            let stored = StoredCredential {
+                credential: &passkey.credential,
+                credential_id: &passkey.credential_id,
+                user_handle: &person.user_handle,
+            };
+            assertion::verify(&self.relying_party, challenge(&statement), &stored, response)
+                .map_err(|error| AppError::refused(error.code(), error.to_string()))?
+        };
+        let decided = self.record_decision(approval, statement, passkey, verified).await;
+        if decided.is_ok() {
+            self.waiting.wake(id);
+        }
+        decided
+    }
+
+    /// Takes the ceremony in a unit of its own, so that it is gone whatever comes of it.
+    async fn take_approval(&self, id: &RequestId, ceremony: &str) -> Result<Vec<u8>, AppError> {
+        let (request, ceremony) = (id.clone(), ceremony.to_owned());
+        let taken = self
+            .store
+            .write(move |unit| -> Result<Option<(CeremonyRow, Timestamp)>, StoreError> {
+                let now = unit.now();
+                Ok(unit.take_approval(&ceremony, &request)?.map(|row| (row, now)))
+            })
+            .await?;
+        match taken {
+            Some((row, now)) if row.is_fresh(now) => Ok(row.statement),
+            _ => Err(AppError::refused(
+                ErrorCode::ChallengeUnknown,
+                "this challenge was used, has expired or was never given",
+            )),
+        }
+    }
+
+    fn passkey_of(&self, response: &Value) -> Result<(PasskeyRow, PersonRow), AppError> {
+        let unknown = || AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not known here");
+        let credential_id = assertion::credential_id(response)
+            .ok_or_else(|| AppError::refused(ErrorCode::AssertionInvalid, "the answer names no credential"))?;
+        self.store.read(|reader| {
+            let passkey = reader.passkey(&credential_id)?.filter(|row| row.suspended.is_none()).ok_or_else(unknown)?;
+            let person = reader.person(&passkey.person)?.filter(|row| row.suspended.is_none()).ok_or_else(unknown)?;
+            Ok((passkey, person))
+        })
+    }
+
+    async fn record_decision(
+        &self,
+        approval: Approval,
+        statement: Vec<u8>,
+        passkey: PasskeyRow,
+        verified: Verification,
+    ) -> Result<Decided, AppError> {
+        let rules = self.rules();
+        let outcome = self
+            .store
+            .write(move |unit| -> Result<Result<Decided, (Refusal, u64)>, AppError> {
+                let row = unit.reader().request(&approval.request.id)?.ok_or_else(unknown_request)?;
+                if row.request != approval.request {
+                    return Err(refusal(ErrorCode::StatementMismatch, "the statement is not over this request").into());
+                }
+                let judged = entitled(unit, &rules.rules, &row, approval.decision, &passkey, &verified);
+                match judged {
+                    Ok(membership) => {
+                        let signed = Signed { approval, statement, passkey, verified, membership };
+                        Ok(Ok(write_decision(unit, &row, signed)?))
+                    }
+                    Err(AppError::Refused { refusal, .. }) => {
+                        let job = fields(&row);
+                        if refusal.code == ErrorCode::RuleChanged && row.mark == Mark::Open {
+                            void(unit, &row)?;
+                        }
+                        let entry = append_person_refusal(unit, job, &passkey.person, &row.request.id, &refusal)?;
+                        Ok(Err((refusal, entry)))
+                    }
+                    Err(fault) => Err(fault),
+                }
+            })
+            .await?;
+        outcome.map_err(|(refusal, entry)| logged(refusal, Some(entry)))
+    }
+}
+
+fn unknown_request() -> AppError {
+    AppError::refused(ErrorCode::NotFound, "there is no such request")
+}
+
+/// Whether the rule of a request is still the one that people would sign under.
+pub fn unchanged(rules: &crate::domain::rules::compile::Rules, row: &RequestRow) -> Result<bool, AppError> {
+    let Some(rule) = rules.by_name(&row.request.rule.name) else { return Ok(false) };
+    Ok(rule.digest()? == row.request.rule.sha256)
+}
+
+/// Where a request stands, with the signatures that count now.
+pub fn standing_of(
+    reader: &Reader<'_>,
+    row: &RequestRow,
+    starter: Option<PersonId>,
+    now: Timestamp,
+) -> Result<(Standing, u32, u32), StoreError> {
+    let decisions = reader.decisions(&row.request.id)?;
+    let Some(terms) = approval_terms(&row.rule) else { return Ok((Standing::Voided, 0, 0)) };
+    let facts = Facts { groups: groups_of(reader, &row.rule)?, starter, approvals: approvers(&decisions) };
+    let signed = crate::domain::rules::decide::counting(&row.rule, &facts).len();
+    let signed = u32::try_from(signed).unwrap_or(u32::MAX);
+    Ok((standing(&row.request, row.mark, signed >= terms.count, now), signed, terms.count))
+}
+
+fn demanded(rule: &Rule) -> Option<crate::domain::assurance::Acr> {
+    match &rule.effect {
+        Effect::Allow(allow) => allow.acr,
+        Effect::Deny(_) => None,
+    }
+}
+
+fn still_open(reader: &Reader<'_>, row: &RequestRow, choice: Choice, now: Timestamp) -> Result<(), AppError> {
+    let starter = match row.request.job_claim("user_id") {
+        Some(user_id) => reader.linked(&row.issuer, user_id)?.map(|link| link.person),
+        None => None,
+    };
+    let (standing, _, _) = standing_of(reader, row, starter, now)?;
+    standing.take(choice).map_err(|code| AppError::refused(code, describe(code)))
+}
+
+const fn describe(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::AlreadyApproved => "this request is approved already",
+        ErrorCode::AlreadyDecided => "this request is decided already",
+        ErrorCode::RequestContested => "somebody else tried to collect this token",
+        ErrorCode::RuleChanged => "the rule changed after this request was made",
+        _ => "too late: this request has ended",
+    }
+}
+
+/// Judges whether a person may decide, in the writer's savepoint. Answers with the entry of the membership that counts;
+/// none where the job's starter withdraws.
+fn entitled(
+    unit: &mut Unit<'_>,
+    rules: &crate::domain::rules::compile::Rules,
+    row: &RequestRow,
+    choice: Choice,
+    passkey: &PasskeyRow,
+    verified: &Verification,
+) -> Result<Option<u64>, AppError> {
+    let person = &passkey.person;
+    let known = unit.reader().passkey(&passkey.credential_id)?.filter(|row| row.suspended.is_none());
+    let active = unit.reader().person(person)?.is_some_and(|row| row.suspended.is_none());
+    if known.is_none() || !active {
+        return Err(AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not known here (any more)"));
+    }
+    if choice == Choice::Approve && !unchanged(rules, row)? {
+        return Err(AppError::refused(ErrorCode::RuleChanged, describe(ErrorCode::RuleChanged)));
+    }
+    let terms = approval_terms(&row.rule)
+        .ok_or_else(|| AppError::refused(ErrorCode::RuleChanged, describe(ErrorCode::RuleChanged)))?;
+    let starter = starter_of(unit, row)?;
+    let is_starter = starter.as_ref() == Some(person);
+    let memberships = unit.reader().memberships(person)?;
+    let membership = terms.of.iter().find_map(|group| memberships.get(group).copied());
+    match (choice, membership) {
+        (Choice::Approve, _) if is_starter && terms.not.contains(&Excluded::Starter) => {
+            return Err(AppError::refused(
+                ErrorCode::SelfApproval,
+                "you started this job, and this rule wants somebody else",
+            ));
+        }
+        (Choice::Deny, None) if is_starter => {}
+        (_, None) => {
+            let groups: Vec<_> = terms.of.iter().map(ToString::to_string).collect();
+            let text = format!("only {} can sign this", groups.join(" or "));
+            return Err(AppError::refused(ErrorCode::NotAnApprover, text));
+        }
+        (_, Some(_)) => {}
+    }
+    distinct(unit, row, choice, passkey)?;
+    still_open(&unit.reader(), row, choice, unit.now())?;
+    if choice == Choice::Approve {
+        let reached = crate::domain::assurance::assess(&verified.facts, &passkey.registered, unit.now()).acr;
+        if demanded(&row.rule).is_some_and(|acr| reached < acr) {
+            return Err(AppError::refused(
+                ErrorCode::AcrNotReached,
+                "this rule needs a hardware key with proof from its maker",
+            ));
+        }
+    }
+    Ok(membership)
+}
+
+fn distinct(unit: &Unit<'_>, row: &RequestRow, choice: Choice, passkey: &PasskeyRow) -> Result<(), AppError> {
+    let decisions = unit.reader().decisions(&row.request.id)?;
+    let same = decisions.iter().any(|decision| {
+        decision.choice == choice
+            && (decision.person == passkey.person || decision.public_key_sha256 == passkey.public_key_sha256)
+    });
+    if same && choice == Choice::Approve {
+        return Err(AppError::refused(ErrorCode::AlreadyApproved, "your signature counts already"));
+    }
+    Ok(())
+}
+
+struct Signed {
+    approval: Approval,
+    statement: Vec<u8>,
+    passkey: PasskeyRow,
+    verified: Verification,
+    membership: Option<u64>,
+}
+
+fn write_decision(unit: &mut Unit<'_>, row: &RequestRow, signed: Signed) -> Result<Decided, AppError> {
+    let Signed { approval, statement, passkey, verified, membership } = signed;
+    let person = passkey.person.clone();
+    let assertion = canonical::to_bytes(&AssertionEvidence {
+        authenticator_data: Bytes(verified.authenticator_data.clone()),
+        client_data_json: Bytes(verified.client_data_json.clone()),
+        credential_id: Bytes(passkey.credential_id.clone()),
+        signature: Bytes(verified.signature.clone()),
+    })?;
+    let evidence = BTreeMap::from([
+        ("statement".to_owned(), unit.put_evidence("statement", &statement, Some(&person))?),
+        ("assertion".to_owned(), unit.put_evidence("assertion", &assertion, Some(&person))?),
+    ]);
+    let entry = unit.append(Event::Decision {
+        outcome: approval.decision,
+        person: person.clone(),
+        request: row.request.id.clone(),
+        asked: row.entry,
+        passkey: passkey.entry,
+        membership,
+        evidence,
+    })?;
+    unit.insert_decision(
+        &row.request.id,
+        &DecisionRow {
+            person: person.clone(),
+            choice: approval.decision,
+            passkey: passkey.id,
+            public_key_sha256: passkey.public_key_sha256,
+            statement_sha256: challenge(&statement),
+            facts: verified.facts,
+            registered: passkey.registered,
+            void: false,
+            reason: approval.reason,
+            at: unit.now(),
+            entry,
+        },
+    )?;
+    unit.update_passkey(passkey.id, &verified.credential)?;
+    if approval.decision == Choice::Deny {
+        unit.end_request(&row.request.id, Mark::Denied, entry)?;
+    }
+    Ok(Decided { person, choice: approval.decision, entry })
+}
+
+/// The numeric ids of a request's job.
+pub fn fields(row: &RequestRow) -> JobFields {
+    let claim = |name: &str| row.request.job_claim(name).unwrap_or_default().to_owned();
+    JobFields {
+        issuer: row.issuer.clone(),
+        job_project_id: row.request.job_claim("job_project_id").map_or_else(|| claim("project_id"), str::to_owned),
+        pipeline_id: claim("pipeline_id"),
+        job_id: claim("job_id"),
+    }
+}
+
+fn void(unit: &mut Unit<'_>, row: &RequestRow) -> Result<(), StoreError> {
+    let entry = unit.append(Event::Request {
+        outcome: Mark::Voided.as_str().to_owned(),
+        request: row.request.id.clone(),
+        job: fields(row),
+        asked: None,
+        evidence: BTreeMap::new(),
+    })?;
+    unit.end_request(&row.request.id, Mark::Voided, entry)
+}

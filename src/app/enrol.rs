@@ -1,0 +1,322 @@
+//! Enrols a passkey: from a one-time link to a key that may sign.
+//! In: a link's secret, then a browser's answer. Out: a ceremony bound to person and invitation, then the passkey.
+//! Implements DESIGN §6 (`registration`), §11, WebAuthn L3 §7.1.
+//! Never says for whom a dead link was.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::crypto::random;
+use crate::domain::bundle::verify::RegistrationEvidence;
+use crate::domain::canonical::{self, Bytes};
+use crate::domain::ids::{Digest, GroupName, MAX_NAME_CHARS};
+use crate::domain::log::entry::Event;
+use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::statement::{Registration, Statement, challenge};
+use crate::domain::time::{SECOND_PASSKEY, Timestamp};
+use crate::passkeys::device;
+use crate::passkeys::registration::{self, Registered};
+use crate::store::passkeys::{CeremonyRow, PasskeyRow};
+use crate::store::people::{InvitationRow, PersonRow};
+use crate::store::{Reader, StoreError};
+
+use super::decide_request::Ceremony;
+use super::{AppError, Countersign};
+
+/// Most passkeys that one invitation admits.
+pub const MAX_PASSKEYS_A_LINK: usize = 5;
+
+/// What the first page shows.
+#[derive(Debug, Clone)]
+pub struct Welcome {
+    /// Whom the link is for.
+    pub person: PersonRow,
+    /// Who invited.
+    pub invited_by: String,
+    /// Until when the link works.
+    pub expires: Timestamp,
+    /// The groups that it admits to.
+    pub groups: Vec<GroupName>,
+    /// Passkeys so far.
+    pub passkeys: usize,
+}
+
+/// Why a link is dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeadLink {
+    /// Used, declined or replaced.
+    Ended(Timestamp),
+    /// Too old.
+    Expired(Timestamp),
+    /// Never given.
+    Unknown,
+}
+
+/// A passkey that was added.
+#[derive(Debug)]
+pub struct Enrolled {
+    /// The person's passkeys, this one included.
+    pub count: usize,
+    /// Its name.
+    pub name: String,
+    /// The name is the client's word.
+    pub claimed: bool,
+    /// It may be copied to other devices.
+    pub synced: bool,
+    /// The secret of the session that may add a second passkey; only with the first.
+    pub session: Option<String>,
+    /// The log entry.
+    pub entry: u64,
+}
+
+/// What a link's holder brings: the secret, and the session's where a first passkey exists.
+#[derive(Debug, Clone)]
+pub struct LinkHolder {
+    /// SHA-256 of the link's secret.
+    pub link: Digest,
+    /// SHA-256 of the session's secret.
+    pub session: Option<Digest>,
+}
+
+fn dead(link: DeadLink) -> AppError {
+    let text = match link {
+        DeadLink::Ended(at) => format!("this link was used on {} {} UTC", at.day_month(), at.hour_minute()),
+        DeadLink::Expired(_) => "this link has expired".to_owned(),
+        DeadLink::Unknown => "this link is not known here".to_owned(),
+    };
+    AppError::refused(ErrorCode::LinkSpent, text)
+}
+
+/// Whether the link still admits, for its holder.
+fn alive(row: Option<InvitationRow>, holder: &LinkHolder, now: Timestamp) -> Result<InvitationRow, DeadLink> {
+    let row = row.ok_or(DeadLink::Unknown)?;
+    match row.ended {
+        None if now <= row.expires => Ok(row),
+        None => Err(DeadLink::Expired(row.expires)),
+        Some(ended) => {
+            let same = holder.session.is_some() && row.session_sha256 == holder.session;
+            if same && row.session_until.is_some_and(|until| now <= until) {
+                Ok(row)
+            } else {
+                Err(DeadLink::Ended(ended))
+            }
+        }
+    }
+}
+
+fn find(reader: &Reader<'_>, holder: &LinkHolder, now: Timestamp) -> Result<(InvitationRow, PersonRow), AppError> {
+    let row = alive(reader.invitation(&holder.link)?, holder, now).map_err(dead)?;
+    let person = reader.person(&row.person)?.filter(|person| person.suspended.is_none());
+    Ok((row, person.ok_or_else(|| dead(DeadLink::Unknown))?))
+}
+
+impl Countersign {
+    /// What a link's first page shows; `Err` inside where the link is dead.
+    pub fn welcome(&self, holder: &LinkHolder) -> Result<Result<Welcome, DeadLink>, AppError> {
+        let now = self.clock.now();
+        self.store.read(|reader| {
+            let row = match alive(reader.invitation(&holder.link)?, holder, now) {
+                Ok(row) => row,
+                Err(dead) => return Ok(Err(dead)),
+            };
+            let Some(person) = reader.person(&row.person)?.filter(|person| person.suspended.is_none()) else {
+                return Ok(Err(DeadLink::Unknown));
+            };
+            let groups = reader.memberships(&person.id)?.into_keys().collect();
+            let passkeys = reader.passkeys_of(&person.id)?.len();
+            Ok(Ok(Welcome { person, invited_by: row.invited_by, expires: row.expires, groups, passkeys }))
+        })
+    }
+
+    /// Starts a registration.
+    pub async fn begin_enrolment(&self, holder: LinkHolder) -> Result<Ceremony, AppError> {
+        let id = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<16>()?);
+        let nonce = Bytes(random::bytes::<32>()?.to_vec());
+        let (ceremony, issuer) = (id.clone(), self.settings.url.clone());
+        let started = self.store.write(move |unit| -> Result<_, AppError> {
+            let now = unit.now();
+            let (row, person) = find(&unit.reader(), &holder, now)?;
+            let groups = unit.reader().memberships(&person.id)?.into_keys().collect();
+            let known: Vec<_> =
+                unit.reader().passkeys_of(&person.id)?.into_iter().map(|key| key.credential_id).collect();
+            if row.ended.is_some() && known.len() >= MAX_PASSKEYS_A_LINK {
+                return Err(AppError::refused(ErrorCode::LinkSpent, "this link has admitted enough passkeys"));
+            }
+            let statement = Statement::Registration(Registration {
+                nonce,
+                at: now,
+                issuer,
+                person: person.id.clone(),
+                invitation: row.secret_sha256,
+                groups,
+            });
+            let bytes = statement.to_bytes()?;
+            unit.start_registration(&ceremony, &row.secret_sha256, &bytes)?;
+            Ok((bytes, person, known))
+        });
+        let (statement, person, known) = started.await?;
+        let options = registration::options(
+            &self.relying_party,
+            &person.user_handle,
+            &person.name,
+            &person.name,
+            &known,
+            challenge(&statement),
+        )
+        .map_err(AppError::internal)?;
+        let statement = String::from_utf8(statement).map_err(AppError::internal)?;
+        Ok(Ceremony { id, options, statement })
+    }
+
+    /// Finishes a registration: verifies, then adds the passkey and spends the link in one unit.
+    pub async fn finish_enrolment(
+        &self,
+        holder: LinkHolder,
+        ceremony: &str,
+        response: &Value,
+    ) -> Result<Enrolled, AppError> {
+        let statement = self.take_registration(&holder, ceremony).await?;
+        let registered = registration::finish(&self.relying_party, challenge(&statement), response)
+            .map_err(|error| AppError::refused(error.code(), error.to_string()))?;
+        let session = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<32>()?);
+        let session_sha256 = Digest::of(session.as_bytes());
+        let enrolled = self.store.write(move |unit| -> Result<Enrolled, AppError> {
+            let now = unit.now();
+            let (row, person) = find(&unit.reader(), &holder, now)?;
+            if unit.reader().passkey(&registered.credential_id)?.is_some()
+                || unit.reader().has_public_key(&registered.public_key_sha256)?
+            {
+                return Err(AppError::refused(ErrorCode::PasskeyKnown, "this passkey is enrolled already"));
+            }
+            let first = row.ended.is_none();
+            let entry = write_passkey(unit, &row, &person, &statement, &registered)?;
+            if first {
+                unit.end_invitation(&row.secret_sha256, Some((&session_sha256, now + SECOND_PASSKEY)))?;
+            }
+            let (name, claimed) = device_name(&registered);
+            Ok(Enrolled {
+                count: unit.reader().passkeys_of(&person.id)?.len(),
+                name,
+                claimed,
+                synced: registered.facts.backup_eligible,
+                session: first.then_some(session),
+                entry,
+            })
+        });
+        enrolled.await
+    }
+
+    async fn take_registration(&self, holder: &LinkHolder, ceremony: &str) -> Result<Vec<u8>, AppError> {
+        let (holder, ceremony) = (holder.clone(), ceremony.to_owned());
+        let taken = self
+            .store
+            .write(move |unit| -> Result<Option<(CeremonyRow, Timestamp)>, StoreError> {
+                let now = unit.now();
+                Ok(unit.take_registration(&ceremony, &holder.link)?.map(|row| (row, now)))
+            })
+            .await?;
+        let unknown = || {
+            AppError::refused(ErrorCode::ChallengeUnknown, "this challenge was used, has expired or was never given")
+        };
+        let (row, now) = taken.ok_or_else(unknown)?;
+        if !row.is_fresh(now) {
+            return Err(unknown());
+        }
+        match Statement::from_bytes(&row.statement) {
+            Ok(Statement::Registration(_)) => Ok(row.statement),
+            _ => Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is not over a registration")),
+        }
+    }
+
+    /// "I am not that person": ends the link, and the log says so.
+    pub async fn decline_enrolment(&self, holder: LinkHolder) -> Result<(), AppError> {
+        self.store
+            .write(move |unit| -> Result<(), AppError> {
+                let now = unit.now();
+                let (row, person) = find(&unit.reader(), &holder, now)?;
+                if row.ended.is_some() {
+                    return Err(dead(DeadLink::Ended(now)));
+                }
+                unit.append(Event::Enrolment {
+                    outcome: "declined".to_owned(),
+                    person: person.id,
+                    invitation: row.secret_sha256,
+                    expires: row.expires,
+                    evidence: BTreeMap::new(),
+                })?;
+                unit.end_invitation(&row.secret_sha256, None)?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Names the newest passkey of the enrolment session.
+    pub async fn name_passkey(&self, holder: LinkHolder, name: &str) -> Result<(), AppError> {
+        let name = name.trim().to_owned();
+        let length = name.chars().count();
+        if length == 0 || length > MAX_NAME_CHARS || name.chars().any(char::is_control) {
+            let text = format!("a name has 1 to {MAX_NAME_CHARS} characters and no control characters");
+            return Err(AppError::refused(ErrorCode::ParameterInvalid, text));
+        }
+        self.store
+            .write(move |unit| -> Result<(), AppError> {
+                let now = unit.now();
+                let (row, person) = find(&unit.reader(), &holder, now)?;
+                let newest = unit.reader().passkeys_of(&person.id)?.pop();
+                match newest {
+                    Some(key) if row.ended.is_some() => Ok(unit.rename_passkey(key.id, &name)?),
+                    _ => Err(AppError::refused(ErrorCode::NotFound, "there is no passkey to name yet")),
+                }
+            })
+            .await
+    }
+}
+
+fn write_passkey(
+    unit: &mut crate::store::Unit<'_>,
+    row: &InvitationRow,
+    person: &PersonRow,
+    statement: &[u8],
+    registered: &Registered,
+) -> Result<u64, AppError> {
+    let document = canonical::to_bytes(&RegistrationEvidence {
+        attestation_object: Bytes(registered.attestation_object.clone()),
+        client_data_json: Bytes(registered.client_data_json.clone()),
+        transports: registered.transports.clone(),
+    })?;
+    let evidence = BTreeMap::from([
+        ("statement".to_owned(), unit.put_evidence("statement", statement, Some(&person.id))?),
+        ("registration".to_owned(), unit.put_evidence("registration", &document, Some(&person.id))?),
+    ]);
+    let entry = unit.append(Event::Passkey {
+        outcome: "added".to_owned(),
+        person: person.id.clone(),
+        credential: registered.public_key_sha256,
+        enrolment: row.entry,
+        evidence,
+    })?;
+    unit.insert_passkey(&PasskeyRow {
+        id: 0,
+        person: person.id.clone(),
+        credential_id: registered.credential_id.clone(),
+        public_key_sha256: registered.public_key_sha256,
+        credential: registered.credential.clone(),
+        registered: registered.facts,
+        name: device_name(registered).0,
+        added: unit.now(),
+        last_used: None,
+        suspended: None,
+        entry,
+    })?;
+    Ok(entry)
+}
+
+/// A name for a device: the client's word at best, since no attestation is judged yet.
+fn device_name(registered: &Registered) -> (String, bool) {
+    match device::claimed_name(&registered.aaguid) {
+        Some(name) => (name.to_owned(), true),
+        None if registered.facts.backup_eligible => ("Synced passkey".to_owned(), false),
+        None => ("Passkey".to_owned(), false),
+    }
+}

@@ -1,0 +1,324 @@
+//! Exchanges a job token: the whole of `POST /token`.
+//! In: a well-formed call. Out: a token, a pending answer, or a refusal that is in the log.
+//! Implements RFC 8693 §2 and DESIGN §5.
+//! Never answers with a token before its entry is committed.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::domain::canonical;
+use crate::domain::ids::{Digest, RequestId};
+use crate::domain::log::entry::Event;
+use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::oauth::exchange::ExchangeForm;
+use crate::domain::request::Request;
+use crate::domain::request::standing::Mark;
+use crate::domain::rules::Refusal;
+use crate::store::requests::RequestRow;
+use crate::store::tokens::{Binding, IssuedRow, TokenUseRow};
+use crate::store::{StoreError, Unit};
+
+use super::course::{Call, Course, course, know, refusal};
+use super::intake::Taken;
+use super::refuse::{Admit, append_refusal, job_fields, logged};
+use super::waiting::Woken;
+use super::{AppError, Countersign, record_token, summary};
+
+/// How often a call may find the ground moved under it before it gives up.
+const MAX_TURNS: usize = 4;
+
+/// The answer to a call.
+#[derive(Debug)]
+pub enum Answer {
+    /// A token.
+    Token(Box<TokenAnswer>),
+    /// People are being asked.
+    Pending(Box<PendingAnswer>),
+}
+
+/// A token and what comes with it.
+#[derive(Debug)]
+pub struct TokenAnswer {
+    /// The compact JWS.
+    pub access_token: String,
+    /// Seconds until it expires.
+    pub expires_in: u64,
+    /// The log entry.
+    pub log: u64,
+    /// The `approval` claim, where people were asked.
+    pub approval: Option<Value>,
+    /// The lines that a terminal shows.
+    pub summary: Vec<String>,
+}
+
+/// A request that waits.
+#[derive(Debug)]
+pub struct PendingAnswer {
+    /// The request.
+    pub request: Request,
+    /// Where people approve.
+    pub approval_uri: String,
+    /// Seconds until `decide_by`.
+    pub expires_in: u64,
+    /// Seconds between polls.
+    pub interval: u64,
+    /// The lines that a terminal shows.
+    pub summary: Vec<String>,
+    /// The poll came too fast.
+    pub too_fast: bool,
+}
+
+/// What one unit of the writer did.
+enum Done {
+    Issued(Box<IssuedRow>),
+    Opened(Box<RequestRow>),
+    Refused(Refusal, u64),
+    Again,
+}
+
+impl Countersign {
+    /// Exchanges a job token; `wait` is how long the caller lets itself be held (RFC 7240).
+    ///
+    /// # Errors
+    /// Every refusal of DESIGN §5, and faults.
+    pub async fn exchange(&self, form: ExchangeForm, wait: Option<Duration>) -> Result<Answer, AppError> {
+        let now = self.steady_now()?;
+        let taken = self.take_in(&form.subject_token).await?;
+        let call = Call {
+            job: taken.job.clone(),
+            asked: form.audiences.clone(),
+            collector: form.collector.as_ref().map(super::super::domain::oauth::exchange::Collector::digest),
+        };
+        let mut paced = false;
+        let mut deadline = wait.map(|wait| self.clock.monotonic() + wait.min(self.settings.wait_limit));
+        for _ in 0..MAX_TURNS {
+            let rules = self.rules();
+            // INVARIANT(log time): judged by the log's time, which never goes back, here and inside the unit.
+            let subscription_now = now.max(self.clock.now());
+            let next = self.store.read(|reader| -> Result<Course, AppError> {
+                let at = reader.last_time()?.map_or(subscription_now, |last| last.max(subscription_now));
+                let known = know(reader, &rules.rules, &call, at)?;
+                Ok(course(&call, &known, &rules.rules, &self.limits(), at))
+            })?;
+            match next {
+                Course::Repeat(row) => return self.token_answer(&row).map(|token| Answer::Token(Box::new(token))),
+                Course::Pending { row, .. } => {
+                    let id = row.request.id.clone();
+                    if !paced {
+                        paced = true;
+                        if let Err(interval) = self.waiting.pace(&id, wait.is_some(), self.clock.monotonic()) {
+                            return Ok(self.pending(&row, interval, true));
+                        }
+                    }
+                    match self.hold(&row, &mut deadline).await? {
+                        Woken::Changed => {}
+                        Woken::Over => return Ok(self.pending(&row, self.waiting.interval(&id), false)),
+                    }
+                }
+                Course::Refuse { refusal, transition: None } => {
+                    return Err(self.log_refusal(&form, &call, refusal).await);
+                }
+                Course::Open { .. } | Course::Join(_) | Course::Issue(_) | Course::Refuse { .. } => {
+                    match self.act(&form, &call, &taken).await? {
+                        Done::Issued(row) => {
+                            if let Some(id) = &row.request {
+                                self.waiting.wake(id);
+                            }
+                            return self.token_answer(&row).map(|token| Answer::Token(Box::new(token)));
+                        }
+                        Done::Opened(row) => {
+                            self.waiting.begin(&row.request.id, self.clock.monotonic());
+                            return Ok(self.pending(&row, self.waiting.interval(&row.request.id), false));
+                        }
+                        Done::Refused(refusal, entry) => return Err(logged(refusal, Some(entry))),
+                        Done::Again => {}
+                    }
+                }
+            }
+        }
+        Err(AppError::Fault { code: ErrorCode::QueueFull, detail: "the request kept changing".to_owned() })
+    }
+
+    /// Holds a call until its request changes. A change between reading and subscribing is seen by reading again.
+    async fn hold(&self, row: &RequestRow, deadline: &mut Option<Duration>) -> Result<Woken, AppError> {
+        let Some(until) = *deadline else { return Ok(Woken::Over) };
+        let id = &row.request.id;
+        let mut subscription = self.waiting.hold(id);
+        let before = self.store.read(|reader| Self::fingerprint(reader, id))?;
+        if before != Self::fingerprint_of(row, self.store.read(|reader| reader.decisions(id))?.len()) {
+            return Ok(Woken::Changed);
+        }
+        // A wait past `decide_by` would only delay the answer that it is too late.
+        let late = row.request.use_by.since(self.clock.now()) + Duration::from_millis(1);
+        let left = until.saturating_sub(self.clock.monotonic()).min(late);
+        if left.is_zero() {
+            return Ok(Woken::Over);
+        }
+        let woken = subscription.wait(left).await;
+        if woken == Woken::Over {
+            *deadline = None;
+        }
+        Ok(woken)
+    }
+
+    fn fingerprint(reader: &crate::store::Reader<'_>, id: &RequestId) -> Result<(Mark, usize), StoreError> {
+        let row = reader.request(id)?;
+        let decisions = reader.decisions(id)?.len();
+        Ok((row.map_or(Mark::Expired, |row| row.mark), decisions))
+    }
+
+    const fn fingerprint_of(row: &RequestRow, decisions: usize) -> (Mark, usize) {
+        (row.mark, decisions)
+    }
+
+    /// One unit of the writer: judges again on facts re-read in its savepoint, and only then acts.
+    async fn act(&self, form: &ExchangeForm, call: &Call, taken: &Taken) -> Result<Done, AppError> {
+        let rules = self.rules();
+        let limits = self.limits();
+        let (call, token, issuer_keys) = (call.clone(), form.subject_token.clone(), taken.issuer_keys);
+        let issue = record_token::Minting {
+            our_issuer: self.settings.url.clone(),
+            signers: self
+                .signers
+                .iter()
+                .map(|(alg, signer)| (*alg, (signer.key.kid().clone(), signer.entry)))
+                .collect(),
+            issuer_keys,
+        };
+        let done = self
+            .store
+            .write(move |unit| -> Result<Done, AppError> {
+                let now = unit.now();
+                let known = know(&unit.reader(), &rules.rules, &call, now)?;
+                match course(&call, &known, &rules.rules, &limits, now) {
+                    Course::Issue(issuing) => {
+                        let minted = record_token::record(unit, &issue, &call, &token, &issuing);
+                        match minted {
+                            Ok(row) => Ok(Done::Issued(Box::new(row))),
+                            Err(AppError::Refused { refusal, .. }) => {
+                                let entry = append_refusal(unit, &call.job, &token, &refusal, 0)?;
+                                Ok(Done::Refused(refusal, entry))
+                            }
+                            Err(fault) => Err(fault),
+                        }
+                    }
+                    Course::Open { rule } => {
+                        match super::ask::open_request(unit, &issue, &call, &token, &rule, &known) {
+                            Ok(row) => Ok(Done::Opened(Box::new(row))),
+                            Err(AppError::Refused { refusal, .. }) => {
+                                let entry = append_refusal(unit, &call.job, &token, &refusal, 0)?;
+                                Ok(Done::Refused(refusal, entry))
+                            }
+                            Err(fault) => Err(fault),
+                        }
+                    }
+                    Course::Join(row) => {
+                        let audiences = row.request.audiences().cloned().collect();
+                        let bound = TokenUseRow {
+                            audiences,
+                            request: Some(row.request.id.clone()),
+                            collector: Some(row.request.collector),
+                        };
+                        unit.bind_token(&binding(&call), &bound)?;
+                        Ok(Done::Again)
+                    }
+                    Course::Refuse { refusal, transition: Some((row, mark)) } => {
+                        end(unit, &call, &row, mark)?;
+                        let entry = append_refusal(unit, &call.job, &token, &refusal, 0)?;
+                        Ok(Done::Refused(refusal, entry))
+                    }
+                    Course::Repeat(_) | Course::Pending { .. } | Course::Refuse { .. } => Ok(Done::Again),
+                }
+            })
+            .await?;
+        if let Done::Refused(..) = done {
+            self.wake_job(form, taken)?;
+        }
+        Ok(done)
+    }
+
+    /// Wakes the pages of a job whose request has just ended.
+    fn wake_job(&self, _form: &ExchangeForm, taken: &Taken) -> Result<(), AppError> {
+        let rows = self.store.read(|reader| reader.requests_of_job(&taken.job.issuer, taken.job.job_id()))?;
+        for row in rows {
+            self.waiting.wake(&row.request.id);
+        }
+        Ok(())
+    }
+
+    async fn log_refusal(&self, form: &ExchangeForm, call: &Call, refusal: Refusal) -> AppError {
+        if refusal.code.status() == 429 {
+            return logged(refusal, None);
+        }
+        let Admit::Log(suppressed) = self.refusals.admit(call.job.job_project_id(), self.clock.monotonic()) else {
+            return logged(refusal, None);
+        };
+        let (job, token, copy) = (call.job.clone(), form.subject_token.clone(), refusal.clone());
+        let entry = self.store.write(move |unit| append_refusal(unit, &job, &token, &copy, suppressed)).await;
+        match entry {
+            Ok(entry) => logged(refusal, Some(entry)),
+            Err(fault) => fault.into(),
+        }
+    }
+
+    fn pending(&self, row: &RequestRow, interval: Duration, too_fast: bool) -> Answer {
+        let approval_uri = format!("{}/a/{}", self.settings.url, row.request.id);
+        let now = self.clock.now();
+        Answer::Pending(Box::new(PendingAnswer {
+            summary: summary::pending(&row.request, &row.rule, &approval_uri, now),
+            approval_uri,
+            expires_in: row.request.decide_by.since(now).as_secs(),
+            interval: interval.as_secs(),
+            request: row.request.clone(),
+            too_fast,
+        }))
+    }
+
+    /// Signs recorded claims; called only with a row whose entry is committed.
+    fn token_answer(&self, row: &IssuedRow) -> Result<TokenAnswer, AppError> {
+        let mut claims: Map<String, Value> = serde_json::from_slice(&row.claims).map_err(AppError::internal)?;
+        let approval = claims.get("approval").cloned();
+        let lines = summary::issued(&claims, row.entry);
+        claims.insert("log".to_owned(), record_token::log_claim(&self.settings.origin, row.entry));
+        let signer = self.signer_by_kid(&row.kid)?;
+        let access_token = signer.key.sign(&canonical::to_bytes(&claims)?)?;
+        let expires_in = row.exp.since(self.clock.now()).as_secs();
+        Ok(TokenAnswer { access_token, expires_in, log: row.entry, approval, summary: lines })
+    }
+}
+
+/// What binds the call's job token.
+pub fn binding(call: &Call) -> Binding<'_> {
+    Binding {
+        issuer: &call.job.issuer,
+        jti: &call.job.jti,
+        token_sha256: &call.job.token_sha256,
+        exp: call.job.expires_at,
+    }
+}
+
+/// Ends a request: its entry, then its row.
+pub fn end(unit: &mut Unit<'_>, call: &Call, row: &RequestRow, mark: Mark) -> Result<u64, StoreError> {
+    let entry = unit.append(Event::Request {
+        outcome: mark.as_str().to_owned(),
+        request: row.request.id.clone(),
+        job: job_fields(&call.job),
+        asked: None,
+        evidence: std::collections::BTreeMap::new(),
+    })?;
+    unit.end_request(&row.request.id, mark, entry)?;
+    Ok(entry)
+}
+
+/// A refusal of something that cannot be evaluated.
+pub fn not_evaluable(text: impl Into<String>) -> Refusal {
+    refusal(ErrorCode::RuleNotEvaluable, text)
+}
+
+/// The digest of canonical bytes together with the bytes.
+pub fn hashed<T: serde::Serialize>(value: &T) -> Result<(Vec<u8>, Digest), AppError> {
+    let bytes = canonical::to_bytes(value)?;
+    let digest = Digest::of(&bytes);
+    Ok((bytes, digest))
+}

@@ -1,0 +1,90 @@
+//! Explains what the rules say of a job, for the operator: the full trace.
+//! In: a job token or the log entry of a refusal. Out: every rule and its first mismatch.
+//! Implements DESIGN §12 (`rule explain`).
+//! Never decides anything and never writes.
+
+use crate::crypto::jwk::KeySet;
+use crate::crypto::jwt::UnverifiedToken;
+use crate::domain::ids::Audience;
+use crate::domain::job::{Job, gitlab};
+use crate::domain::log::entry::{Entry, Event};
+use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::rules::compile::Rules;
+use crate::domain::rules::{Outcome, Trace};
+
+use super::course::{Call, know, trace};
+use super::intake::IssuerKeysEvidence;
+use super::{AppError, Countersign};
+
+/// What the rules say.
+#[derive(Debug)]
+pub struct Explanation {
+    /// The job.
+    pub job: Job,
+    /// What was asked.
+    pub asked: Vec<Audience>,
+    /// What follows.
+    pub outcome: Outcome,
+    /// Every rule looked at.
+    pub trace: Trace,
+    /// What was refused at the time, where a log entry is explained.
+    pub refused: Option<ErrorCode>,
+}
+
+impl Countersign {
+    /// Explains a job under today's rules and people.
+    pub fn explain_job(&self, job: Job, asked: Vec<Audience>) -> Result<Explanation, AppError> {
+        self.explain_under(&self.rules().rules, job, asked)
+    }
+
+    fn explain_under(&self, rules: &Rules, job: Job, asked: Vec<Audience>) -> Result<Explanation, AppError> {
+        let now = self.clock.now();
+        let call = Call { job, asked, collector: None };
+        let known = self.store.read(|reader| know(reader, rules, &call, now))?;
+        let (outcome, trace) = trace(&call, &known, rules, now);
+        Ok(Explanation { job: call.job, asked: call.asked, outcome, trace, refused: None })
+    }
+
+    /// Explains a log entry that keeps a job token: a refusal, a request or a token.
+    pub fn explain_entry(&self, index: u64, asked: Vec<Audience>) -> Result<Explanation, AppError> {
+        let (entry, token) = self.store.read(|reader| -> Result<_, AppError> {
+            let missing = || AppError::refused(ErrorCode::NotFound, format!("the log has no entry {index}"));
+            let entry = Entry::from_bytes(&reader.entry(index)?.ok_or_else(missing)?)?;
+            let digest = entry.event.evidence().and_then(|evidence| evidence.get("job_token")).copied();
+            let row = digest.map(|digest| reader.evidence(&digest)).transpose()?.flatten();
+            Ok((entry, row.and_then(|row| row.bytes)))
+        })?;
+        let none = || {
+            let text = format!("entry {index} (`{}`) keeps no job token", entry.event.kind());
+            AppError::refused(ErrorCode::NotFound, text).with_hint("name the entry of a refusal, a request or a token")
+        };
+        let token = String::from_utf8(token.ok_or_else(none)?).map_err(AppError::internal)?;
+        let job = self.job_of(&token)?;
+        let (refused, known) = match &entry.event {
+            Event::Refusal { outcome, .. } => (Some(*outcome), Vec::new()),
+            Event::Request { asked: Some(asked), .. } => (None, asked.intake.audiences.clone()),
+            Event::Token { audience, .. } => (None, vec![audience.clone()]),
+            _ => (None, Vec::new()),
+        };
+        let asked = if asked.is_empty() { known } else { asked };
+        Ok(Explanation { refused, ..self.explain_job(job, asked)? })
+    }
+
+    /// The job of a token whose time may be long over; verified under the keys that the log holds.
+    pub fn job_of(&self, token: &str) -> Result<Job, AppError> {
+        let token =
+            UnverifiedToken::parse(token.trim()).map_err(|error| AppError::refused(error.code(), error.to_string()))?;
+        let issuer = self.issuer_of(&token)?;
+        let name = issuer.settings.terms.name.clone();
+        let row = self.store.read(|reader| reader.issuer_keys(&name))?;
+        let row = row.ok_or_else(|| {
+            AppError::refused(ErrorCode::UnknownKey, format!("no keys of `{name}` have been seen yet"))
+                .with_hint("let a job of this issuer call the server once")
+        })?;
+        let document: IssuerKeysEvidence = serde_json::from_slice(&row.document).map_err(AppError::internal)?;
+        let keys = serde_json::to_vec(&document.jwks).map_err(AppError::internal)?;
+        let (keys, _) = KeySet::parse(&keys)?;
+        let verified = token.verify(&keys).map_err(|error| AppError::refused(error.code(), error.to_string()))?;
+        Ok(gitlab::from_log(&verified, &name, &issuer.settings.terms.url, &self.settings.url)?)
+    }
+}

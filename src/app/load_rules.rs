@@ -1,0 +1,104 @@
+//! Loads rules: compiles what people typed, logs the set where it changed, and puts it in force.
+//! In: the rules folder's files. Out: warnings, or every fault with file and line.
+//! Implements DESIGN §4 (a changed digest voids), §7 (`rules`).
+//! Never puts rules in force that the log does not know, and keeps the old ones where the new do not compile.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::domain::canonical;
+use crate::domain::log::entry::Event;
+use crate::domain::log::evidence::MAX_EVIDENCE;
+use crate::domain::rules::compile::RuleError;
+use crate::domain::rules::compile::Rules;
+use crate::store::Store;
+
+use super::{AppError, Countersign, RulesInForce};
+use crate::domain::ids::IssuerName;
+
+/// Why rules did not load.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// They do not compile; the rules before stay in force.
+    #[error("{} faults in the rules", .0.len())]
+    Rules(Vec<RuleError>),
+    /// The store or the log failed.
+    #[error(transparent)]
+    App(#[from] AppError),
+}
+
+/// Compiles a folder's files.
+///
+/// # Errors
+/// Every fault.
+pub fn compile(files: &[(String, String)], issuers: &[IssuerName]) -> Result<RulesInForce, Vec<RuleError>> {
+    let loaded = Rules::compile(files, issuers)?;
+    let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
+    Ok(RulesInForce { rules: loaded.rules, warnings })
+}
+
+/// Logs a set of rules where it differs from the one in force.
+pub async fn log_rules(store: &Store, rules: &Rules) -> Result<(), AppError> {
+    let sha256 = rules.digest();
+    if store.read(|reader| reader.rules_in_force())?.is_some_and(|(known, _)| known == sha256) {
+        return Ok(());
+    }
+    let mut list = Vec::new();
+    for rule in rules.iter() {
+        list.push(json!({ "name": rule.name, "sha256": rule.digest()? }));
+    }
+    let count = u64::try_from(list.len()).unwrap_or(u64::MAX);
+    let documents = chunks(&list)?;
+    store
+        .write(move |unit| -> Result<(), AppError> {
+            let mut evidence = BTreeMap::new();
+            for (at, document) in documents.iter().enumerate() {
+                let name = if at == 0 { "rules".to_owned() } else { format!("rules.{at}") };
+                evidence.insert(name, unit.put_evidence("rules", document, None)?);
+            }
+            let entry = unit.append(Event::Rules { sha256, count, evidence })?;
+            unit.put_rules_in_force(&sha256, entry)?;
+            Ok(())
+        })
+        .await
+}
+
+/// The list of rules, in documents that each fit the evidence limit.
+fn chunks(list: &[serde_json::Value]) -> Result<Vec<Vec<u8>>, AppError> {
+    // A line is a name (at most 100 characters, escaped at worst sixfold) and 64 hex digits.
+    const LINES: usize = MAX_EVIDENCE / 1024;
+    let mut documents = Vec::new();
+    for part in list.chunks(LINES) {
+        documents.push(canonical::to_bytes(&part)?);
+    }
+    Ok(documents)
+}
+
+impl Countersign {
+    /// Reloads rules: all or nothing.
+    ///
+    /// # Errors
+    /// The old rules stay in force.
+    pub async fn load_rules(&self, files: &[(String, String)]) -> Result<Vec<String>, LoadError> {
+        let issuers: Vec<_> = self.settings.issuers.iter().map(|issuer| issuer.terms.name.clone()).collect();
+        let mut rules = compile(files, &issuers).map_err(LoadError::Rules)?;
+        rules.warnings.extend(self.empty_groups(&rules.rules)?);
+        log_rules(&self.store, &rules.rules).await?;
+        let warnings = rules.warnings.clone();
+        self.put_rules(rules);
+        Ok(warnings)
+    }
+
+    /// A warning for each group that a rule names and nobody is in.
+    pub fn empty_groups(&self, rules: &Rules) -> Result<Vec<String>, AppError> {
+        let known = self.store.read(|reader| reader.groups())?;
+        let empty = rules
+            .groups()
+            .into_iter()
+            .filter(|group| known.get(group).is_none_or(std::collections::BTreeSet::is_empty));
+        Ok(empty
+            .map(|group| format!("group `{group}` is empty; cure: countersign people invite NAME --group {group}"))
+            .collect())
+    }
+}

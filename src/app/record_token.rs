@@ -1,0 +1,162 @@
+//! Records a token: claims, entry and spent job token in the writer's unit, before anything is signed.
+//! In: a verified call and what `course` found, inside the unit. Out: the issued row.
+//! Implements DESIGN §5.4, §6, §7.
+//! Never signs: the signature comes after the commit.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde_json::{Value, json};
+
+use crate::domain::canonical;
+use crate::domain::ids::{Digest, Kid, PersonId};
+use crate::domain::log::entry::Event;
+use crate::domain::oauth::exchange::SubjectToken;
+use crate::domain::request::Access;
+use crate::domain::rules::{Effect, TokenAlg};
+use crate::domain::time::Timestamp;
+use crate::domain::token::claims::{self, ApprovalClaims, Issue, SignedBy};
+use crate::store::Unit;
+use crate::store::requests::{DecisionRow, RequestRow};
+use crate::store::tokens::{IssuedRow, TokenUseRow};
+
+use super::AppError;
+use super::ask::intake;
+use super::course::{Call, Issuing, assurance_of};
+use super::exchange::{binding, hashed, not_evaluable};
+use super::refuse::job_fields;
+
+/// What an issue needs of the server.
+#[derive(Debug, Clone)]
+pub struct Minting {
+    /// Our issuer URL.
+    pub our_issuer: String,
+    /// The key of each algorithm and its log entry.
+    pub signers: HashMap<TokenAlg, (Kid, u64)>,
+    /// The log entry with the keys that verified the job token.
+    pub issuer_keys: u64,
+}
+
+/// The `log` claim: where the token's entry is.
+pub fn log_claim(origin: &str, index: u64) -> Value {
+    json!({ "origin": origin, "index": index })
+}
+
+/// Records a token.
+pub fn record(
+    unit: &mut Unit<'_>,
+    minting: &Minting,
+    call: &Call,
+    token: &SubjectToken,
+    issuing: &Issuing,
+) -> Result<IssuedRow, AppError> {
+    let alg = match &issuing.rule.effect {
+        Effect::Allow(allow) => allow.token.alg,
+        Effect::Deny(_) => return Err(not_evaluable("a deny rule issues nothing").into()),
+    };
+    let (kid, signing_key) = minting
+        .signers
+        .get(&alg)
+        .cloned()
+        .ok_or_else(|| AppError::internal(format!("no {} signing key", alg.as_str())))?;
+    let counted = issuing.request.as_ref().map(|(_, counted)| counted.as_slice()).unwrap_or_default();
+    let made = make_claims(unit, minting, call, issuing, counted)?;
+    let mut evidence = BTreeMap::new();
+    let (asked, token_intake) = match &issuing.request {
+        Some((row, _)) => (Some(row.entry), None),
+        None => {
+            let (rule_bytes, _) = hashed(issuing.rule.as_ref())?;
+            evidence.insert("rule".to_owned(), unit.put_evidence("rule", &rule_bytes, None)?);
+            evidence.insert("job_token".to_owned(), unit.put_evidence("job_token", token.expose().as_bytes(), None)?);
+            let list = issuing.bind.clone().unwrap_or_else(|| call.asked.clone());
+            (None, Some(intake(call, &list, minting.issuer_keys)))
+        }
+    };
+    let entry = unit.append(Event::Token {
+        jti: made.jti.clone(),
+        audience: issuing.audience.clone(),
+        exp: made.exp,
+        kid: kid.clone(),
+        signing_key,
+        claims_sha256: Digest::of(&made.bytes),
+        job: job_fields(&call.job),
+        rule: issuing.rule.digest()?,
+        asked,
+        intake: token_intake,
+        decisions: counted.iter().map(|decision| decision.entry).collect::<BTreeSet<_>>(),
+        evidence,
+    })?;
+    if let Some(audiences) = &issuing.bind {
+        let bound = TokenUseRow { audiences: audiences.clone(), request: None, collector: call.collector };
+        unit.bind_token(&binding(call), &bound)?;
+    }
+    let row = IssuedRow {
+        jti: made.jti,
+        audience: issuing.audience.clone(),
+        request: issuing.request.as_ref().map(|(row, _)| row.request.id.clone()),
+        collector: call.collector,
+        claims: made.bytes,
+        kid,
+        exp: made.exp,
+        entry,
+    };
+    unit.insert_issued(&binding(call), &row)?;
+    Ok(row)
+}
+
+/// The person tied to the user who started a request's job.
+pub fn starter_of(unit: &Unit<'_>, row: &RequestRow) -> Result<Option<PersonId>, AppError> {
+    let Some(user_id) = row.request.job_claim("user_id").filter(|id| !id.is_empty()) else { return Ok(None) };
+    Ok(unit.reader().linked(&row.issuer, user_id)?.map(|link| link.person))
+}
+
+struct Made {
+    jti: String,
+    exp: Timestamp,
+    bytes: Vec<u8>,
+}
+
+fn make_claims(
+    unit: &mut Unit<'_>,
+    minting: &Minting,
+    call: &Call,
+    issuing: &Issuing,
+    counted: &[DecisionRow],
+) -> Result<Made, AppError> {
+    let jti = data_encoding::BASE64URL_NOPAD.encode(&unit.random::<16>()?);
+    let access: Access = match &issuing.request {
+        // What people signed is what is issued.
+        Some((row, _)) => {
+            let found = row.request.access.iter().find(|access| access.audience == issuing.audience);
+            found.cloned().ok_or_else(|| not_evaluable("the request does not name this audience"))?
+        }
+        None => claims::access(&call.job, &issuing.rule, &issuing.audience)?,
+    };
+    let approval = match &issuing.request {
+        Some((row, _)) => Some(ApprovalClaims {
+            id: &row.request.id,
+            request_sha256: canonical::digest(&row.request)?,
+            by: counted
+                .iter()
+                .map(|decision| SignedBy {
+                    person: decision.person.clone(),
+                    assurance: assurance_of(decision),
+                    credential: decision.public_key_sha256,
+                    statement: decision.statement_sha256,
+                })
+                .collect(),
+        }),
+        None => None,
+    };
+    let made = claims::build(&Issue {
+        our_issuer: &minting.our_issuer,
+        job: &call.job,
+        rule: &issuing.rule,
+        access: &access,
+        jti: &jti,
+        now: unit.now(),
+        approval,
+    })?;
+    let exp = made.get("exp").and_then(Value::as_i64).map(Timestamp::from_seconds);
+    let exp = exp.ok_or_else(|| AppError::internal("the claims have no `exp`"))?;
+    Ok(Made { jti, exp, bytes: canonical::to_bytes(&made)? })
+}

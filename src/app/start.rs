@@ -1,0 +1,265 @@
+//! Builds the one `Countersign`: founds a state, or opens the one that is there.
+//! In: settings, keys, the clock, the rules' files. Out: `Countersign`, ready to answer.
+//! Implements DESIGN §7 (high-water mark), §9 (keys wrapped at rest), §11 (first admin).
+//! Never makes a key where state exists: only `found` does.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, RwLock};
+
+use crate::clock::Clock;
+use crate::crypto::jwk::KeySet;
+use crate::crypto::log_key::LogKey;
+use crate::crypto::master_key::MasterKey;
+use crate::crypto::random;
+use crate::crypto::signing::SigningKey;
+use crate::domain::canonical;
+use crate::domain::ids::Digest;
+use crate::domain::log::entry::{Event, FORMAT};
+use crate::domain::log::high_water::HighWater;
+use crate::domain::rules::TokenAlg;
+use crate::passkeys::{PasskeyError, RelyingParty};
+use crate::store::keys::SigningKeyRow;
+use crate::store::{Opening, Store, StoreError};
+use crate::upstream::UpstreamError;
+use crate::upstream::keys::{IssuerKeys, IssuerSource, KeyReader};
+
+use super::console::{Invitation, invite, link_secret};
+use super::intake::Issuer;
+use super::load_rules::{LoadError, compile, log_rules};
+use super::refuse::RefusalCap;
+use super::settings::{IssuerSettings, Settings};
+use super::waiting::Waiting;
+use super::{AppError, Counters, Countersign, Signer};
+
+/// RSA size of the RS256 key where the operator says nothing.
+pub const RSA_BITS: u32 = 2048;
+/// How many may read the store at once.
+const READERS: usize = 8;
+
+/// Keys and files that the command line opened.
+pub struct Parts {
+    /// What the operator decided.
+    pub settings: Settings,
+    /// The time.
+    pub clock: Clock,
+    /// Unwraps the signing keys.
+    pub master_key: MasterKey,
+    /// Signs checkpoints.
+    pub log_key: LogKey,
+    /// The high-water mark.
+    pub mark: Box<dyn HighWater>,
+    /// Largest size of the database, in bytes.
+    pub max_size: Option<u64>,
+    /// Ends the process when what is on the disk is no longer known.
+    pub fatal: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+/// Why a state could not be founded or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A key.
+    #[error(transparent)]
+    Crypto(#[from] crate::crypto::CryptoError),
+    /// The RP id and the URL.
+    #[error(transparent)]
+    Passkeys(#[from] PasskeyError),
+    /// An issuer's source of keys.
+    #[error("issuer `{0}`: {1}")]
+    Upstream(String, UpstreamError),
+    /// Rules.
+    #[error(transparent)]
+    Rules(#[from] LoadError),
+    /// Anything else that use cases say.
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// The state belongs to a demo, or the other way round.
+    #[error("{0}")]
+    Demo(&'static str),
+}
+
+/// A founded state.
+pub struct Founded {
+    /// The first admin's link.
+    pub link: String,
+}
+
+fn opening(parts: Parts) -> (Settings, Clock, MasterKey, String, Opening) {
+    let Parts { settings, clock, master_key, log_key, mark, max_size, fatal } = parts;
+    let vkey = log_key.vkey();
+    let now = clock.clone();
+    let opening = Opening {
+        directory: settings.directory.clone(),
+        origin: settings.origin.clone(),
+        now: Arc::new(move || now.now()),
+        random: Arc::new(|bytes| random::fill(bytes).map_err(|error| StoreError::Invalid(error.to_string()))),
+        seal: Box::new(move |body| log_key.sign_note(body).map_err(|error| error.to_string())),
+        mark,
+        max_size,
+        readers: READERS,
+        fatal,
+    };
+    (settings, clock, master_key, vkey, opening)
+}
+
+/// Makes a new state: the log's first entries, signing keys, the first admin.
+///
+/// # Errors
+/// Nothing remains of it.
+pub fn found(parts: Parts, admin: &str, rsa_bits: u32) -> Result<Founded, StartError> {
+    RelyingParty::new(&parts.settings.rp_id, &parts.settings.url, NAME)?;
+    let (settings, _, master_key, _, opening) = opening(parts);
+    let mut keys = Vec::new();
+    for alg in [TokenAlg::Rs256, TokenAlg::Es256] {
+        let key = SigningKey::generate(alg, rsa_bits)?;
+        let wrapped = master_key.wrap(key.to_secret_json()?.as_bytes(), key.kid().as_str())?;
+        keys.push((key, wrapped));
+    }
+    let genesis = Event::Genesis {
+        origin: settings.origin.clone(),
+        format: FORMAT,
+        issuer: settings.url.clone(),
+        rp_id: settings.rp_id.clone(),
+        demo: settings.demo,
+    };
+    let secret = link_secret()?;
+    let invitation = Invitation {
+        name: super::console::checked_name(admin)?,
+        groups: BTreeSet::new(),
+        admin: true,
+        digest: Digest::of(secret.as_bytes()),
+    };
+    let store = Store::create(opening, genesis)?;
+    store.write_blocking(move |unit| -> Result<(), AppError> {
+        for (key, wrapped) in &keys {
+            let public = canonical::to_bytes(&key.public_jwk())?;
+            let digest = unit.put_evidence("jwk", &public, None)?;
+            let entry = unit.append(Event::SigningKey {
+                outcome: "added".to_owned(),
+                kid: key.kid().clone(),
+                alg: key.alg(),
+                evidence: BTreeMap::from([("jwk".to_owned(), digest)]),
+            })?;
+            unit.insert_signing_key(&SigningKeyRow {
+                kid: key.kid().clone(),
+                alg: key.alg(),
+                public: String::from_utf8(public).map_err(AppError::internal)?,
+                wrapped: wrapped.clone(),
+                created: unit.now(),
+                entry,
+            })?;
+        }
+        invite(unit, &invitation)?;
+        Ok(())
+    })?;
+    store.close();
+    Ok(Founded { link: format!("{}/enrol/{secret}", settings.url) })
+}
+
+/// What passkey windows call us.
+const NAME: &str = "Countersign";
+
+/// Opens a state.
+///
+/// # Errors
+/// What is wrong, with the cure.
+pub async fn start(parts: Parts, rules: Option<&[(String, String)]>) -> Result<Countersign, StartError> {
+    let relying_party = RelyingParty::new(&parts.settings.rp_id, &parts.settings.url, NAME)?;
+    let (settings, clock, master_key, log_vkey, opening) = opening(parts);
+    let mut issuers = Vec::new();
+    for issuer in &settings.issuers {
+        let keys = issuer_keys(issuer).map_err(|error| StartError::Upstream(issuer.terms.name.to_string(), error))?;
+        issuers.push(Arc::new(Issuer::new(issuer.clone(), keys)));
+    }
+    let names: Vec<_> = settings.issuers.iter().map(|issuer| issuer.terms.name.clone()).collect();
+    let mut compiled = compile(rules.unwrap_or_default(), &names).map_err(LoadError::Rules)?;
+    let store = Store::open(opening)?;
+    check_genesis(&store, &settings)?;
+    let signers = signers(&store, &master_key)?;
+    if rules.is_some() {
+        log_rules(&store, &compiled.rules).await?;
+    }
+    let made = Countersign {
+        relying_party,
+        log_vkey,
+        issuers,
+        signers,
+        rules: RwLock::new(Arc::new(compiled.clone())),
+        waiting: Waiting::default(),
+        refusals: RefusalCap::default(),
+        counters: Counters::default(),
+        settings,
+        store,
+        clock,
+    };
+    compiled.warnings.extend(made.empty_groups(&compiled.rules)?);
+    made.put_rules(compiled);
+    Ok(made)
+}
+
+/// An issuer's source of keys.
+///
+/// # Errors
+/// A CA file or a pinned set that cannot be used.
+pub fn issuer_keys(issuer: &IssuerSettings) -> Result<IssuerKeys<KeySet>, UpstreamError> {
+    let reader = KeyReader { parse: parse_keys, has_kid: |keys: &KeySet, kid: &str| keys.has(kid) };
+    IssuerKeys::new(
+        IssuerSource {
+            name: issuer.terms.name.clone(),
+            url: issuer.terms.url.clone(),
+            pinned_jwks: issuer.pinned_jwks.clone(),
+            jwks_host: issuer.jwks_host.clone(),
+            ca_file: issuer.ca_file.clone(),
+            allow_private: issuer.allow_private,
+            stale_use: issuer.stale_use,
+        },
+        reader,
+    )
+}
+
+fn parse_keys(bytes: &[u8]) -> Result<KeySet, String> {
+    let (keys, warnings) = KeySet::parse(bytes).map_err(|error| error.to_string())?;
+    for warning in warnings {
+        tracing::warn!(%warning, "a key of an issuer is not used");
+    }
+    // GitLab signs with RS256 alone.
+    Ok(keys.allowing(&[TokenAlg::Rs256]))
+}
+
+fn signers(store: &Store, master_key: &MasterKey) -> Result<HashMap<TokenAlg, Signer>, StartError> {
+    let rows = store.read(|reader| reader.signing_keys())?;
+    let mut signers = HashMap::new();
+    for row in rows {
+        let secret = master_key.unwrap(&row.wrapped, row.kid.as_str())?;
+        let secret = std::str::from_utf8(&secret).map_err(AppError::internal)?;
+        let key = Arc::new(SigningKey::from_secret_json(secret)?);
+        // Newest first: older keys of an algorithm do not sign.
+        signers.entry(row.alg).or_insert(Signer { key, entry: row.entry });
+    }
+    Ok(signers)
+}
+
+/// The state must be this issuer's, and a demo's state is never served as production.
+fn check_genesis(store: &Store, settings: &Settings) -> Result<(), StartError> {
+    let bytes = store.read(|reader| reader.entry(0))?.ok_or(StoreError::Missing)?;
+    let entry = crate::domain::log::entry::Entry::from_bytes(&bytes).map_err(AppError::from)?;
+    let Event::Genesis { issuer, rp_id, demo, .. } = entry.event else {
+        return Err(StoreError::Corrupt("the log does not begin with `genesis`".to_owned()).into());
+    };
+    if demo != settings.demo {
+        return Err(StartError::Demo(
+            "this state was made by `countersign demo` and cannot be served as production; run `countersign init` in a new directory",
+        ));
+    }
+    if issuer != settings.url || rp_id != settings.rp_id {
+        return Err(AppError::internal(format!(
+            "the state belongs to `{issuer}` with RP id `{rp_id}`; the configuration says `{}` with `{}`; \
+             an issuer and its RP id never change: every passkey and every cloud trust would break",
+            settings.url, settings.rp_id
+        ))
+        .into());
+    }
+    Ok(())
+}

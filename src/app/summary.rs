@@ -1,0 +1,81 @@
+//! The lines that a terminal shows, made here so that every client prints the same.
+//! In: a request or issued claims. Out: lines without colour or control characters.
+//! Implements DESIGN §1, §5 (`summary`).
+//! Never names a person: job logs are read by others.
+
+use serde_json::{Map, Value};
+
+use crate::domain::request::Request;
+use crate::domain::rules::Rule;
+use crate::domain::time::{Timestamp, humane};
+
+use super::course::approval_terms;
+
+/// Characters of a commit that are shown.
+const SHORT_SHA: usize = 7;
+
+/// What a waiting job prints.
+pub fn pending(request: &Request, rule: &Rule, uri: &str, now: Timestamp) -> Vec<String> {
+    let mut what = vec![shown(request, "project_path").unwrap_or_else(|| "a job".to_owned())];
+    what.extend(shown(request, "environment"));
+    what.extend(request.job_claim("sha").map(|sha| sha.chars().take(SHORT_SHA).collect()));
+    let who = approval_terms(rule).map_or_else(String::new, |terms| {
+        let groups: Vec<_> = terms.of.iter().map(ToString::to_string).collect();
+        format!(", {} of {}", terms.count, groups.join(" or "))
+    });
+    let left = humane(request.decide_by.since(now));
+    vec![
+        format!("Approval needed: {}", what.join(" · ")),
+        format!("  rule \"{}\"{who}", plain(request.rule.name.as_str())),
+        format!("  open  {uri}"),
+        format!("  code  {}      until {} UTC ({left})", request.code, request.decide_by.hour_minute()),
+    ]
+}
+
+/// What a job prints that has its token.
+pub fn issued(claims: &Map<String, Value>, entry: u64) -> Vec<String> {
+    let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let seconds = |name: &str| claims.get(name).and_then(Value::as_i64).unwrap_or_default();
+    let lifetime = u64::try_from(seconds("exp") - seconds("iat")).unwrap_or(0);
+    let mut parts = Vec::new();
+    if claims.contains_key("approval") {
+        let amr: Vec<_> =
+            claims.get("amr").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        parts.push("approved".to_owned());
+        parts.push(amr.join(" "));
+        parts.push(text("acr"));
+        if let Some(reason) = claims.get("amr_missing").and_then(|missing| missing.get("hwk")).and_then(Value::as_str) {
+            parts.push(format!("not hwk: {}", reason.replace('_', " ")));
+        }
+    } else {
+        parts.push("issued; the rule asks nobody".to_owned());
+    }
+    vec![parts.join(" · "), format!("valid {} · log entry {entry}", humane(std::time::Duration::from_secs(lifetime)))]
+}
+
+fn shown(request: &Request, name: &str) -> Option<String> {
+    request.job_claim(name).map(plain)
+}
+
+/// Printable: control characters and those that turn or hide text are escaped, so that a branch cannot draw in a terminal.
+pub fn plain(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            let hidden = c.is_control()
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+            if hidden { c.escape_unicode().collect::<Vec<_>>() } else { vec![c] }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_draw_in_a_terminal() {
+        assert_eq!(plain("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
+        assert_eq!(plain("x\u{202e}y"), "x\\u{202e}y");
+        assert_eq!(plain("shop/äpi"), "shop/äpi");
+    }
+}

@@ -1,0 +1,69 @@
+//! Shows a request: what the approval page draws.
+//! In: a link id. Out: the record, where it stands, and what came before it.
+//! Implements SCREENS' approval page.
+//! Never shows another request: the link opens this one alone.
+
+use crate::domain::ids::{PersonId, RequestId};
+use crate::domain::request::standing::Standing;
+use crate::domain::time::Timestamp;
+use crate::store::requests::{DecisionRow, RequestRow};
+use crate::store::{Reader, StoreError};
+
+use super::course::approval_terms;
+use super::decide_request::{standing_of, unchanged};
+use super::{AppError, Countersign};
+
+/// A request, seen.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The record and its state.
+    pub row: RequestRow,
+    /// Where it stands.
+    pub standing: Standing,
+    /// Signatures that count.
+    pub signed: u32,
+    /// Signatures that are needed.
+    pub needed: u32,
+    /// What people decided.
+    pub decisions: Vec<DecisionRow>,
+    /// The commit and time of the last approved job of this project and environment.
+    pub since_last: Option<(String, Timestamp)>,
+    /// Log entries of the tokens issued.
+    pub issued: Vec<u64>,
+    /// The present.
+    pub now: Timestamp,
+}
+
+impl Countersign {
+    /// A request by its link id; `None` where there is none.
+    pub fn view_request(&self, id: &RequestId) -> Result<Option<Seen>, AppError> {
+        let rules = self.rules();
+        let wall = self.clock.now();
+        self.store.read(|reader| {
+            let Some(row) = reader.request(id)? else { return Ok(None) };
+            let now = reader.last_time()?.map_or(wall, |last| last.max(wall));
+            let starter = starter(reader, &row)?;
+            let (mut standing, signed, needed) = standing_of(reader, &row, starter, now)?;
+            if matches!(standing, Standing::Waiting | Standing::Approved) && !unchanged(&rules.rules, &row)? {
+                standing = Standing::Voided;
+            }
+            Ok(Some(Seen {
+                decisions: reader.decisions(id)?,
+                since_last: reader.last_collected(&row)?,
+                issued: reader.issued_for_request(id)?.into_iter().map(|row| row.entry).collect(),
+                needed: approval_terms(&row.rule).map_or(needed, |terms| terms.count),
+                standing,
+                signed,
+                now,
+                row,
+            }))
+        })
+    }
+}
+
+fn starter(reader: &Reader<'_>, row: &RequestRow) -> Result<Option<PersonId>, StoreError> {
+    match row.request.job_claim("user_id").filter(|id| !id.is_empty()) {
+        Some(user_id) => Ok(reader.linked(&row.issuer, user_id)?.map(|link| link.person)),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,223 @@
+//! Who waits for which request: held calls and pages alike, woken after commit.
+//! In: a request's id. Out: a subscription; a pace that a poll must keep.
+//! Implements DESIGN §5 (waiting), RFC 8628 §3.5 (`interval`, `slow_down`).
+//! Never holds a thread, and never more than `MAX_PACED` paces.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::domain::ids::RequestId;
+use crate::domain::time::POLL_INTERVAL;
+
+/// Most waiting calls (`Prefer: wait`) of one collector in a minute.
+pub const MAX_WAITS_A_MINUTE: usize = 10;
+/// Most requests whose pace is remembered; beyond it the memory starts anew, which only makes us lenient.
+pub const MAX_PACED: usize = 100_000;
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Who waits.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    channels: Mutex<HashMap<RequestId, Channel>>,
+    paces: Mutex<HashMap<RequestId, Pace>>,
+    stopping: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct Channel {
+    changes: watch::Sender<u64>,
+    collector: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Pace {
+    interval: Duration,
+    last: Duration,
+    waits: VecDeque<Duration>,
+}
+
+/// What ended a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woken {
+    /// The request changed.
+    Changed,
+    /// The time was up, the server stops, or a newer call of the same collector took over.
+    Over,
+}
+
+/// A place in the queue; dropping it leaves.
+#[derive(Debug)]
+pub struct Subscription {
+    changes: watch::Receiver<u64>,
+    newer: Option<watch::Receiver<u64>>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Subscription {
+    /// Waits until the request changes, at most `limit`.
+    pub async fn wait(&mut self, limit: Duration) -> Woken {
+        if *self.stopping.borrow() {
+            return Woken::Over;
+        }
+        let replaced = async {
+            match &mut self.newer {
+                Some(newer) => {
+                    let _ = newer.changed().await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            changed = self.changes.changed() => if changed.is_ok() { Woken::Changed } else { Woken::Over },
+            _ = self.stopping.changed() => Woken::Over,
+            () = replaced => Woken::Over,
+            () = tokio::time::sleep(limit) => Woken::Over,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // The maps hold whole values only, so a panic elsewhere leaves nothing half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Waiting {
+    /// Subscribes a page.
+    pub fn watch(&self, id: &RequestId) -> Subscription {
+        self.subscribe(id, false)
+    }
+
+    /// Subscribes a held call; the one before it of the same request ends.
+    pub fn hold(&self, id: &RequestId) -> Subscription {
+        self.subscribe(id, true)
+    }
+
+    fn subscribe(&self, id: &RequestId, held: bool) -> Subscription {
+        let mut channels = lock(&self.channels);
+        let channel = channels
+            .entry(id.clone())
+            .or_insert_with(|| Channel { changes: watch::channel(0).0, collector: watch::channel(0).0 });
+        let newer = held.then(|| {
+            channel.collector.send_modify(|count| *count += 1);
+            channel.collector.subscribe()
+        });
+        Subscription { changes: channel.changes.subscribe(), newer, stopping: self.stopping.subscribe() }
+    }
+
+    /// Wakes everybody who waits for a request; called after the change is committed.
+    pub fn wake(&self, id: &RequestId) {
+        let mut channels = lock(&self.channels);
+        if let Some(channel) = channels.get(id) {
+            channel.changes.send_modify(|count| *count += 1);
+        }
+        channels.retain(|_, channel| channel.changes.receiver_count() > 0);
+    }
+
+    /// Ends every wait: the server stops.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Whether the server is stopping.
+    pub fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// How many requests have somebody waiting.
+    pub fn count(&self) -> usize {
+        lock(&self.channels).len()
+    }
+
+    /// Judges the pace of a poll at `now` (the monotonic clock).
+    ///
+    /// # Errors
+    /// The interval to keep from here on, where the poll came too fast.
+    pub fn pace(&self, id: &RequestId, waits: bool, now: Duration) -> Result<Duration, Duration> {
+        let mut paces = lock(&self.paces);
+        if paces.len() >= MAX_PACED && !paces.contains_key(id) {
+            paces.clear();
+        }
+        let Some(pace) = paces.get_mut(id) else {
+            let waiting = if waits { VecDeque::from([now]) } else { VecDeque::new() };
+            paces.insert(id.clone(), Pace { interval: POLL_INTERVAL, last: now, waits: waiting });
+            return Ok(POLL_INTERVAL);
+        };
+        while pace.waits.front().is_some_and(|then| now.saturating_sub(*then) > MINUTE) {
+            pace.waits.pop_front();
+        }
+        let early =
+            if waits { pace.waits.len() >= MAX_WAITS_A_MINUTE } else { now.saturating_sub(pace.last) < pace.interval };
+        pace.last = now;
+        if early {
+            pace.interval += POLL_INTERVAL;
+            return Err(pace.interval);
+        }
+        if waits {
+            pace.waits.push_back(now);
+        }
+        Ok(pace.interval)
+    }
+
+    /// The interval that a request's job must keep.
+    pub fn interval(&self, id: &RequestId) -> Duration {
+        lock(&self.paces).get(id).map_or(POLL_INTERVAL, |pace| pace.interval)
+    }
+
+    /// Forgets the pace of a request that has ended.
+    pub fn forget(&self, id: &RequestId) {
+        lock(&self.paces).remove(id);
+    }
+
+    /// Starts the pace of a request at its first call.
+    pub fn begin(&self, id: &RequestId, now: Duration) {
+        let pace = Pace { interval: POLL_INTERVAL, last: now, waits: VecDeque::new() };
+        lock(&self.paces).insert(id.clone(), pace);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    #[test]
+    fn a_poll_under_the_interval_slows_down() {
+        let waiting = Waiting::default();
+        let id = RequestId::from_random([1; 16]);
+        waiting.begin(&id, seconds(0));
+        assert_eq!(waiting.pace(&id, false, seconds(4)), Err(seconds(10)));
+        assert_eq!(waiting.pace(&id, false, seconds(13)), Err(seconds(15)));
+        assert_eq!(waiting.pace(&id, false, seconds(28)), Ok(seconds(15)));
+    }
+
+    #[test]
+    fn ten_waiting_calls_a_minute_pass() {
+        let waiting = Waiting::default();
+        let id = RequestId::from_random([1; 16]);
+        for n in 0..10 {
+            assert!(waiting.pace(&id, true, seconds(n)).is_ok(), "{n}");
+        }
+        assert!(waiting.pace(&id, true, seconds(10)).is_err());
+        assert!(waiting.pace(&id, true, seconds(61)).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_change_wakes_and_a_newer_call_replaces() {
+        let waiting = Waiting::default();
+        let id = RequestId::from_random([1; 16]);
+        let mut first = waiting.hold(&id);
+        let mut second = waiting.hold(&id);
+        assert_eq!(first.wait(seconds(60)).await, Woken::Over);
+        waiting.wake(&id);
+        assert_eq!(second.wait(seconds(60)).await, Woken::Changed);
+        let mut third = waiting.watch(&id);
+        waiting.stop();
+        assert_eq!(third.wait(seconds(60)).await, Woken::Over);
+    }
+}

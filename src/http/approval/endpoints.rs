@@ -1,0 +1,247 @@
+//! `/a/{id}`: the approval page, its stream of changes, and the two calls of a signature.
+//! In: a link id and a browser's answers. Out: HTML, server-sent events, JSON.
+//! Implements SCREENS' approval page, WebAuthn L3 §7.2 through the use cases.
+//! Never acts on a link alone.
+
+use std::time::Duration;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{Bytes, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::app::decide_request::{Decided, Intent};
+use crate::app::view_request::Seen;
+use crate::app::waiting::{Subscription, Woken};
+use crate::app::{AppError, Countersign};
+use crate::domain::ids::RequestId;
+use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::request::standing::Standing;
+use crate::domain::statement::Choice;
+use crate::http::edge::{Edge, Shared};
+use crate::http::problem;
+
+use super::view::{ApprovalInput, ApprovalView, JobDisplay, PageState, approval_view};
+
+/// How often a page's stream says that it lives, so that proxies keep it open.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+/// Most changes that one stream tells before the page must open a new one.
+const MAX_EVENTS: u32 = 1000;
+
+/// What a page asks to sign.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptionsBody {
+    decision: Choice,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// A browser's answer.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionBody {
+    ceremony: String,
+    response: Value,
+}
+
+fn unknown() -> AppError {
+    AppError::refused(ErrorCode::NotFound, "there is no such request")
+}
+
+fn find(app: &Countersign, id: &str) -> Result<Seen, AppError> {
+    let id = RequestId::parse(id).map_err(|_| unknown())?;
+    app.view_request(&id)?.ok_or_else(unknown)
+}
+
+/// The page.
+pub async fn page(id: Path<String>, edge: Shared) -> HttpResponse {
+    match find(&edge.app, &id) {
+        Ok(seen) => problem::html(StatusCode::OK, &view(&edge.app, &seen, None)),
+        Err(error) => edge.fail_page(error),
+    }
+}
+
+/// Starts a signature.
+pub async fn options(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
+    let body: OptionsBody = match edge.json_from_our_page(&request, payload).await {
+        Ok(body) => body,
+        Err(answer) => return answer,
+    };
+    let Ok(id) = RequestId::parse(&id) else { return edge.fail(unknown()) };
+    let intent = Intent { choice: body.decision, reason: body.reason };
+    match edge.app.begin_decision(&id, intent).await {
+        Ok(ceremony) => {
+            let public_key = ceremony.options.get("publicKey").cloned().unwrap_or(Value::Null);
+            json_answer(&json!({ "ceremony": ceremony.id, "publicKey": public_key, "statement": ceremony.statement }))
+        }
+        Err(error) => edge.fail(error),
+    }
+}
+
+/// Finishes a signature.
+pub async fn decision(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
+    let address = edge.address(&request);
+    if let Err(answer) = edge.within(&edge.wrong_ceremonies, address) {
+        return answer;
+    }
+    let body: DecisionBody = match edge.json_from_our_page(&request, payload).await {
+        Ok(body) => body,
+        Err(answer) => return answer,
+    };
+    let Ok(id) = RequestId::parse(&id) else { return edge.fail(unknown()) };
+    match edge.app.finish_decision(&id, &body.ceremony, &body.response).await {
+        Ok(decided) => match find(&edge.app, id.as_str()) {
+            Ok(seen) => json_answer(&state(&edge.app, &seen, Some(&decided))),
+            Err(error) => edge.fail(error),
+        },
+        Err(error) => {
+            if error.code().status() == 400 {
+                edge.wrong_ceremonies.count(address, edge.app.clock.monotonic());
+            }
+            edge.fail(error)
+        }
+    }
+}
+
+fn json_answer(value: &Value) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(value)
+}
+
+/// What the script takes: the state, and the page's main part as HTML.
+fn state(app: &Countersign, seen: &Seen, by: Option<&Decided>) -> Value {
+    let view = view(app, seen, by);
+    let html = view.as_main().render().unwrap_or_default();
+    json!({ "state": page_state(seen, by).as_str(), "signed": seen.signed, "needed": seen.needed, "html": html })
+}
+
+fn view(app: &Countersign, seen: &Seen, by: Option<&Decided>) -> ApprovalView {
+    let request = &seen.row.request;
+    let groups = crate::app::course::approval_terms(&seen.row.rule).map(|terms| terms.of.iter().cloned().collect());
+    let display = display(app, seen);
+    approval_view(&ApprovalInput {
+        request,
+        display: &display,
+        rule_groups: groups.unwrap_or_default(),
+        needed: seen.needed,
+        signed: seen.signed,
+        state: page_state(seen, by),
+        since_last: seen.since_last.clone(),
+        first_for_place: seen.since_last.is_none(),
+        host: app.settings.host(),
+        now: seen.now,
+    })
+}
+
+fn page_state(seen: &Seen, by: Option<&Decided>) -> PageState {
+    let approved_by_you = by.is_some_and(|decided| decided.choice == Choice::Approve);
+    let last = seen.decisions.iter().rev().find(|decision| decision.choice == Choice::Approve);
+    let at = last.map_or(seen.row.created, |decision| decision.at);
+    match seen.standing {
+        Standing::Waiting if approved_by_you => PageState::CountedMoreNeeded,
+        Standing::Waiting => PageState::Waiting,
+        Standing::Approved => {
+            PageState::ApprovedNotCollected { by_you: approved_by_you, at, use_by: seen.row.request.use_by }
+        }
+        Standing::Collected => {
+            let entry = seen.issued.last().copied().unwrap_or(seen.row.entry);
+            PageState::Approved { by_you: approved_by_you, at, entry }
+        }
+        Standing::Denied => {
+            let denial = seen.decisions.iter().find(|decision| decision.choice == Choice::Deny);
+            PageState::Denied {
+                by_you: by.is_some_and(|decided| decided.choice == Choice::Deny),
+                reason: denial.and_then(|decision| decision.reason.clone()),
+                entry: denial.map_or(seen.row.entry, |decision| decision.entry),
+            }
+        }
+        Standing::Contested => PageState::Contested,
+        Standing::Voided => PageState::Changed,
+        Standing::Expired => {
+            PageState::Expired { at: if last.is_some() { seen.row.request.use_by } else { seen.row.request.decide_by } }
+        }
+    }
+}
+
+fn display(app: &Countersign, seen: &Seen) -> JobDisplay {
+    let members: serde_json::Map<String, Value> = serde_json::from_str(&seen.row.display).unwrap_or_default();
+    let text = |name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
+    let path = text("job_project_path").or_else(|| seen.row.request.job_claim("project_path").map(str::to_owned));
+    let gitlab = app.settings.issuer(&seen.row.issuer).map(|issuer| issuer.terms.url.clone());
+    let project_url = gitlab.zip(path.as_ref()).map(|(url, path)| format!("{}/{path}", url.trim_end_matches('/')));
+    let job_url = project_url
+        .as_ref()
+        .zip(seen.row.request.job_claim("job_id"))
+        .map(|(project, job)| format!("{project}/-/jobs/{job}"));
+    JobDisplay {
+        user_login: text("user_login"),
+        user_access_level: text("user_access_level"),
+        job_project_path: path,
+        started_at: members.get("iat").and_then(Value::as_i64).map(crate::domain::time::Timestamp::from_seconds),
+        project_url,
+        job_url,
+        bot_owner: None,
+    }
+}
+
+struct Stream {
+    edge: Shared,
+    id: RequestId,
+    subscription: Subscription,
+    told: Option<String>,
+    left: u32,
+}
+
+/// The stream of changes (HTML Living Standard §9.2). It ends with the request.
+pub async fn events(id: Path<String>, edge: Shared) -> HttpResponse {
+    let seen = match find(&edge.app, &id) {
+        Ok(seen) => seen,
+        Err(error) => return edge.fail(error),
+    };
+    let id = seen.row.request.id.clone();
+    let subscription = edge.app.waiting().watch(&id);
+    let first = Stream { edge, id, subscription, told: None, left: MAX_EVENTS };
+    let stream = stream::unfold(first, |mut state| async move {
+        let chunk = next(&mut state).await?;
+        Some((Ok::<_, actix_web::Error>(chunk), state))
+    });
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header(("x-accel-buffering", "no"))
+        .insert_header((header::CONTENT_ENCODING, "identity"))
+        .content_type("text/event-stream")
+        .streaming(Box::pin(stream))
+}
+
+/// The next event: the state where it differs from the one told last, else a sign of life.
+async fn next(state: &mut Stream) -> Option<Bytes> {
+    state.left = state.left.checked_sub(1)?;
+    if state.told.is_some() {
+        let limit = until_it_ends(&state.edge, &state.id).unwrap_or(HEARTBEAT).min(HEARTBEAT);
+        if state.subscription.wait(limit).await == Woken::Over && state.edge.app.waiting().is_stopping() {
+            return None;
+        }
+    }
+    let seen = find(&state.edge.app, state.id.as_str()).ok()?;
+    let kind = format!("{} {}", page_state(&seen, None).as_str(), seen.signed);
+    if state.told.as_ref() == Some(&kind) {
+        return Some(Bytes::from_static(b": still here\n\n"));
+    }
+    state.told = Some(kind);
+    let data = self::state(&state.edge.app, &seen, None);
+    Some(Bytes::from(format!("event: state\ndata: {data}\n\n")))
+}
+
+/// How long until time alone changes the state.
+fn until_it_ends(edge: &Edge, id: &RequestId) -> Option<Duration> {
+    let seen = find(&edge.app, id.as_str()).ok()?;
+    let end = match seen.standing {
+        Standing::Waiting => seen.row.request.decide_by,
+        Standing::Approved => seen.row.request.use_by,
+        _ => return None,
+    };
+    Some(end.since(seen.now) + Duration::from_millis(50))
+}

@@ -1,0 +1,71 @@
+//! What never changes within a version: stylesheet, scripts, picture, the shell client, the documentation.
+//! In: a name. Out: bytes built into the binary.
+//! Implements SCREENS (one stylesheet, one small script a page).
+//! Never reads a file.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, web};
+use askama::Template;
+
+use crate::app::AppError;
+use crate::domain::oauth::error_code::ErrorCode;
+
+use super::edge::Shared;
+use super::problem;
+
+const ASSETS: &[(&str, &str, &str)] = &[
+    ("countersign.css", "text/css; charset=utf-8", include_str!("../../static/countersign.css")),
+    ("approve.js", "text/javascript; charset=utf-8", include_str!("../../static/approve.js")),
+    ("enrol.js", "text/javascript; charset=utf-8", include_str!("../../static/enrol.js")),
+    ("passkey.js", "text/javascript; charset=utf-8", include_str!("../../static/passkey.js")),
+    ("icon.svg", "image/svg+xml", include_str!("../../static/icon.svg")),
+];
+const SHELL_CLIENT: &str = include_str!("../../static/countersign.sh");
+
+/// The documentation, built in so that it always fits the version.
+pub const DOCUMENTS: &[(&str, &str)] = &[
+    ("limits", include_str!("../../docs/limits.md")),
+    ("rules", include_str!("../../docs/rules.md")),
+    ("verify", include_str!("../../docs/verify.md")),
+];
+
+/// A stylesheet, script or picture.
+pub async fn asset(name: web::Path<String>, edge: Shared) -> HttpResponse {
+    let Some((_, kind, body)) = ASSETS.iter().find(|(known, ..)| *known == name.as_str()) else {
+        return edge.fail_page(AppError::refused(ErrorCode::NotFound, "there is no such file"));
+    };
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=300")).content_type(*kind).body(*body)
+}
+
+/// The client for images without the binary.
+pub async fn shell_client() -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
+        .content_type("text/x-shellscript; charset=utf-8")
+        .body(SHELL_CLIENT)
+}
+
+/// A page of the documentation, as it was written.
+pub async fn document(name: web::Path<String>, edge: Shared) -> HttpResponse {
+    let Some((_, text)) = DOCUMENTS.iter().find(|(known, _)| *known == name.as_str()) else {
+        return edge.fail_page(AppError::refused(ErrorCode::NotFound, "there is no such page"));
+    };
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
+        .content_type("text/plain; charset=utf-8")
+        .body(*text)
+}
+
+/// Every error code, each at its own anchor: what `error_uri` names.
+#[derive(Template)]
+#[template(path = "errors.html")]
+struct ErrorsView<'a> {
+    host: &'a str,
+    codes: &'static [ErrorCode],
+}
+
+/// The register of error codes.
+pub async fn errors(edge: Shared) -> HttpResponse {
+    let view = ErrorsView { host: edge.app.settings.host(), codes: ErrorCode::ALL };
+    problem::html(StatusCode::OK, &view)
+}

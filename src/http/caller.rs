@@ -1,0 +1,131 @@
+//! Who calls: the address that limits count by, and whether a browser's page is ours.
+//! In: a request's head and the configured proxies. Out: an address; yes or no.
+//! Implements DESIGN §12 (`trusted_proxies`), Fetch's `Origin`.
+//! Never believes `X-Forwarded-For` of anybody but a configured proxy.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::header;
+
+use crate::app::Countersign;
+use crate::config::cidr::Cidr;
+
+/// Default of refused calls from one address in a minute.
+pub const MAX_REFUSED_A_MINUTE: u32 = 600;
+/// Default of wrong ceremonies from one address in a minute.
+pub const MAX_WRONG_CEREMONIES_A_MINUTE: u32 = 30;
+/// Most addresses remembered; beyond it the memory starts anew, which only makes us lenient.
+pub const MAX_ADDRESSES: usize = 100_000;
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The address that a call counts for.
+pub fn address(request: &HttpRequest, trusted: &[Cidr]) -> IpAddr {
+    let peer = request.peer_addr().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |addr| addr.ip());
+    let is_trusted = |address: IpAddr| trusted.iter().any(|range| range.contains(address));
+    if !is_trusted(peer) {
+        return peer;
+    }
+    let forwarded: Vec<IpAddr> = request
+        .headers()
+        .get_all("x-forwarded-for")
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|part| part.trim().parse().ok())
+        .collect();
+    forwarded.into_iter().rev().find(|address| !is_trusted(*address)).unwrap_or(peer)
+}
+
+/// Whether a state-changing call comes from a page of ours: its `Origin` must be our own, exactly.
+pub fn is_our_page(request: &HttpRequest, app: &Countersign) -> bool {
+    let site = request.headers().get("sec-fetch-site").and_then(|value| value.to_str().ok());
+    let same_site = site.is_none_or(|site| site == "same-origin");
+    let origin = request.headers().get(header::ORIGIN).and_then(|value| value.to_str().ok());
+    same_site && origin == Some(app.relying_party.origin.as_str())
+}
+
+/// Counts events by address in windows of a minute.
+#[derive(Debug)]
+pub struct Tally {
+    most: u32,
+    counts: Mutex<HashMap<IpAddr, (Duration, u32)>>,
+}
+
+impl Tally {
+    /// At most `most` a minute.
+    pub fn new(most: u32) -> Self {
+        Self { most, counts: Mutex::new(HashMap::new()) }
+    }
+
+    /// Seconds to wait, where the address has had its share.
+    pub fn exhausted(&self, address: IpAddr, now: Duration) -> Option<u64> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let (start, count) = counts.get(&network(address))?;
+        let left = MINUTE.checked_sub(now.saturating_sub(*start))?;
+        (*count >= self.most).then(|| left.as_secs() + 1)
+    }
+
+    /// Counts one event.
+    pub fn count(&self, address: IpAddr, now: Duration) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = network(address);
+        if counts.len() >= MAX_ADDRESSES && !counts.contains_key(&key) {
+            counts.clear();
+        }
+        let (start, count) = counts.entry(key).or_insert((now, 0));
+        if now.saturating_sub(*start) >= MINUTE {
+            (*start, *count) = (now, 0);
+        }
+        *count += 1;
+    }
+}
+
+/// One household: an IPv4 address, or an IPv6 /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_counted_by_household_and_minute() {
+        let tally = Tally::new(2);
+        let one: IpAddr = "2001:db8::1".parse().unwrap();
+        let neighbour: IpAddr = "2001:db8::2".parse().unwrap();
+        let other: IpAddr = "2001:db8:0:1::1".parse().unwrap();
+        let at = Duration::from_secs;
+        tally.count(one, at(0));
+        assert_eq!(tally.exhausted(one, at(1)), None);
+        tally.count(neighbour, at(1));
+        assert_eq!(tally.exhausted(one, at(1)), Some(60));
+        assert_eq!(tally.exhausted(other, at(1)), None);
+        assert_eq!(tally.exhausted(one, at(61)), None);
+    }
+
+    #[test]
+    fn only_a_configured_proxy_is_believed() {
+        let proxies = [Cidr::parse("10.0.0.0/8").unwrap()];
+        let call = |peer: &str, forwarded: &str| {
+            let request = actix_web::test::TestRequest::default()
+                .peer_addr(format!("{peer}:1").parse().unwrap())
+                .insert_header(("x-forwarded-for", forwarded))
+                .to_http_request();
+            address(&request, &proxies).to_string()
+        };
+        assert_eq!(call("192.0.2.1", "203.0.113.9"), "192.0.2.1");
+        assert_eq!(call("10.1.1.1", "203.0.113.9"), "203.0.113.9");
+        assert_eq!(call("10.1.1.1", "198.51.100.1, 203.0.113.9, 10.2.2.2"), "203.0.113.9");
+        assert_eq!(call("10.1.1.1", "rubbish"), "10.1.1.1");
+    }
+}

@@ -1,0 +1,164 @@
+//! What every handler shares: the application, limits by address, a call's id, a bounded body.
+//! In: actix's request and payload. Out: bytes within the limit, or the answer that refuses them.
+//! Implements DESIGN §12.
+//! Never buffers more than a route's limit.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix_web::http::header;
+use actix_web::web::{Bytes, BytesMut, Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::StreamExt as _;
+use serde::de::DeserializeOwned;
+
+use crate::app::{AppError, Countersign};
+use crate::config::cidr::Cidr;
+use crate::crypto::random;
+use crate::domain::canonical;
+use crate::domain::oauth::error_code::ErrorCode;
+
+use super::caller::{Tally, address, is_our_page};
+use super::problem::Problem;
+
+/// Largest body of any route.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// What handlers are given.
+pub struct Edge {
+    /// The application.
+    pub app: Arc<Countersign>,
+    /// Proxies that are believed.
+    pub trusted_proxies: Vec<Cidr>,
+    /// Refused calls by address.
+    pub refused: Tally,
+    /// Wrong ceremonies by address.
+    pub wrong_ceremonies: Tally,
+}
+
+/// The shared edge, as actix hands it out.
+pub type Shared = Data<Edge>;
+
+impl Edge {
+    /// The address that a call counts for.
+    pub fn address(&self, request: &HttpRequest) -> IpAddr {
+        address(request, &self.trusted_proxies)
+    }
+
+    /// A JSON answer for a failure.
+    pub fn fail(&self, error: AppError) -> HttpResponse {
+        Problem::of(error, call_id()).json(&self.app)
+    }
+
+    /// A page for a failure.
+    pub fn fail_page(&self, error: AppError) -> HttpResponse {
+        Problem::of(error, call_id()).page(&self.app)
+    }
+
+    /// Reads a JSON body that only a page of ours may send.
+    ///
+    /// # Errors
+    /// The answer.
+    pub async fn json_from_our_page<T: DeserializeOwned>(
+        &self,
+        request: &HttpRequest,
+        payload: Payload,
+    ) -> Result<T, HttpResponse> {
+        if !is_our_page(request, &self.app) {
+            return Err(self.fail(AppError::refused(
+                ErrorCode::OriginWrong,
+                "this call does not come from a page of this server",
+            )));
+        }
+        let kind =
+            request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if media_type(kind) != "application/json" {
+            return Err(unsupported(self, "application/json"));
+        }
+        let body = self.body(payload, MAX_BODY).await?;
+        let value = canonical::strict_value(&body).map_err(|error| self.bad_body(&error))?;
+        serde_json::from_value(value).map_err(|error| self.bad_body(&error))
+    }
+
+    fn bad_body(&self, error: &dyn std::fmt::Display) -> HttpResponse {
+        self.fail(AppError::refused(
+            ErrorCode::ParameterInvalid,
+            format!("the body is not what this page sends: {error}"),
+        ))
+    }
+
+    /// Reads a body of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// The answer: 413, or 400 where the connection broke.
+    pub async fn body(&self, mut payload: Payload, limit: usize) -> Result<Bytes, HttpResponse> {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = payload.next().await {
+            let Ok(chunk) = chunk else {
+                return Err(self.fail(AppError::refused(ErrorCode::ParameterInvalid, "the body broke off")));
+            };
+            if body.len() + chunk.len() > limit {
+                let text = format!("the body is larger than {limit} bytes");
+                return Err(self.fail(AppError::refused(ErrorCode::BodyTooLarge, text)));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+
+    /// Refuses an address that has had its share of `tally`.
+    ///
+    /// # Errors
+    /// The answer.
+    pub fn within(&self, tally: &Tally, address: IpAddr) -> Result<(), HttpResponse> {
+        match tally.exhausted(address, self.app.clock.monotonic()) {
+            None => Ok(()),
+            Some(seconds) => {
+                let mut problem =
+                    Problem::at_the_edge(ErrorCode::RateLimited, "too many refused calls from this address", call_id());
+                problem.retry_after = Some(seconds);
+                Err(problem.json(&self.app))
+            }
+        }
+    }
+}
+
+/// 415 with the type that is wanted.
+pub fn unsupported(edge: &Edge, wanted: &str) -> HttpResponse {
+    let text = format!("the body must be `{wanted}`");
+    let problem = Problem::at_the_edge(ErrorCode::ParameterInvalid, text, call_id());
+    HttpResponse::UnsupportedMediaType()
+        .insert_header((header::ACCEPT, wanted))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(problem.members(&edge.app))
+}
+
+/// The type of a `Content-Type`, lower case, where it is UTF-8 or says nothing; empty otherwise.
+pub fn media_type(value: &str) -> String {
+    let mut parts = value.split(';');
+    let kind = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
+    let utf8 = parts.all(|part| match part.split_once('=') {
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+            value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    });
+    if utf8 { kind } else { String::new() }
+}
+
+/// Names a call in diagnostics and answers: 40 random bits, readable.
+pub fn call_id() -> String {
+    random::bytes::<5>().map_or_else(|_| "0".repeat(8), |bits| data_encoding::BASE32_NOPAD.encode(&bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_types_are_exact() {
+        assert_eq!(media_type("application/x-www-form-urlencoded"), "application/x-www-form-urlencoded");
+        assert_eq!(media_type("Application/JSON; charset=UTF-8"), "application/json");
+        assert_eq!(media_type("application/json; charset=utf-16"), "");
+    }
+}

@@ -1,0 +1,162 @@
+//! `/enrol/{link}`: the enrolment page and the calls of a registration.
+//! In: a link's secret and a browser's answers. Out: HTML and JSON.
+//! Implements SCREENS' enrolment, WebAuthn L3 §7.1 through the use cases.
+//! Never says for whom a dead link was.
+
+use actix_web::cookie::{Cookie, SameSite};
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::app::console::CONSOLE;
+use crate::app::enrol::{DeadLink, Enrolled, LinkHolder};
+use crate::domain::ids::Digest;
+use crate::domain::time::SECOND_PASSKEY;
+use crate::http::edge::{Edge, Shared};
+use crate::http::problem;
+
+use super::view::{self, EnrolmentInput, dead_link_view, enrolment_view};
+
+/// The cookie of the session that may add a second passkey.
+pub const COOKIE: &str = "__Host-countersign-enrolment";
+
+/// Nothing.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmptyBody {}
+
+/// A browser's answer.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PasskeyBody {
+    ceremony: String,
+    response: Value,
+}
+
+/// A name for the new passkey.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NameBody {
+    name: String,
+}
+
+fn holder(request: &HttpRequest, link: &str) -> LinkHolder {
+    let session = request.cookie(COOKIE).map(|cookie| Digest::of(cookie.value().as_bytes()));
+    LinkHolder { link: Digest::of(link.as_bytes()), session }
+}
+
+/// The page.
+pub async fn page(request: HttpRequest, link: Path<String>, edge: Shared) -> HttpResponse {
+    let app = &edge.app;
+    let now = app.clock.now();
+    match app.welcome(&holder(&request, &link)) {
+        Ok(Ok(welcome)) => {
+            let by = Some(welcome.invited_by.as_str()).filter(|by| *by != CONSOLE);
+            let view = enrolment_view(&EnrolmentInput {
+                host: app.settings.host(),
+                name: &welcome.person.name,
+                invited_by: by,
+                admin: welcome.person.admin,
+                groups: &welcome.groups,
+                expires: welcome.expires,
+                policy: None,
+                now,
+            });
+            problem::html(StatusCode::OK, &view)
+        }
+        Ok(Err(dead)) => {
+            let why = match dead {
+                DeadLink::Ended(at) => view::DeadLink::Used(at),
+                DeadLink::Expired(_) => view::DeadLink::Expired,
+                DeadLink::Unknown => view::DeadLink::Ended,
+            };
+            problem::html(StatusCode::GONE, &dead_link_view(app.settings.host(), why, None, now))
+        }
+        Err(error) => edge.fail_page(error),
+    }
+}
+
+/// Starts a registration.
+pub async fn options(request: HttpRequest, link: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
+    if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
+        return answer;
+    }
+    match edge.app.begin_enrolment(holder(&request, &link)).await {
+        Ok(ceremony) => {
+            let public_key = ceremony.options.get("publicKey").cloned().unwrap_or(Value::Null);
+            json_answer(&json!({ "ceremony": ceremony.id, "publicKey": public_key, "statement": ceremony.statement }))
+        }
+        Err(error) => edge.fail(error),
+    }
+}
+
+/// Finishes a registration.
+pub async fn passkey(request: HttpRequest, link: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
+    let address = edge.address(&request);
+    if let Err(answer) = edge.within(&edge.wrong_ceremonies, address) {
+        return answer;
+    }
+    let body: PasskeyBody = match edge.json_from_our_page(&request, payload).await {
+        Ok(body) => body,
+        Err(answer) => return answer,
+    };
+    match edge.app.finish_enrolment(holder(&request, &link), &body.ceremony, &body.response).await {
+        Ok(enrolled) => enrolled_answer(&edge, enrolled),
+        Err(error) => {
+            if error.code().status() == 400 {
+                edge.wrong_ceremonies.count(address, edge.app.clock.monotonic());
+            }
+            edge.fail(error)
+        }
+    }
+}
+
+fn enrolled_answer(_edge: &Edge, enrolled: Enrolled) -> HttpResponse {
+    let strength = if enrolled.synced { "Synced passkey" } else { "Unproven: no attestation" };
+    let body = json!({
+        "passkey": { "name": enrolled.name, "claimed": enrolled.claimed, "strength": strength },
+        "count": enrolled.count,
+        "log": enrolled.entry,
+    });
+    let mut answer = HttpResponse::Ok();
+    if let Some(secret) = enrolled.session {
+        let cookie = Cookie::build(COOKIE, secret)
+            .path("/")
+            .secure(true)
+            .http_only(true)
+            .same_site(SameSite::Strict)
+            .max_age(actix_web::cookie::time::Duration::seconds(i64::try_from(SECOND_PASSKEY.as_secs()).unwrap_or(0)))
+            .finish();
+        answer.cookie(cookie);
+    }
+    answer.insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+}
+
+/// Names the newest passkey.
+pub async fn name(request: HttpRequest, link: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
+    let body: NameBody = match edge.json_from_our_page(&request, payload).await {
+        Ok(body) => body,
+        Err(answer) => return answer,
+    };
+    match edge.app.name_passkey(holder(&request, &link), &body.name).await {
+        Ok(()) => json_answer(&json!({})),
+        Err(error) => edge.fail(error),
+    }
+}
+
+/// "I am not that person."
+pub async fn decline(request: HttpRequest, link: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
+    if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
+        return answer;
+    }
+    match edge.app.decline_enrolment(holder(&request, &link)).await {
+        Ok(()) => json_answer(&json!({})),
+        Err(error) => edge.fail(error),
+    }
+}
+
+fn json_answer(value: &Value) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(value)
+}

@@ -1,0 +1,23 @@
+//! `/healthz` and `/readyz`: whether the process lives, and whether it can issue.
+//! In: nothing. Out: 200 or 503, with what is wrong named.
+//! Implements DESIGN §12.
+//! Never asks an issuer: it tells what is known.
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use serde_json::json;
+
+use super::edge::Shared;
+
+/// The process lives.
+pub async fn live() -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).content_type("text/plain").body("ok\n")
+}
+
+/// It can issue: the log can be read, the clock is steady, every issuer's keys are usable.
+pub async fn ready(edge: Shared) -> HttpResponse {
+    let findings = edge.app.readiness();
+    let body = json!({ "ready": findings.is_empty(), "findings": findings });
+    let mut answer = if findings.is_empty() { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    answer.insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+}

@@ -1,0 +1,85 @@
+//! THE TABLE: what can be called, by whom, how large, and what may be kept.
+//! In: nothing. Out: rows, and actix's configuration made from them.
+//! Implements DESIGN §3.
+//! Never a route that is not a row here.
+
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpResponse, Route};
+
+use super::edge::MAX_BODY;
+use super::{approval, assets, discovery, enrolment, health, token};
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// Everybody.
+    Anybody,
+    /// Whoever brings a job token.
+    Job,
+    /// Whoever has the link; looking only.
+    LinkHolder,
+    /// A page of ours, and a passkey's touch.
+    OurPage,
+}
+
+/// One row.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// actix's pattern.
+    pub path: &'static str,
+    /// Who may call it.
+    pub who: Who,
+    /// Largest body, in bytes.
+    pub max_body: usize,
+    handler: fn() -> Route,
+}
+
+const fn get(path: &'static str, who: Who, handler: fn() -> Route) -> Row {
+    Row { method: "GET", path, who, max_body: 0, handler }
+}
+
+const fn post(path: &'static str, who: Who, handler: fn() -> Route) -> Row {
+    Row { method: "POST", path, who, max_body: MAX_BODY, handler }
+}
+
+/// Every route.
+pub const TABLE: &[Row] = &[
+    // clouds
+    get("/.well-known/openid-configuration", Who::Anybody, || web::get().to(discovery::configuration)),
+    get("/jwks", Who::Anybody, || web::get().to(discovery::jwks)),
+    // jobs
+    post("/token", Who::Job, || web::post().to(token::post)),
+    get("/countersign.sh", Who::Anybody, || web::get().to(assets::shell_client)),
+    // people
+    get("/a/{id}", Who::LinkHolder, || web::get().to(approval::endpoints::page)),
+    get("/a/{id}/events", Who::LinkHolder, || web::get().to(approval::endpoints::events)),
+    post("/a/{id}/options", Who::OurPage, || web::post().to(approval::endpoints::options)),
+    post("/a/{id}/decision", Who::OurPage, || web::post().to(approval::endpoints::decision)),
+    get("/enrol/{link}", Who::LinkHolder, || web::get().to(enrolment::endpoints::page)),
+    post("/enrol/{link}/options", Who::OurPage, || web::post().to(enrolment::endpoints::options)),
+    post("/enrol/{link}/passkey", Who::OurPage, || web::post().to(enrolment::endpoints::passkey)),
+    post("/enrol/{link}/name", Who::OurPage, || web::post().to(enrolment::endpoints::name)),
+    post("/enrol/{link}/decline", Who::OurPage, || web::post().to(enrolment::endpoints::decline)),
+    get("/static/{name}", Who::Anybody, || web::get().to(assets::asset)),
+    get("/docs/errors", Who::Anybody, || web::get().to(assets::errors)),
+    get("/docs/{name}", Who::Anybody, || web::get().to(assets::document)),
+    // operators
+    get("/healthz", Who::Anybody, || web::get().to(health::live)),
+    get("/readyz", Who::Anybody, || web::get().to(health::ready)),
+];
+
+/// Puts the table into actix; another method on a path is 405 with `Allow`.
+pub fn configure(config: &mut ServiceConfig) {
+    for row in TABLE {
+        let allow = if row.method == "GET" { "GET, HEAD" } else { "POST" };
+        let mut resource = web::resource(row.path).route((row.handler)());
+        if row.method == "GET" {
+            resource = resource.route((row.handler)().method(actix_web::http::Method::HEAD));
+        }
+        config.service(resource.default_service(web::to(move || async move {
+            HttpResponse::MethodNotAllowed().insert_header(("allow", allow)).finish()
+        })));
+    }
+}

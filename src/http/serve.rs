@@ -1,0 +1,163 @@
+//! The server: listens, answers, and stops without losing anybody.
+//! In: the application and where to listen. Out: a running server.
+//! Implements DESIGN §12 (plain on loopback or behind proxies, TLS by rustls, graceful stop).
+//! Never answers for a host that is not its own.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::http::header;
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{App, HttpResponse, HttpServer, web};
+
+use crate::app::Countersign;
+use crate::config::cidr::Cidr;
+
+use super::caller::Tally;
+use super::edge::{Edge, MAX_BODY};
+use super::routes;
+
+/// How long a stopping server lets answers finish.
+pub const STOP_WITHIN_SECONDS: u64 = 10;
+/// How long a client may take to send its head (slow clients are let go).
+pub const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// How long an idle connection is kept.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Most connections at once.
+pub const MAX_CONNECTIONS: usize = 25_000;
+
+/// Pages may load our own files and talk to us, and nothing else; nobody may frame them.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+     img-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
+
+/// What the server needs besides the application.
+#[derive(Clone)]
+pub struct Listening {
+    /// Where.
+    pub listen: SocketAddr,
+    /// TLS, where we do it ourselves.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Proxies that are believed.
+    pub trusted_proxies: Vec<Cidr>,
+    /// Refused calls from one address in a minute.
+    pub refused_a_minute: u32,
+    /// Wrong ceremonies from one address in a minute.
+    pub ceremonies_a_minute: u32,
+    /// Worker threads.
+    pub workers: usize,
+}
+
+/// A running server.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Stops it.
+    pub handle: ServerHandle,
+    /// Ends with the server.
+    pub server: actix_web::dev::Server,
+}
+
+/// Starts to listen.
+///
+/// # Errors
+/// The address cannot be had.
+pub fn serve(app: Arc<Countersign>, listening: Listening) -> std::io::Result<Running> {
+    let listener = TcpListener::bind(listening.listen)?;
+    let address = listener.local_addr()?;
+    let tls = listening.tls.clone();
+    let edge = web::Data::new(Edge {
+        app,
+        trusted_proxies: listening.trusted_proxies.clone(),
+        refused: Tally::new(listening.refused_a_minute),
+        wrong_ceremonies: Tally::new(listening.ceremonies_a_minute),
+    });
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(edge.clone())
+            .app_data(web::PayloadConfig::new(MAX_BODY))
+            .wrap(from_fn(guard))
+            .configure(routes::configure)
+            .default_service(web::to(not_found))
+    })
+    .workers(listening.workers)
+    .max_connections(MAX_CONNECTIONS)
+    .client_request_timeout(HEAD_WITHIN)
+    .keep_alive(KEEP_ALIVE)
+    .shutdown_timeout(STOP_WITHIN_SECONDS)
+    .disable_signals();
+    let server = match tls {
+        None => server.listen(listener)?,
+        Some(config) => server.listen_rustls_0_23(listener, Arc::unwrap_or_clone(config))?,
+    }
+    .run();
+    Ok(Running { address, handle: server.handle(), server })
+}
+
+async fn not_found(edge: web::Data<Edge>) -> HttpResponse {
+    edge.fail_page(crate::app::AppError::refused(
+        crate::domain::oauth::error_code::ErrorCode::NotFound,
+        "there is no such page",
+    ))
+}
+
+/// Headers for every answer, and nothing for a host that is not ours.
+async fn guard<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
+    let known = request.app_data::<web::Data<Edge>>().is_some_and(|edge| is_our_host(&request, &edge.app));
+    let mut response = if known {
+        next.call(request).await?.map_into_left_body()
+    } else {
+        let answer =
+            HttpResponse::MisdirectedRequest().content_type("text/plain").body("this server has another name\n");
+        request.into_response(answer).map_into_right_body()
+    };
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (
+            header::HeaderName::from_static("permissions-policy"),
+            "publickey-credentials-get=(self), publickey-credentials-create=(self)",
+        ),
+        (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+    ] {
+        headers.insert(name, header::HeaderValue::from_static(value));
+    }
+    if response.status().is_success() && is_public_metadata(response.request().path()) {
+        response.headers_mut().insert(
+            header::HeaderName::from_static("cross-origin-resource-policy"),
+            header::HeaderValue::from_static("cross-origin"),
+        );
+    }
+    Ok(response)
+}
+
+fn is_public_metadata(path: &str) -> bool {
+    path == "/jwks" || path.starts_with("/.well-known/")
+}
+
+/// The `Host` must be the one of our URL; probes of the machine's own health may use any.
+fn is_our_host(request: &ServiceRequest, app: &Countersign) -> bool {
+    if matches!(request.path(), "/healthz" | "/readyz") {
+        return true;
+    }
+    let mut hosts = request.headers().get_all(header::HOST);
+    let host =
+        hosts.next().and_then(|value| value.to_str().ok()).or_else(|| request.uri().authority().map(|a| a.as_str()));
+    let one = hosts.next().is_none();
+    let ours = app.settings.host();
+    let default_port = if app.settings.url.starts_with("https:") { ":443" } else { ":80" };
+    one && host.is_some_and(|host| {
+        let host = host.strip_suffix(default_port).unwrap_or(host);
+        host.eq_ignore_ascii_case(ours.strip_suffix(default_port).unwrap_or(ours))
+    })
+}

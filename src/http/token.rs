@@ -1,0 +1,115 @@
+//! `POST /token`: the token exchange.
+//! In: a form and headers. Out: RFC 8693 §2.2 JSON, or the bare token where the caller asks for it.
+//! Implements RFC 8693 §2, RFC 7240 (`Prefer: wait`), RFC 6749 §5.
+//! Never decides: it parses, calls one use case, renders.
+
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Map, Value, json};
+
+use crate::app::exchange::{Answer, PendingAnswer, TokenAnswer};
+use crate::app::{AppError, Countersign};
+use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::oauth::exchange::{ExchangeForm, ExchangeHeaders, parse};
+
+use super::edge::{Edge, MAX_BODY, Shared, call_id, media_type, unsupported};
+use super::problem::Problem;
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Exchanges a job token.
+pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
+    let address = edge.address(&request);
+    if let Err(answer) = edge.within(&edge.refused, address) {
+        return answer;
+    }
+    let form = match read(&request, payload, &edge).await {
+        Ok(form) => form,
+        Err(answer) => {
+            edge.refused.count(address, edge.app.clock.monotonic());
+            return answer;
+        }
+    };
+    let issued_token_type = form.issued_token_type;
+    match edge.app.exchange(form, wait(&request)).await {
+        Ok(Answer::Token(token)) => token_answer(&request, &edge.app, &token, issued_token_type),
+        Ok(Answer::Pending(pending)) => pending_answer(&edge.app, &pending),
+        Err(error) => {
+            if matches!(error, AppError::Refused { .. }) {
+                edge.refused.count(address, edge.app.clock.monotonic());
+            }
+            edge.fail(error)
+        }
+    }
+}
+
+async fn read(request: &HttpRequest, payload: Payload, edge: &Edge) -> Result<ExchangeForm, HttpResponse> {
+    let kind = text(request, header::CONTENT_TYPE.as_str()).unwrap_or_default();
+    if media_type(kind) != FORM {
+        return Err(unsupported(edge, FORM));
+    }
+    let body = edge.body(payload, MAX_BODY).await?;
+    let headers = ExchangeHeaders {
+        idempotency_key: text(request, "idempotency-key"),
+        has_dpop: request.headers().contains_key("dpop"),
+    };
+    parse(&body, headers).map_err(|refusal| edge.fail(refusal.into()))
+}
+
+fn text<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    // A header that is not text is as wrong as one of the wrong form.
+    request.headers().get(name).map(|value| value.to_str().unwrap_or(""))
+}
+
+/// RFC 7240 §4.3: `Prefer: wait=50`.
+fn wait(request: &HttpRequest) -> Option<Duration> {
+    let values = request.headers().get_all("prefer").filter_map(|value| value.to_str().ok());
+    let mut preferences = values.flat_map(|value| value.split(','));
+    preferences.find_map(|preference| {
+        let (name, value) = preference.trim().split_once('=')?;
+        if !name.trim().eq_ignore_ascii_case("wait") {
+            return None;
+        }
+        value.trim().trim_matches('"').parse().ok().map(Duration::from_secs)
+    })
+}
+
+fn token_answer(request: &HttpRequest, app: &Countersign, token: &TokenAnswer, kind: &str) -> HttpResponse {
+    let accept = text(request, header::ACCEPT.as_str()).unwrap_or_default();
+    if media_type(accept) == "application/jwt" {
+        return HttpResponse::Ok()
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .content_type("application/jwt")
+            .body(token.access_token.clone());
+    }
+    let mut members = Map::new();
+    members.insert("access_token".to_owned(), json!(token.access_token));
+    members.insert("issued_token_type".to_owned(), json!(kind));
+    members.insert("token_type".to_owned(), json!("N_A"));
+    members.insert("expires_in".to_owned(), json!(token.expires_in));
+    members.insert("log".to_owned(), json!({ "origin": app.settings.origin, "index": token.log }));
+    if let Some(approval) = &token.approval {
+        members.insert("approval".to_owned(), approval.clone());
+    }
+    members.insert("summary".to_owned(), json!(token.summary));
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Value::Object(members))
+}
+
+fn pending_answer(app: &Countersign, pending: &PendingAnswer) -> HttpResponse {
+    let (code, description) = if pending.too_fast {
+        (ErrorCode::PolledTooFast, format!("polled too fast: wait {} s between calls", pending.interval))
+    } else {
+        (ErrorCode::ApprovalPending, "people are being asked".to_owned())
+    };
+    let mut members = Problem::at_the_edge(code, description, call_id()).members(app);
+    members.insert("approval_id".to_owned(), json!(pending.request.id));
+    members.insert("approval_uri".to_owned(), json!(pending.approval_uri));
+    members.insert("approval_code".to_owned(), json!(pending.request.code));
+    members.insert("expires_in".to_owned(), json!(pending.expires_in));
+    members.insert("interval".to_owned(), json!(pending.interval));
+    members.insert("summary".to_owned(), json!(pending.summary));
+    HttpResponse::BadRequest().insert_header((header::CACHE_CONTROL, "no-store")).json(Value::Object(members))
+}
