@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn only_a_configured_proxy_is_believed() {
-        let proxies = [Cidr::parse("10.0.0.0/8").unwrap()];
+        let proxies = ["10.0.0.0/8".parse::<Cidr>().unwrap()];
         let call = |peer: &str, forwarded: &str| {
             let request = actix_web::test::TestRequest::default()
                 .peer_addr(format!("{peer}:1").parse().unwrap())
