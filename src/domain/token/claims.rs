@@ -121,7 +121,7 @@ pub fn build(input: &Issue<'_>) -> Result<Map<String, Value>, Refusal> {
             put_people(&mut claims, allow.acr, approval);
         }
         (Require::None, Some(_)) | (Require::Approval(_), None) => {
-            return Err(not_evaluable(rule, "the approval is not the one that the rule requires".to_owned()));
+            return Err(not_evaluable(rule, "the approval is not the one that the rule requires"));
         }
     }
     for name in &allow.token.forward {
@@ -140,12 +140,15 @@ pub fn build(input: &Issue<'_>) -> Result<Map<String, Value>, Refusal> {
 }
 
 fn allowing(rule: &Rule) -> Result<&Allow, Refusal> {
-    rule.allow().ok_or_else(|| not_evaluable(rule, "the rule does not allow".to_owned()))
+    rule.allow().ok_or_else(|| not_evaluable(rule, "the rule does not allow"))
 }
 
-fn not_evaluable(rule: &Rule, what: String) -> Refusal {
-    Refusal::new(ErrorCode::RuleNotEvaluable, format!("the rule \"{}\" cannot be evaluated: {what}", rule.name))
-        .by(&rule.name)
+fn not_evaluable(rule: &Rule, what: impl AsRef<str>) -> Refusal {
+    Refusal::new(
+        ErrorCode::RuleNotEvaluable,
+        format!("the rule \"{}\" cannot be evaluated: {}", rule.name, what.as_ref()),
+    )
+    .by(&rule.name)
 }
 
 fn aws_terms<'a>(allow: &'a Allow, audience: &Audience) -> Option<&'a AwsTerms> {
@@ -195,10 +198,10 @@ fn check_signatures(
     let keys: BTreeSet<_> = approval.by.iter().map(|one| one.credential).collect();
     let needed = usize::try_from(count.max(1)).unwrap_or(usize::MAX);
     if people.len() < needed || keys.len() < needed || people.len() != approval.by.len() {
-        return Err(not_evaluable(rule, "fewer people signed than it requires".to_owned()));
+        return Err(not_evaluable(rule, "fewer people signed than it requires"));
     }
     if demanded.is_none_or(|demanded| approval.by.iter().any(|one| one.assurance.acr < demanded)) {
-        return Err(not_evaluable(rule, "a signature does not reach the level that it demands".to_owned()));
+        return Err(not_evaluable(rule, "a signature does not reach the level that it demands"));
     }
     Ok(())
 }
