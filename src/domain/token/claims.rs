@@ -125,7 +125,7 @@ pub fn build(input: &Issue<'_>) -> Result<Map<String, Value>, Refusal> {
         }
     }
     for name in &allow.token.forward {
-        let Some(text) = job.claim(name) else {
+        let Some(text) = claim(job, name) else {
             let what = format!("the rule forwards `{name}`, which the job does not have");
             return Err(
                 not_evaluable(rule, what).with_hint(format!("match `{name}` in the rule, or do not forward it"))
@@ -182,9 +182,13 @@ fn slot(name: &str, job: &Job, allow: &Allow) -> Option<String> {
         "issuer" => Some(job.issuer.to_string()),
         "presence" => Some(allow.presence().as_str().to_owned()),
         "acr" => allow.acr.map(|acr| acr.to_string()),
-        "job_project_id" => Some(job.job_project_id().to_owned()),
-        claim => job.claim(claim).map(str::to_owned),
+        name => claim(job, name).map(str::to_owned),
     }
+}
+
+/// A claim of the job; `project_id` stands in on instances that do not say where a job runs.
+fn claim<'a>(job: &'a Job, name: &str) -> Option<&'a str> {
+    if name == "job_project_id" { Some(job.job_project_id()) } else { job.claim(name) }
 }
 
 /// `decide` has counted already; a caller that hands in less gets nothing.
