@@ -37,17 +37,13 @@ impl Legacy {
 pub(super) fn kind(claims: &Map<String, Value>, audience: Option<&str>, terms: &IssuerTerms) -> Option<JobTokenKind> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     let iss = text("iss")?;
-    match audience {
-        Some(aud) => {
-            let admitted = terms.legacy.contains(&Legacy::JwtV2) && aud != terms.our_url;
-            (admitted && aud == terms.url && iss == terms.url).then_some(JobTokenKind::JwtV2)
-        }
-        None => {
-            let admitted = terms.legacy.contains(&Legacy::JwtV1) && is_host_of(iss, &terms.url);
-            let sub = text("job_id").map(|id| format!("job_{id}"));
-            (admitted && text("sub") == sub.as_deref()).then_some(JobTokenKind::JwtV1)
-        }
+    if let Some(aud) = audience {
+        let admitted = terms.legacy.contains(&Legacy::JwtV2) && aud != terms.our_url;
+        return (admitted && aud == terms.url && iss == terms.url).then_some(JobTokenKind::JwtV2);
     }
+    let admitted = terms.legacy.contains(&Legacy::JwtV1) && is_host_of(iss, &terms.url);
+    let sub = text("job_id").map(|id| format!("job_{id}"));
+    (admitted && text("sub") == sub.as_deref()).then_some(JobTokenKind::JwtV1)
 }
 
 /// Whether `iss` is the bare host of an issuer's URL.

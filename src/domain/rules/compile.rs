@@ -105,6 +105,13 @@ impl<'a> Notes<'a> {
         self.errors.push(RuleError { file, line, rule, what: what.into(), hint });
     }
 
+    /// A key that the rule needs, unless it is written in a form that was refused already.
+    pub(super) fn missing(&mut self, path: &str, line: usize, what: &str, hint: &str) {
+        if !self.source.has(path) {
+            self.error(line, what, hint);
+        }
+    }
+
     /// A word that should be one of a few; `None` after noting that it is not.
     pub(super) fn word<T: Copy>(&mut self, what: &str, at: &source::At<String>, known: &[(&str, T)]) -> Option<T> {
         if let Some((_, value)) = known.iter().find(|(word, _)| *word == at.value) {
@@ -192,7 +199,7 @@ fn check_names(sources: &[Source], errors: &mut Vec<RuleError>) {
 fn compile_rule(source: &Source, issuers: &[IssuerName], notes: &mut Notes<'_>) -> Option<Rule> {
     let name = match &source.name {
         None => {
-            notes.error(source.line, "the rule has no `name`", "say in a few words what it is for");
+            notes.missing("name", source.line, "the rule has no `name`", "say in a few words what it is for");
             None
         }
         Some(at) => match RuleName::parse(&at.value) {
@@ -206,7 +213,7 @@ fn compile_rule(source: &Source, issuers: &[IssuerName], notes: &mut Notes<'_>) 
     let conditions = conditions(source, issuers, notes);
     let effect = match &source.deny {
         Some(_) => deny(source, notes).map(Effect::Deny),
-        None => terms::allow(source, conditions.as_ref(), notes).map(|allow| Effect::Allow(Box::new(allow))),
+        None => terms::allow(source, notes).map(|allow| Effect::Allow(Box::new(allow))),
     };
     let (name, conditions, effect) = (name?, conditions?, effect?);
     let rule = Rule { name, issuer: conditions.issuer, matches: conditions.matches, fork: conditions.fork, effect };

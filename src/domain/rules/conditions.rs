@@ -24,6 +24,9 @@ pub(super) const PLACES: &[&str] = &[
     "namespace_path",
 ];
 
+/// An error was noted.
+struct Noted;
+
 /// Which jobs a rule matches.
 pub(super) struct Conditions {
     pub(super) issuer: Option<IssuerName>,
@@ -33,7 +36,7 @@ pub(super) struct Conditions {
 
 pub(super) fn conditions(source: &Source, issuers: &[IssuerName], notes: &mut Notes<'_>) -> Option<Conditions> {
     let Some(at) = &source.matches else {
-        notes.error(source.line, "the rule has no `match`", "say which jobs it is for");
+        notes.missing("match", source.line, "the rule has no `match`", "say which jobs it is for");
         return None;
     };
     let allows = source.deny.is_none();
@@ -44,46 +47,45 @@ pub(super) fn conditions(source: &Source, issuers: &[IssuerName], notes: &mut No
         }
     }
     let issuer = issuer(&at.value, issuers, (allows, at.line), notes);
-    let written = at.value.claims.len() + usize::from(at.value.issuer.is_some()) + usize::from(at.value.fork.is_some());
-    if written == 0 {
+    if !source.written.iter().any(|path| path.starts_with("match.")) {
         notes.error(at.line, "`match` is empty", "name at least one claim: an empty list means nobody, not everybody");
     } else if allows {
-        check_place(&at.value, at.line, notes);
-        check_ref(&at.value, notes);
+        check_place(source, &at.value, at.line, notes);
+        check_ref(source, &at.value, notes);
     }
     let written_fork = at.value.fork.as_ref().map(|fork| fork.value);
     let fork = if allows { Some(written_fork.unwrap_or(false)) } else { written_fork };
-    Some(Conditions { issuer: issuer?, fork, matches })
+    Some(Conditions { issuer: issuer.ok()?, fork, matches })
 }
 
-/// `None` after an error; `Some(None)` where a deny rule leaves it open.
+/// `Err` after an error was noted; `None` where a deny rule leaves it open.
 fn issuer(
     matches: &MatchSource,
     issuers: &[IssuerName],
     (allows, line): (bool, usize),
     notes: &mut Notes<'_>,
-) -> Option<Option<IssuerName>> {
+) -> Result<Option<IssuerName>, Noted> {
     let names = || issuers.iter().map(IssuerName::as_str);
     match (&matches.issuer, issuers) {
         (Some(at), _) => {
             if let Some(known) = issuers.iter().find(|issuer| issuer.as_str() == at.value) {
-                return Some(Some(known.clone()));
+                return Ok(Some(known.clone()));
             }
             let hint = did_you_mean(&at.value, names())
                 .unwrap_or_else(|| format!("configured are: {}", names().collect::<Vec<_>>().join(", ")));
             notes.error(at.line, format!("there is no issuer `{}`", at.value.escape_debug()), hint);
-            None
+            Err(Noted)
         }
-        (None, _) if !allows => Some(None),
-        (None, [only]) => Some(Some(only.clone())),
+        (None, _) if !allows => Ok(None),
+        (None, [only]) => Ok(Some(only.clone())),
         (None, []) => {
             notes.error(line, "no issuer is configured", "add an `[[issuer]]` to the configuration");
-            None
+            Err(Noted)
         }
         (None, _) => {
             let hint = format!("add `issuer` to `match`: one of {}", names().collect::<Vec<_>>().join(", "));
             notes.error(line, "the rule names no issuer, and there are several", hint);
-            None
+            Err(Noted)
         }
     }
 }
@@ -137,22 +139,22 @@ fn is_number(text: &str) -> bool {
     text.parse::<u64>().is_ok_and(|number| number.to_string() == text)
 }
 
-fn check_place(matches: &MatchSource, line: usize, notes: &mut Notes<'_>) {
+fn check_place(source: &Source, matches: &MatchSource, line: usize, notes: &mut Notes<'_>) {
     let anything = |pattern: &str| Pattern::parse(pattern).is_ok_and(|pattern| pattern.is_anything());
     let mut places = matches.claims.iter().filter(|(name, _)| PLACES.contains(&name.as_str())).peekable();
-    if places.peek().is_none() {
+    if places.peek().is_none() && !PLACES.iter().any(|name| source.has(&format!("match.{name}"))) {
         let hint = "add `job_project_id = \"…\"` or `job_namespace_id = \"…\"` to `match`";
         notes.error(line, "the rule is for every project of the issuer", hint);
-    } else if places.clone().all(|(_, pattern)| anything(&pattern.value)) {
+    } else if places.peek().is_some() && places.clone().all(|(_, pattern)| anything(&pattern.value)) {
         let (name, pattern) = places.next().map_or(("", line), |(name, at)| (name.as_str(), at.line));
         let what = format!("`{name}` fits every project of the issuer");
         notes.error(pattern, what, "name the project or the namespace, best by its id");
     }
 }
 
-fn check_ref(matches: &MatchSource, notes: &mut Notes<'_>) {
-    let find = |wanted: &str| matches.claims.iter().find(|(name, _)| name == wanted);
-    if let (Some((_, at)), None) = (find("ref"), find("ref_type")) {
+fn check_ref(source: &Source, matches: &MatchSource, notes: &mut Notes<'_>) {
+    let typed = matches.claims.iter().find(|(name, _)| name == "ref");
+    if let Some((_, at)) = typed.filter(|_| !source.has("match.ref_type")) {
         let what = "`ref` without `ref_type`: a tag can have the name of a branch";
         notes.error(at.line, what, "add `ref_type = \"branch\"` to `match`");
     }

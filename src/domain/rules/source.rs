@@ -3,6 +3,8 @@
 //! Implements DESIGN §4's keys; TOML 1.0.
 //! Never knows a key that is not listed here, never stops at the first fault.
 
+use std::collections::BTreeSet;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -43,6 +45,16 @@ pub struct Source {
     pub show_approvers: Option<At<bool>>,
     /// `deny`.
     pub deny: Option<At<String>>,
+    /// Paths of the keys that are written, though perhaps in a form that gave a fault: `match.ref`, `approval.of`.
+    pub written: BTreeSet<String>,
+}
+
+impl Source {
+    /// Whether the key is written, however wrongly.
+    #[must_use]
+    pub fn has(&self, path: &str) -> bool {
+        self.written.contains(path)
+    }
 }
 
 /// `match = { … }`.
@@ -176,18 +188,19 @@ impl Reader<'_> {
             file: self.file.to_owned(),
             line,
             name,
-            matches: self.table(table, "match").map(|at| self.matches(at)),
+            matches: self.table(table, "match").map(|at| self.matches(&at)),
             audience: self.texts(table, "audience"),
             require: self.require(table),
             acr: self.text(table, "acr"),
-            token: self.table(table, "token").map(|at| self.token(at)),
-            aws: self.table(table, "aws").map(|at| self.aws(at)),
+            token: self.table(table, "token").map(|at| self.token(&at)),
+            aws: self.table(table, "aws").map(|at| self.aws(&at)),
             show_approvers: self.flag(table, "show_approvers"),
             deny: self.text(table, "deny"),
+            written: written(table),
         }
     }
 
-    fn matches(&mut self, at: At<&Table<'_>>) -> At<MatchSource> {
+    fn matches(&mut self, at: &At<&Table<'_>>) -> At<MatchSource> {
         let mut read = MatchSource {
             issuer: self.text(at.value, "issuer"),
             fork: self.flag(at.value, "fork"),
@@ -231,7 +244,7 @@ impl Reader<'_> {
         Some(At { value: read, line })
     }
 
-    fn token(&mut self, at: At<&Table<'_>>) -> At<TokenSource> {
+    fn token(&mut self, at: &At<&Table<'_>>) -> At<TokenSource> {
         self.known("`token`", at.value, &["lifetime", "forward", "alg", "sub"]);
         let value = TokenSource {
             lifetime: self.text(at.value, "lifetime"),
@@ -242,7 +255,7 @@ impl Reader<'_> {
         At { value, line: at.line }
     }
 
-    fn aws(&mut self, at: At<&Table<'_>>) -> At<AwsSource> {
+    fn aws(&mut self, at: &At<&Table<'_>>) -> At<AwsSource> {
         self.known("`aws`", at.value, &["audience", "roles", "tags", "source_identity"]);
         let value = AwsSource {
             audience: self.text(at.value, "audience"),
@@ -306,7 +319,7 @@ impl Reader<'_> {
     fn texts(&mut self, table: &Table<'_>, key: &str) -> Option<At<Vec<At<String>>>> {
         let items = self.get(table, key, "a list of strings", DeValue::as_array)?;
         let mut texts = Vec::new();
-        for item in items.value.iter() {
+        for item in items.value {
             let line = self.line(item.span().start);
             match item.get_ref().as_str() {
                 Some(text) => texts.push(At { value: text.to_owned(), line }),
@@ -316,6 +329,21 @@ impl Reader<'_> {
         // An empty list is the compiler's to refuse; one that lost its items here was refused above.
         (!texts.is_empty() || items.value.is_empty()).then_some(At { value: texts, line: items.line })
     }
+}
+
+fn written(rule: &Table<'_>) -> BTreeSet<String> {
+    fn add(prefix: &str, table: &Table<'_>, depth: u8, paths: &mut BTreeSet<String>) {
+        for (key, value) in table {
+            let key = key.get_ref();
+            paths.insert(if prefix.is_empty() { key.to_string() } else { format!("{prefix}.{key}") });
+            if let (DeValue::Table(inner), true) = (value.get_ref(), depth > 0) {
+                add(key, inner, depth - 1, paths);
+            }
+        }
+    }
+    let mut paths = BTreeSet::new();
+    add("", rule, 2, &mut paths);
+    paths
 }
 
 fn a_kind(value: &DeValue<'_>) -> &'static str {

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::compile::Notes;
-use super::conditions::Conditions;
 use super::nearest::did_you_mean;
 use super::source::{ApprovalSource, At, RequireSource, Source, TokenSource};
 use super::{Allow, ApprovalTerms, AwsTerms, Excluded, MAX_COUNT, Require, TokenAlg, TokenTerms};
@@ -21,14 +20,14 @@ use crate::domain::token::aws;
 use crate::domain::token::claims::MAX_SUB;
 use crate::domain::token::template::Template;
 
-pub(super) fn allow(source: &Source, conditions: Option<&Conditions>, notes: &mut Notes<'_>) -> Option<Allow> {
+pub(super) fn allow(source: &Source, notes: &mut Notes<'_>) -> Option<Allow> {
     let audience = audiences(source, notes);
     let require = require(source, notes);
     let acr = require.as_ref().and_then(|require| acr(source, require, notes));
     let default = TokenSource::default();
     let token_source = source.token.as_ref().map_or(&default, |at| &at.value);
-    let token = token(source, token_source, require.as_ref(), notes);
-    check_sub(source, token_source, conditions, notes);
+    let token = token(token_source, require.as_ref(), notes);
+    check_sub(source, token_source, notes);
     let aws = match (&audience, &require, &token) {
         (Some(audience), Some(require), Some(token)) => aws_terms(source, audience, require, token, notes),
         _ => None,
@@ -39,7 +38,7 @@ pub(super) fn allow(source: &Source, conditions: Option<&Conditions>, notes: &mu
 
 fn audiences(source: &Source, notes: &mut Notes<'_>) -> Option<Vec<Audience>> {
     let Some(at) = &source.audience else {
-        notes.error(source.line, "the rule has no `audience`", "say who the tokens are for");
+        notes.missing("audience", source.line, "the rule has no `audience`", "say who the tokens are for");
         return None;
     };
     let parsed = each(at, "audience", notes, |text| Audience::parse(text).map_err(|error| error.to_string()))?;
@@ -75,7 +74,7 @@ fn each<T>(
 fn require(source: &Source, notes: &mut Notes<'_>) -> Option<Require> {
     let Some(at) = &source.require else {
         let hint = "write require = { approval = { of = [\"group\"] } }, or require = \"none\"";
-        notes.error(source.line, "the rule says nothing of who must approve", hint);
+        notes.missing("require", source.line, "the rule says nothing of who must approve", hint);
         return None;
     };
     match &at.value {
@@ -88,13 +87,11 @@ fn require(source: &Source, notes: &mut Notes<'_>) -> Option<Require> {
 }
 
 fn approval_terms(approval: &ApprovalSource, line: usize, notes: &mut Notes<'_>) -> Option<ApprovalTerms> {
-    let of = match &approval.of {
-        Some(at) => each(at, "of", notes, |text| GroupName::parse(text).map_err(|error| error.to_string())),
-        None => {
-            notes.error(line, "`approval` names no group", "write of = [\"group\"]");
-            None
-        }
-    };
+    if approval.of.is_none() {
+        notes.missing("approval.of", line, "`approval` names no group", "write of = [\"group\"]");
+    }
+    let parse = |text: &str| GroupName::parse(text).map_err(|error| error.to_string());
+    let of = approval.of.as_ref().and_then(|at| each(at, "of", notes, parse));
     let count = match &approval.count {
         None => Some(1),
         Some(at) => {
@@ -150,7 +147,7 @@ fn acr(source: &Source, require: &Require, notes: &mut Notes<'_>) -> Option<Acr>
     }
 }
 
-fn token(source: &Source, typed: &TokenSource, require: Option<&Require>, notes: &mut Notes<'_>) -> Option<TokenTerms> {
+fn token(typed: &TokenSource, require: Option<&Require>, notes: &mut Notes<'_>) -> Option<TokenTerms> {
     let bounds = (Duration::from_secs(1), LIFETIME_DEFAULT, LIFETIME_MOST);
     let lifetime = duration("lifetime", typed.lifetime.as_ref(), bounds, notes);
     let mut forward = BTreeSet::new();
@@ -166,7 +163,6 @@ fn token(source: &Source, typed: &TokenSource, require: Option<&Require>, notes:
     if let Some(at) = &typed.sub {
         check_template("sub", at, require, notes);
     }
-    let _ = source;
     Some(TokenTerms {
         lifetime: lifetime?.as_secs(),
         forward,
@@ -202,7 +198,6 @@ fn check_template(key: &str, at: &At<String>, require: Option<&Require>, notes: 
     };
     for slot in template.slots() {
         match slot {
-            "issuer" | "presence" => {}
             "acr" | "approver" if require == Some(&Require::None) => {
                 let what = format!("`{key}`: there is no {{{slot}}} where nobody signs");
                 notes.error(at.line, what, "take it out, or require an approval");
@@ -211,7 +206,7 @@ fn check_template(key: &str, at: &At<String>, require: Option<&Require>, notes: 
                 let hint = "people sign the `sub` itself, so it cannot name them; the token has `approver`";
                 notes.error(at.line, "`sub`: {approver} is not known when the job asks", hint);
             }
-            "acr" | "approver" => {}
+            "issuer" | "presence" | "acr" | "approver" => {}
             claim => {
                 is_forwardable(key, claim, at.line, notes);
             }
@@ -227,10 +222,10 @@ fn check_template(key: &str, at: &At<String>, require: Option<&Require>, notes: 
     Some(template)
 }
 
-fn check_sub(source: &Source, token: &TokenSource, conditions: Option<&Conditions>, notes: &mut Notes<'_>) {
+fn check_sub(source: &Source, token: &TokenSource, notes: &mut Notes<'_>) {
     match &token.sub {
         None => {
-            if conditions.is_some_and(|conditions| !conditions.matches.contains_key("environment")) {
+            if source.matches.is_some() && !source.has("match.environment") && !source.has("token.sub") {
                 let what = "the rule can match jobs without an environment, which the default `sub` names";
                 let hint =
                     "add `environment` to `match`, or state token.sub, as in \"gitlab:{job_project_id}:{presence}\"";
@@ -296,11 +291,10 @@ fn aws_terms(
 /// A tag carries a claim of the issued token.
 fn check_tag(tag: &str, require: &Require, token: &TokenTerms) -> Result<(), String> {
     match tag {
-        "sub" | "presence" | "jti" => return Ok(()),
         "acr" | "approver" if *require == Require::None => {
             return Err(format!("there is no `{tag}` where nobody signs"));
         }
-        "acr" | "approver" => return Ok(()),
+        "sub" | "presence" | "jti" | "acr" | "approver" => return Ok(()),
         _ => {}
     }
     let Some(claim) = tag.strip_prefix("gitlab_") else {

@@ -121,11 +121,11 @@ pub fn build(input: &Issue<'_>) -> Result<Map<String, Value>, Refusal> {
             put_people(&mut claims, allow.acr, approval);
         }
         (Require::None, Some(_)) | (Require::Approval(_), None) => {
-            return Err(not_evaluable(rule, "the approval is not the one that the rule requires".to_owned()));
+            return Err(not_evaluable(rule, "the approval is not the one that the rule requires"));
         }
     }
     for name in &allow.token.forward {
-        let Some(text) = job.claim(name) else {
+        let Some(text) = claim(job, name) else {
             let what = format!("the rule forwards `{name}`, which the job does not have");
             return Err(
                 not_evaluable(rule, what).with_hint(format!("match `{name}` in the rule, or do not forward it"))
@@ -140,12 +140,15 @@ pub fn build(input: &Issue<'_>) -> Result<Map<String, Value>, Refusal> {
 }
 
 fn allowing(rule: &Rule) -> Result<&Allow, Refusal> {
-    rule.allow().ok_or_else(|| not_evaluable(rule, "the rule does not allow".to_owned()))
+    rule.allow().ok_or_else(|| not_evaluable(rule, "the rule does not allow"))
 }
 
-fn not_evaluable(rule: &Rule, what: String) -> Refusal {
-    Refusal::new(ErrorCode::RuleNotEvaluable, format!("the rule \"{}\" cannot be evaluated: {what}", rule.name))
-        .by(&rule.name)
+fn not_evaluable(rule: &Rule, what: impl AsRef<str>) -> Refusal {
+    Refusal::new(
+        ErrorCode::RuleNotEvaluable,
+        format!("the rule \"{}\" cannot be evaluated: {}", rule.name, what.as_ref()),
+    )
+    .by(&rule.name)
 }
 
 fn aws_terms<'a>(allow: &'a Allow, audience: &Audience) -> Option<&'a AwsTerms> {
@@ -179,9 +182,13 @@ fn slot(name: &str, job: &Job, allow: &Allow) -> Option<String> {
         "issuer" => Some(job.issuer.to_string()),
         "presence" => Some(allow.presence().as_str().to_owned()),
         "acr" => allow.acr.map(|acr| acr.to_string()),
-        "job_project_id" => Some(job.job_project_id().to_owned()),
-        claim => job.claim(claim).map(str::to_owned),
+        name => claim(job, name).map(str::to_owned),
     }
+}
+
+/// A claim of the job; `project_id` stands in on instances that do not say where a job runs.
+fn claim<'a>(job: &'a Job, name: &str) -> Option<&'a str> {
+    if name == "job_project_id" { Some(job.job_project_id()) } else { job.claim(name) }
 }
 
 /// `decide` has counted already; a caller that hands in less gets nothing.
@@ -195,10 +202,10 @@ fn check_signatures(
     let keys: BTreeSet<_> = approval.by.iter().map(|one| one.credential).collect();
     let needed = usize::try_from(count.max(1)).unwrap_or(usize::MAX);
     if people.len() < needed || keys.len() < needed || people.len() != approval.by.len() {
-        return Err(not_evaluable(rule, "fewer people signed than it requires".to_owned()));
+        return Err(not_evaluable(rule, "fewer people signed than it requires"));
     }
     if demanded.is_none_or(|demanded| approval.by.iter().any(|one| one.assurance.acr < demanded)) {
-        return Err(not_evaluable(rule, "a signature does not reach the level that it demands".to_owned()));
+        return Err(not_evaluable(rule, "a signature does not reach the level that it demands"));
     }
     Ok(())
 }

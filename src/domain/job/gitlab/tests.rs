@@ -155,7 +155,7 @@ fn attack_011_times() {
 #[test]
 fn attack_011_age_is_judged_apart() {
     let job = accepted(&json!({"iat": NOW - 3600}));
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     assert!(check_age(&job, now(), hour).is_ok());
     let late = check_age(&job, now() + Duration::from_secs(1), hour).unwrap_err();
     assert_eq!(late.code, ErrorCode::TokenTooOld);
@@ -293,6 +293,8 @@ fn predecessors_are_accepted_by_configuration_only_and_exactly() {
     assert_eq!(legacy(&both, &json!({})), Ok(JobTokenKind::IdToken));
     assert_eq!(legacy(&both, &json!({"iss": "gitlab.shop.example"})), Err(ErrorCode::UnknownIssuer), "our aud");
     assert_eq!(legacy(&both, &json!({"aud": [US, GITLAB]})), Err(ErrorCode::AudNotExclusive));
+    assert_eq!(legacy(&both, &json!({"aud": "https://other.example"})), Err(ErrorCode::AudWrong));
+    assert_eq!(legacy(&both, &json!({"aud": format!("{GITLAB}/")})), Err(ErrorCode::AudWrong));
     assert_eq!(legacy(&both, &json!({"aud": null})), Err(ErrorCode::AudMissing));
     let other_job = json!({"iss": "gitlab.shop.example", "aud": null, "sub": "job_1"});
     assert_eq!(legacy(&both, &other_job), Err(ErrorCode::UnknownIssuer));

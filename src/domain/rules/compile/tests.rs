@@ -1,7 +1,10 @@
+use serde_json::json;
+
 use super::*;
 use crate::domain::assurance::Acr;
 use crate::domain::ids::Digest;
-use crate::domain::rules::samples::{DEPLOY, compile, open_rule, rules};
+use crate::domain::job::samples::job;
+use crate::domain::rules::samples::{DEPLOY, audience, compile, open_rule, rules};
 use crate::domain::rules::{Excluded, Require, TokenAlg};
 
 /// The one rule of these tests with one line replaced or added; `key = ` decides which.
@@ -38,7 +41,7 @@ fn refused(text: &str, part: &str) {
 
 fn warnings(text: &str) -> String {
     let loaded = compile(text, &["gitlab"]).unwrap_or_else(|errors| panic!("{text}\n{errors:#?}"));
-    loaded.warnings.iter().map(|warning| format!("{warning}\n")).collect()
+    loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -108,6 +111,26 @@ fn attack_098_mistakes_of_form_are_named_with_line_rule_and_cure() {
     refused(&rule_with("aws = { role = [\"x\"] }"), "did you mean `roles`?");
     refused(&rule_with("name = \" x\""), "not a rule name");
     refused(&without("name"), "no `name`");
+}
+
+#[test]
+fn one_mistake_gives_one_error() {
+    for line in [
+        "audience = \"vault\"",
+        "name = 7",
+        "match = 1",
+        "require = true",
+        "require = { approval = { of = \"g\" } }",
+        "match = { job_project_id = 4711, environment = \"p\" }",
+        "match = { job_project_id = \"4711\", environment = 1 }",
+        "match = { job_project_id = \"4711\", environment = \"p\", ref = \"main\", ref_type = 1 }",
+        "token = { sub = 1 }",
+        "match = { job_project_id = \"4711\", environment = \"\" }",
+        "match = { issuer = 1, job_project_id = \"4711\", environment = \"p\" }",
+    ] {
+        let errors = errors(&rule_with(line));
+        assert_eq!(errors.len(), 1, "{line}: {errors:#?}");
+    }
 }
 
 #[test]
@@ -270,10 +293,7 @@ fn limits_of_aws_are_checked_at_load() {
         ("source_identity = \"a b\"", "what AWS refuses"),
         ("source_identity = \"{job_id}{sha}\"", "put `,` or `@` between them"),
     ] {
-        refused(
-            &format!("{tokens}{}", "").replace(tokens, &format!("{}{tokens}aws = {{ {aws} }}\n", rule_with(""))),
-            part,
-        );
+        refused(&format!("{}{tokens}aws = {{ {aws} }}\n", rule_with("")), part);
     }
     let many = rule_with("require = { approval = { of = [\"g\"], count = 4 } }");
     refused(&format!("{many}aws = {{ source_identity = \"{{approver}}\" }}\n"), "longer than the 64 characters");
@@ -352,4 +372,19 @@ fn other_doubts_are_told() {
     assert!(warnings(&open_rule(", fork = true").replace("job_project_id", "project_id")).contains("in which project"));
     let forwards = format!("{}token = {{ forward = [\"user_login\", \"deployment_tier\"] }}\n", rule_with(""));
     assert!(warnings(&forwards).contains("names a person") && warnings(&forwards).contains("not every job"));
+}
+
+#[test]
+fn the_most_rules_compile() {
+    let one = |n: usize| open_rule("").replace("4711", &(n + 1).to_string()).replace("open", &format!("r{n}"));
+    let text: String = (0..MAX_RULES).map(one).collect();
+    let half = text.len() / 2;
+    let cut = half + text.get(half..).unwrap().find("[[rule]]").unwrap();
+    let files = [("a".to_owned(), text[..cut].to_owned()), ("b".to_owned(), text[cut..].to_owned())];
+    let issuers = [IssuerName::parse("gitlab").unwrap()];
+    let rules = Rules::compile(&files, &issuers).unwrap().rules;
+    assert_eq!(rules.len(), MAX_RULES);
+    let (answer, trace) = rules.matching(&job(&json!({})), &[audience("vault")]);
+    assert_eq!(answer.unwrap().name.as_str(), "r4710");
+    assert_eq!(trace.rules.len(), 4711);
 }

@@ -158,6 +158,15 @@ fn a_claim_that_the_job_lacks_refuses() {
 }
 
 #[test]
+fn on_an_old_gitlab_the_project_stands_in() {
+    let forward = rule(&format!("{}token = {{ forward = [\"job_project_id\"] }}\n", open_rule("")));
+    let old = job(&json!({"job_project_id": null, "job_namespace_id": null}));
+    let claims = issue(&forward, &old, "vault", None).unwrap();
+    assert_eq!(claims["gitlab_job_project_id"], json!("4711"));
+    assert_eq!(claims["sub"], json!("gitlab:4711:env:production:none"));
+}
+
+#[test]
 fn limits_of_the_targets_hold_at_issue() {
     let rule_any = rule(&open_rule("").replace("\"production\"", "\"*\""));
     let long = |bytes: usize| access(&job(&json!({"environment": "e".repeat(bytes)})), &rule_any, &audience("vault"));
