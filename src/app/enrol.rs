@@ -208,12 +208,12 @@ impl Countersign {
     }
 
     async fn take_registration(&self, holder: &LinkHolder, ceremony: &str) -> Result<Vec<u8>, AppError> {
-        let (holder, ceremony) = (holder.clone(), ceremony.to_owned());
+        let ceremony = ceremony.to_owned();
         let taken = self
             .store
             .write(move |unit| -> Result<Option<(CeremonyRow, Timestamp)>, StoreError> {
                 let now = unit.now();
-                Ok(unit.take_registration(&ceremony, &holder.link)?.map(|row| (row, now)))
+                Ok(unit.take_registration(&ceremony)?.map(|row| (row, now)))
             })
             .await?;
         let unknown = || {
@@ -222,6 +222,9 @@ impl Countersign {
         let (row, now) = taken.ok_or_else(unknown)?;
         if !row.is_fresh(now) {
             return Err(unknown());
+        }
+        if row.subject != holder.link.to_string() {
+            return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is over another invitation"));
         }
         match Statement::from_bytes(&row.statement) {
             Ok(Statement::Registration(_)) => Ok(row.statement),

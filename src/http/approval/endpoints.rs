@@ -130,7 +130,7 @@ fn view(app: &Countersign, seen: &Seen, by: Option<&Decided>) -> ApprovalView {
         signed: seen.signed,
         state: page_state(seen, by),
         since_last: seen.since_last.clone(),
-        first_for_place: seen.since_last.is_none(),
+        first_for_place: seen.first_for_place,
         host: app.settings.host(),
         now: seen.now,
     })
@@ -221,7 +221,7 @@ async fn next(state: &mut Stream) -> Option<Bytes> {
     state.left = state.left.checked_sub(1)?;
     if state.told.is_some() {
         let limit = until_it_ends(&state.edge, &state.id).unwrap_or(HEARTBEAT).min(HEARTBEAT);
-        if state.subscription.wait(limit).await == Woken::Over && state.edge.app.waiting().is_stopping() {
+        if state.subscription.wait(limit).await == Woken::Replaced {
             return None;
         }
     }
