@@ -81,6 +81,8 @@ impl Countersign {
     /// Starts a ceremony over a decision.
     pub async fn begin_decision(&self, id: &RequestId, intent: Intent) -> Result<Ceremony, AppError> {
         let intent = intent.checked()?;
+        // A link that names nothing costs a read, never a write.
+        self.store.read(|reader| reader.request(id)?.ok_or_else(unknown_request).map(|_| ()))?;
         let ceremony = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<CEREMONY_ID>()?);
         let nonce = Bytes(random::bytes::<32>()?.to_vec());
         let (request_id, ceremony_id, choice) = (id.clone(), ceremony.clone(), intent.choice);
@@ -278,6 +280,10 @@ fn entitled(
     let active = unit.reader().person(person)?.is_some_and(|row| row.suspended.is_none());
     if known.is_none() || !active {
         return Err(AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not known here (any more)"));
+    }
+    // Two answers of one key at once: the second was verified against a counter that is old by now.
+    if known.is_some_and(|known| known.credential != passkey.credential) {
+        return Err(AppError::refused(ErrorCode::AssertionInvalid, "this passkey was used at the same moment"));
     }
     if choice == Choice::Approve && !unchanged(rules, row)? {
         return Err(AppError::refused(ErrorCode::RuleChanged, describe(ErrorCode::RuleChanged)));

@@ -131,6 +131,9 @@ impl Countersign {
 
     /// Starts a registration.
     pub async fn begin_enrolment(&self, holder: LinkHolder) -> Result<Ceremony, AppError> {
+        // A dead link costs a read, never a write.
+        let now = self.clock.now();
+        self.store.read(|reader| find(reader, &holder, now).map(|_| ()))?;
         let id = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<16>()?);
         let nonce = Bytes(random::bytes::<32>()?.to_vec());
         let (ceremony, issuer) = (id.clone(), self.settings.url.clone());

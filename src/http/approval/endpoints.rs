@@ -67,6 +67,9 @@ pub async fn page(id: Path<String>, edge: Shared) -> HttpResponse {
 
 /// Starts a signature.
 pub async fn options(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
+    if let Err(answer) = edge.may_start_a_ceremony(&request) {
+        return answer;
+    }
     let body: OptionsBody = match edge.json_from_our_page(&request, payload).await {
         Ok(body) => body,
         Err(answer) => return answer,
