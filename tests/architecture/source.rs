@@ -78,6 +78,9 @@ impl Tree {
     }
 }
 
+/// Words that stand for a module and alone name nothing: `pub(crate)`.
+const KEYWORDS: &[&str] = &["crate", "self", "super"];
+
 /// Whether `path` lies in the folder.
 pub fn within(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/') || folder.ends_with('/'))
@@ -286,7 +289,15 @@ fn names(tokens: &[Token], path: &str, modules: &BTreeSet<String>) -> Vec<Named>
     }
     let mut names = Vec::new();
     for one in &found {
+        let word = one.path.len() == 1 && one.alias.is_none() && !one.glob;
         for path in resolved(&one.path, &one.module, &aliases, modules, 4) {
+            // A word by itself is a path only where a `use` brought it.
+            if word
+                && (one.path.first() == Some(&path)
+                    || one.path.first().is_some_and(|first| KEYWORDS.contains(&first.as_str())))
+            {
+                continue;
+            }
             names.push(Named { path, line: one.line, glob: one.glob, handed_on: one.handed_on });
         }
     }
