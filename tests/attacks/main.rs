@@ -9,3 +9,15 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+
+mod a_claims;
+mod a_intake;
+mod a_issuers;
+//mod b_approvals;
+//mod b_collecting;
+//mod b_escalation;
+//mod b_rules;
+//mod c_enrolment;
+//mod c_passkeys;
+//mod f_faults;
+//mod g_secrets;

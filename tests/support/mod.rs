@@ -15,6 +15,7 @@
 
 pub mod diagnostics;
 pub mod gitlab;
+pub mod hostile;
 pub mod ledger;
 pub mod person;
 pub mod rules;

@@ -57,6 +57,8 @@ pub struct Options {
     pub ceremonies_a_minute: u32,
     /// Worker threads.
     pub workers: usize,
+    /// Issuers beside the two usual ones.
+    pub issuers: Vec<IssuerSettings>,
 }
 
 impl Default for Options {
@@ -68,6 +70,7 @@ impl Default for Options {
             refused_a_minute: 1_000_000,
             ceremonies_a_minute: 1_000_000,
             workers: 2,
+            issuers: Vec::new(),
         }
     }
 }
@@ -157,6 +160,8 @@ fn issuer_settings(issuer: &Issuer) -> IssuerSettings {
 
 /// The opened state of a directory.
 pub fn parts(directory: &Path, clock: &Clock, options: &Options) -> Parts {
+    let mut issuers = vec![issuer_settings(gitlab()), issuer_settings(other())];
+    issuers.extend(options.issuers.iter().cloned());
     Parts {
         settings: Settings {
             url: URL.to_owned(),
@@ -165,7 +170,7 @@ pub fn parts(directory: &Path, clock: &Clock, options: &Options) -> Parts {
             directory: directory.to_owned(),
             wait_limit: options.wait_limit,
             limits: options.limits,
-            issuers: vec![issuer_settings(gitlab()), issuer_settings(other())],
+            issuers,
             demo: false,
         },
         clock: clock.clone(),
