@@ -37,8 +37,8 @@ pub fn main() -> ExitCode {
 fn run(args: &Args, printer: &mut Printer) -> Exit {
     match &args.command {
         Command::Token(token) => with_surroundings(|surroundings| token::run(token, surroundings, printer)),
-        Command::Demo(_)
-        | Command::Init(_)
+        Command::Demo(demo) => demo::run(demo, printer),
+        Command::Init(_)
         | Command::Serve
         | Command::Rule(_)
         | Command::People(_)
