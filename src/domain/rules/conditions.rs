@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::compile::Notes;
-use super::nearest::did_you_mean;
+use crate::domain::nearest::did_you_mean;
 use super::pattern::Pattern;
 use super::source::{At, MatchSource, Source};
 use crate::domain::ids::IssuerName;

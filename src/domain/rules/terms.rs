@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::compile::Notes;
-use super::nearest::did_you_mean;
+use crate::domain::nearest::did_you_mean;
 use super::source::{ApprovalSource, At, RequireSource, Source, TokenSource};
 use super::{Allow, ApprovalTerms, AwsTerms, Excluded, MAX_COUNT, Require, TokenAlg, TokenTerms};
 use crate::domain::assurance::Acr;
