@@ -79,6 +79,8 @@ pub struct Known {
     pub open_of_project: u64,
     /// Open requests of the rule.
     pub open_of_rule: u64,
+    /// When the log last went on after a restore.
+    pub resumed: Option<Timestamp>,
 }
 
 /// What to do next.
@@ -190,7 +192,7 @@ pub fn know(reader: &Reader<'_>, rules: &Rules, call: &Call, now: Timestamp) -> 
         requests.push(KnownRequest { row, decisions, issued });
     }
     let issued = if bound.is_some() { reader.issued_for_token(&job.issuer, &job.jti)? } else { Vec::new() };
-    let mut known = Known { bound, requests, issued, ..Known::default() };
+    let mut known = Known { bound, requests, issued, resumed: reader.resumed()?, ..Known::default() };
     if let (Ok(rule), _) = rules.matching(job, &known.list(call)) {
         known.groups = groups_of(reader, &rule)?;
         if approval_terms(&rule).is_some() {
@@ -241,6 +243,10 @@ pub fn course(call: &Call, known: &Known, rules: &Rules, limits: &CallLimits, no
             |reason| format!("a person denied this job: {reason}"),
         );
         return refuse(ErrorCode::DeniedByPerson, text);
+    }
+    // It may have been used in the part of the log that is lost.
+    if known.resumed.is_some_and(|resumed| call.job.issued_at <= resumed) {
+        return refuse(ErrorCode::TokenTooOld, "this job token is not younger than the log's last restore");
     }
     match &known.bound {
         Some(bound) => bound_course(call, known, bound, rules, now),

@@ -257,6 +257,18 @@ impl Prepared {
     }
 }
 
+/// Goes on after a restore: the index of the entry that says so.
+///
+/// # Errors
+/// Nothing was put back, or the state cannot be opened.
+pub fn resume(parts: Parts) -> Result<u64, StartError> {
+    let (settings, _, _, _, opening) = opening(parts);
+    let (store, entry) = Store::resume(opening)?;
+    check_genesis(&store, &settings)?;
+    store.close();
+    Ok(entry)
+}
+
 /// An issuer's source of keys.
 ///
 /// # Errors

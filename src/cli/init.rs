@@ -133,7 +133,8 @@ fn make(
     made.folder(&layout.keys, 0o700)?;
     made.folder(&layout.state, 0o700)?;
     made.folder(&layout.rules, 0o755)?;
-    let link = open::found(settings, &layout.log_key_line, &answers.admin, &mut |path| made.file(path))?;
+    let link =
+        open::found(settings, &layout.log_key_line, (&answers.admin, answers.rsa_bits), &mut |path| made.file(path))?;
     open::create_public(&layout.example, texts::rules(&answers.gitlab_name).as_bytes())?;
     made.file(&layout.example);
     open::create_public(&layout.config, text.as_bytes())?;

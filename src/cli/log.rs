@@ -21,6 +21,9 @@ pub fn run(command: &LogCommand, config: Option<&Path>, printer: &mut Printer) -
         Ok(settings) => settings,
         Err(exit) => return exit,
     };
+    if let LogCommand::Resume { .. } = command {
+        return resume(&settings, printer);
+    }
     // Before the log: it may grow meanwhile, but never shrink below the mark.
     let mark = open::mark(&settings);
     let app = match open::look(&settings, false) {
@@ -36,9 +39,24 @@ pub fn run(command: &LogCommand, config: Option<&Path>, printer: &mut Printer) -
             Ok(mark) => app.check_log_against(mark.as_ref()).map(|report| check(&report, printer)),
             Err(error) => return open::explain(&error, printer),
         },
+        LogCommand::Resume { .. } => return Exit::OurFault,
         LogCommand::Bundle { entry, out } => bundle(&app, &settings, *entry, out.as_deref(), printer),
     };
     done.unwrap_or_else(|error| refusal::say(&error, printer))
+}
+
+/// Takes the state directory's lock, unlike the others: no server may run.
+fn resume(settings: &Settings, printer: &mut Printer) -> Exit {
+    match open::resume(settings) {
+        Ok(entry) => {
+            printer.signed(
+                Sign::Ok,
+                format!("entry {entry} records the restore; requests, links and older job tokens are void"),
+            );
+            Exit::Yes
+        }
+        Err(error) => open::explain(&error, printer),
+    }
 }
 
 fn show(leaves: &[String], printer: &mut Printer) -> Exit {

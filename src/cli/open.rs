@@ -9,7 +9,7 @@ use crate::app::Countersign;
 use crate::app::course::CallLimits;
 use crate::app::load_rules::LoadError;
 use crate::app::settings::{IssuerSettings, Settings as AppSettings};
-use crate::app::start::{self, Parts, RSA_BITS, StartError, start};
+use crate::app::start::{self, Parts, StartError, start};
 use crate::clock::Clock;
 use crate::config::rules_folder;
 use crate::config::settings::{LegacyToken, MasterKeySource, Settings};
@@ -159,6 +159,14 @@ pub fn mark(settings: &Settings) -> Result<Option<Mark>, OpenError> {
     Ok(file.read().map_err(StoreError::Mark).map_err(StartError::from)?)
 }
 
+/// Goes on after a restore: the index of the entry that says so.
+///
+/// # Errors
+/// Nothing was put back, or the state cannot be opened.
+pub fn resume(settings: &Settings) -> Result<u64, OpenError> {
+    Ok(start::resume(parts(settings, Clock::system())?)?)
+}
+
 /// Makes keys and mark where the settings name them, and founds the state: the first admin's link. Each file is told
 /// to `made` as it is made.
 ///
@@ -167,7 +175,7 @@ pub fn mark(settings: &Settings) -> Result<Option<Mark>, OpenError> {
 pub fn found(
     settings: &Settings,
     log_key_line: &Path,
-    admin: &str,
+    admin: (&str, u32),
     made: &mut dyn FnMut(&Path),
 ) -> Result<String, OpenError> {
     let MasterKeySource::File(master) = &settings.keys.master else {
@@ -194,7 +202,8 @@ pub fn found(
         settings: app_settings(settings)?,
         clock: Clock::system(),
     };
-    Ok(start::found(parts, admin, RSA_BITS)?.link)
+    let (name, rsa_bits) = admin;
+    Ok(start::found(parts, name, rsa_bits)?.link)
 }
 
 /// Makes a new file that everybody may read.

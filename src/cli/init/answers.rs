@@ -30,6 +30,8 @@ pub struct Answers {
     pub directory: PathBuf,
     /// The first admin's name.
     pub admin: String,
+    /// Bits of the RSA signing key.
+    pub rsa_bits: u32,
     /// Somebody sits at the terminal.
     asked: bool,
 }
@@ -78,6 +80,7 @@ impl Answers {
             namespaces,
             directory: args.directory.clone().unwrap_or_else(|| PathBuf::from(".")),
             admin: args.admin.clone().unwrap_or_else(|| ADMIN.to_owned()),
+            rsa_bits: args.rsa_bits,
             asked: !missing.is_empty(),
         })
     }
