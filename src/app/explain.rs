@@ -80,8 +80,7 @@ impl Countersign {
             UnverifiedToken::parse(token.trim()).map_err(|error| AppError::refused(error.code(), error.to_string()))?;
         let issuer = self.issuer_of(&token)?;
         let keys = self.keys_of(&issuer, token.unverified_kid()).await?;
-        let verified =
-            token.verify(&keys.keys).map_err(|error| AppError::refused(error.code(), error.to_string()))?;
+        let verified = token.verify(&keys.keys).map_err(|error| AppError::refused(error.code(), error.to_string()))?;
         Ok(gitlab::from_log(&verified, &issuer.settings.terms.name, &issuer.settings.terms.url, &self.settings.url)?)
     }
 

@@ -5,9 +5,9 @@
 
 use crate::crypto::log_key::verify_ed25519;
 use crate::domain::log::checkpoint::Checkpoint;
+use crate::domain::log::high_water::Mark;
 use crate::domain::log::note::{VerifierKey, open};
 use crate::domain::oauth::error_code::ErrorCode;
-use crate::domain::log::high_water::Mark;
 use crate::store::{CheckReport, Fault, check_log};
 
 use super::{AppError, Countersign};
@@ -19,8 +19,11 @@ impl Countersign {
     /// One entry, as its leaf spells it.
     pub fn show_entry(&self, index: u64) -> Result<String, AppError> {
         let bytes = self.store.read(|reader| reader.entry(index))?;
-        let bytes =
-            bytes.ok_or_else(|| AppError::refused(ErrorCode::NotFound, format!("the log has no entry {index}")))?;
+        let missing = || {
+            AppError::refused(ErrorCode::NotFound, format!("the log has no entry {index}"))
+                .with_hint("the newest: countersign log show --last 1")
+        };
+        let bytes = bytes.ok_or_else(missing)?;
         String::from_utf8(bytes).map_err(AppError::internal)
     }
 

@@ -245,9 +245,7 @@ mod tests {
             let words = std::iter::once("countersign").chain(line.split(' '));
             assert!(Args::try_parse_from(words).is_ok(), "{line}");
         }
-        for line in
-            ["", "init --new-link --url u", "log show 5 --last 3", "token --wait long", "people", "tokn"]
-        {
+        for line in ["", "init --new-link --url u", "log show 5 --last 3", "token --wait long", "people", "tokn"] {
             let words = std::iter::once("countersign").chain(line.split_whitespace());
             assert!(Args::try_parse_from(words).is_err(), "{line}");
         }

@@ -36,7 +36,8 @@ pub fn get(url: &str, ca_file: Option<&Path>) -> Result<Answer, String> {
     let tls = TlsConfig::builder()
         .provider(TlsProvider::Rustls)
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
-    let tls = if url.starts_with("https:") { tls.root_certs(roots(ca_file).map_err(|problem| problem.what)?) } else { tls };
+    let tls =
+        if url.starts_with("https:") { tls.root_certs(roots(ca_file).map_err(|problem| problem.what)?) } else { tls };
     let agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)

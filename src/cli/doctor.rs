@@ -38,9 +38,9 @@ fn examine(settings: &Settings) -> Vec<Finding> {
             return findings;
         }
     };
-    findings.extend(app.examine().unwrap_or_else(|error| {
-        vec![Finding::fail("state", error.to_string(), "countersign log check")]
-    }));
+    findings.extend(
+        app.examine().unwrap_or_else(|error| vec![Finding::fail("state", error.to_string(), "countersign log check")]),
+    );
     findings.extend(state(settings, &app));
     findings.push(ourselves(settings));
     findings.extend(clocks(settings, &app));
@@ -131,7 +131,11 @@ fn legacy(settings: &Settings) -> Vec<Finding> {
             .collect();
         Finding::warn(
             "legacy",
-            format!("{} of {} is taken: it was not made for us, and others hold it too", names.join(" and "), issuer.name),
+            format!(
+                "{} of {} is taken: it was not made for us, and others hold it too",
+                names.join(" and "),
+                issuer.name
+            ),
             "upgrade that GitLab to 15.7 or later, use `id_tokens:`, and take `legacy` out",
         )
     };

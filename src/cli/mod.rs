@@ -27,8 +27,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::config;
-use crate::config::settings::Settings;
 use crate::config::fault::ConfigError;
+use crate::config::settings::Settings;
 use args::{Args, Command};
 use exit::Exit;
 use printer::{Abilities, Printer};

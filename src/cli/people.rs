@@ -34,14 +34,15 @@ fn parse(command: &PeopleCommand) -> Result<ConsoleCommand, (String, String)> {
     Ok(match command {
         PeopleCommand::Invite { name, group, admin } => {
             let groups: Result<BTreeSet<_>, _> = group.iter().map(|group| GroupName::parse(group)).collect();
-            let groups =
-                groups.map_err(|error| (error.to_string(), "spell the group as the rules do: `of = [\"…\"]`".to_owned()))?;
+            let groups = groups
+                .map_err(|error| (error.to_string(), "spell the group as the rules do: `of = [\"…\"]`".to_owned()))?;
             ConsoleCommand::Invite { name: name.clone(), groups, admin: *admin }
         }
         PeopleCommand::Link { person, issuer, user_id } => ConsoleCommand::Link {
             person: person.clone(),
-            issuer: IssuerName::parse(issuer)
-                .map_err(|error| (error.to_string(), "use the `name` of an [[issuer]] of the configuration".to_owned()))?,
+            issuer: IssuerName::parse(issuer).map_err(|error| {
+                (error.to_string(), "use the `name` of an [[issuer]] of the configuration".to_owned())
+            })?,
             user_id: user_id.clone(),
         },
         PeopleCommand::List => ConsoleCommand::List,

@@ -61,8 +61,7 @@ fn unpinned(bundle: &[u8], printer: &mut Printer) -> Exit {
         || "This bundle names no key that can be read".to_owned(),
         |key| format!("This bundle names key {key}"),
     );
-    let answer =
-        format!("no: no log key pinned. {named}; get it from somebody you trust, then: --log-key FILE");
+    let answer = format!("no: no log key pinned. {named}; get it from somebody you trust, then: --log-key FILE");
     if printer.json() {
         printer.line(&json!({ "answer": answer, "steps": [] }).to_string());
     } else {

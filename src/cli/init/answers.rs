@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use crate::cli::args::InitArgs;
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
+use crate::config::issuer;
 
 /// The first admin's name where nobody says one.
 const ADMIN: &str = "First admin";
@@ -41,8 +42,10 @@ impl Answers {
     /// The exit code, once it is said what is missing.
     pub fn gather(args: &InitArgs, printer: &mut Printer) -> Result<Self, Exit> {
         let terminal = io::stdin().is_terminal();
-        let missing: Vec<_> =
-            [("--url", args.url.is_none()), ("--gitlab", args.gitlab.is_none())].into_iter().filter(|(_, no)| *no).collect();
+        let missing: Vec<_> = [("--url", args.url.is_none()), ("--gitlab", args.gitlab.is_none())]
+            .into_iter()
+            .filter(|(_, no)| *no)
+            .collect();
         if !missing.is_empty() && !terminal {
             let names: Vec<_> = missing.iter().map(|(name, _)| format!("`{name}`")).collect();
             let what = format!("{} {} missing", names.join(" and "), if names.len() == 1 { "is" } else { "are" });
@@ -61,12 +64,9 @@ impl Answers {
             "Which GitLab's jobs are accepted? Such as https://gitlab.example.com:",
             printer,
         )?;
-        let namespaces = if terminal && is_shared(&gitlab) && args.project.is_empty() && args.namespace.is_empty() {
-            let question = "That GitLab serves everybody. The number of your group (GitLab: the group's page, `Group ID`):";
-            vec![or_ask(None, question, printer)?]
-        } else {
-            args.namespace.clone()
-        };
+        let nobody = args.project.is_empty() && args.namespace.is_empty();
+        let namespaces =
+            if nobody && is_shared(&gitlab) { vec![ask_group(terminal, printer)?] } else { args.namespace.clone() };
         Ok(Self {
             url: bare(&url),
             gitlab: bare(&gitlab),
@@ -91,14 +91,25 @@ impl Answers {
     }
 }
 
-/// A GitLab that must say whom it admits.
+/// A GitLab of which somebody must say whom it admits.
 fn is_shared(gitlab: &str) -> bool {
-    bare(gitlab) == "https://gitlab.com"
+    url::Url::parse(gitlab).is_ok_and(|url| issuer::is_shared(&url))
 }
 
 /// Without the slash that browsers put at the end.
 fn bare(url: &str) -> String {
     url.trim().trim_end_matches('/').to_owned()
+}
+
+/// The group whose jobs are admitted.
+fn ask_group(terminal: bool, printer: &mut Printer) -> Result<String, Exit> {
+    if terminal {
+        let question = "That GitLab serves everybody. The number of your group (GitLab: the group's page, `Group ID`):";
+        return or_ask(None, question, printer);
+    }
+    let what = "that GitLab serves everybody, and neither `--namespace` nor `--project` says whose jobs are admitted";
+    printer.problem(what, "add --namespace ID (GitLab: the group's page, `Group ID`), or --project ID");
+    Err(Exit::Usage)
 }
 
 fn or_ask(given: Option<&String>, question: &str, printer: &mut Printer) -> Result<String, Exit> {
@@ -107,7 +118,10 @@ fn or_ask(given: Option<&String>, question: &str, printer: &mut Printer) -> Resu
     }
     printer.words(question);
     line().filter(|typed| !typed.is_empty()).ok_or_else(|| {
-        printer.problem("no answer; nothing was made", "run the command again, or give its arguments: countersign init --help");
+        printer.problem(
+            "no answer; nothing was made",
+            "run the command again, or give its arguments: countersign init --help",
+        );
         Exit::Usage
     })
 }

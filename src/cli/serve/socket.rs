@@ -90,7 +90,9 @@ async fn converse(stream: UnixStream, app: &Countersign) -> std::io::Result<()> 
         }
         let said = match serde_json::from_slice(&line) {
             Ok(command) => answer(app, command).await,
-            Err(error) => refused(ErrorCode::ParameterInvalid, &format!("the console's command cannot be read: {error}")),
+            Err(error) => {
+                refused(ErrorCode::ParameterInvalid, &format!("the console's command cannot be read: {error}"))
+            }
         };
         let mut said = serde_json::to_vec(&said)?;
         said.push(b'\n');
