@@ -47,10 +47,7 @@ pub fn main() -> ExitCode {
 fn run(args: &Args, printer: &mut Printer) -> Exit {
     let config = args.config.as_deref();
     match &args.command {
-        Command::Demo(_) => {
-            printer.problem("this command is not part of this build", "use a complete build");
-            Exit::OurFault
-        }
+        Command::Demo(demo) => demo::run(demo, printer),
         Command::Init(init) => init::run(init, config, printer),
         Command::Serve => serve::run(config, printer),
         Command::Token(token) => open::with_surroundings(|surroundings| token::run(token, surroundings, printer)),
