@@ -21,7 +21,6 @@ use crate::domain::job::gitlab::IssuerTerms;
 use crate::domain::job::legacy::Legacy;
 use crate::domain::log::high_water::{HighWater as _, Mark};
 use crate::domain::rules::compile::RuleError;
-pub use crate::store::CheckReport;
 use crate::store::{DATABASE, LOCK, StoreError};
 
 use super::configuration_faults;
@@ -122,11 +121,21 @@ pub fn app_settings(settings: &Settings) -> Result<AppSettings, OpenError> {
     })
 }
 
+/// The state directory and the database in it must be ours and closed to others.
+fn check_state_files(settings: &Settings) -> Result<(), OpenError> {
+    if !exists(&settings.state_directory) {
+        return Err(StartError::Store(StoreError::Missing).into());
+    }
+    files::check_dir(&settings.state_directory)?;
+    Ok(files::check_file(&settings.state_directory.join(DATABASE))?)
+}
+
 /// Keys and files, opened.
 ///
 /// # Errors
 /// A key that is missing, damaged or open to others.
 pub fn parts(settings: &Settings, clock: Clock) -> Result<Parts, OpenError> {
+    check_state_files(settings)?;
     Ok(Parts {
         master_key: load_master_key(settings)?,
         log_key: LogKey::load_file(&settings.keys.log_key_file)?,
@@ -226,7 +235,6 @@ pub fn end_the_process(why: &str) {
 /// See `OpenError`.
 pub async fn open(settings: &Settings) -> Result<Countersign, OpenError> {
     let rules = rules_folder::read(&settings.rules)?;
-    files::check_dir(&settings.state_directory)?;
     let app = start(parts(settings, Clock::system())?, Some(&rules)).await?;
     Ok(app)
 }
@@ -245,6 +253,7 @@ pub async fn open_quietly(settings: &Settings) -> Result<Countersign, OpenError>
 /// See `OpenError`.
 pub fn look(settings: &Settings, with_rules: bool) -> Result<Countersign, OpenError> {
     let rules = if with_rules { Some(rules_folder::read(&settings.rules)?) } else { None };
+    check_state_files(settings)?;
     let vkey = LogKey::load_file(&settings.keys.log_key_file)?.vkey();
     Ok(start::look(app_settings(settings)?, Clock::system(), vkey, rules.as_deref())?)
 }
