@@ -182,7 +182,9 @@ fn every_link_within_the_repository_leads_somewhere() {
     for document in DOCUMENTS {
         let folder = Path::new(document).parent().unwrap();
         for (line, text) in prose(document) {
-            for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+            let pictures = text.split("src=\"").skip(1).filter_map(|rest| rest.split('"').next());
+            for target in links.chain(pictures) {
                 if target.contains("://") {
                     continue;
                 }
