@@ -18,7 +18,7 @@ pub fn config(answers: &Answers) -> String {
     let behind = if local {
         "# Plain http, for this machine alone."
     } else {
-        "# Plain http, for a proxy on this machine that ends TLS; docs/operate.md has the other ways."
+        "# Plain http, for a proxy on this machine that ends TLS; docs/deploy.md has the other ways."
     };
     let mut issuer = format!("name = {}\nurl = {}\n", text(&answers.gitlab_name), text(&answers.gitlab));
     for (key, ids) in [("namespaces", &answers.namespaces), ("projects", &answers.projects)] {
