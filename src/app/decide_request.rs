@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::crypto::random;
-use crate::domain::bundle::verify::AssertionEvidence;
+use crate::domain::bundle::signatures::AssertionEvidence;
 use crate::domain::canonical::{self, Bytes};
 use crate::domain::ids::{PersonId, RequestId};
 use crate::domain::log::entry::{Event, JobFields};
