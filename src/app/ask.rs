@@ -19,8 +19,9 @@ use crate::store::requests::RequestRow;
 use crate::store::tokens::TokenUseRow;
 
 use super::AppError;
-use super::course::{Call, Known, approval_terms, refusal};
+use super::course::{Call, refusal};
 use super::exchange::{binding, hashed, not_evaluable};
+use super::known::{Known, approval_terms};
 use super::record_token::Minting;
 use super::refuse::job_fields;
 use crate::domain::oauth::error_code::ErrorCode;

@@ -23,7 +23,8 @@ use crate::store::people::PersonRow;
 use crate::store::requests::{DecisionRow, RequestRow};
 use crate::store::{Reader, StoreError, Unit};
 
-use super::course::{approval_terms, approvers, groups_of, refusal};
+use super::course::refusal;
+use super::known::{approval_terms, approvers, groups_of};
 use super::record_token::starter_of;
 use super::refuse::{append_person_refusal, logged};
 use super::{AppError, Countersign};

@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod explain;
 pub mod intake;
 pub mod keep_log;
+pub mod known;
 pub mod load_rules;
 pub mod make_bundle;
 pub mod record_token;

@@ -21,8 +21,9 @@ use crate::store::tokens::{IssuedRow, TokenUseRow};
 
 use super::AppError;
 use super::ask::intake;
-use super::course::{Call, Issuing, assurance_of};
+use super::course::{Call, Issuing};
 use super::exchange::{binding, hashed, not_evaluable};
+use super::known::assurance_of;
 use super::refuse::job_fields;
 
 /// What an issue needs of the server.

@@ -123,7 +123,7 @@ fn state(app: &Countersign, seen: &Seen, by: Option<&Decided>) -> Value {
 
 fn view(app: &Countersign, seen: &Seen, by: Option<&Decided>) -> ApprovalView {
     let request = &seen.row.request;
-    let groups = crate::app::course::approval_terms(&seen.row.rule).map(|terms| terms.of.iter().cloned().collect());
+    let groups = crate::app::known::approval_terms(&seen.row.rule).map(|terms| terms.of.iter().cloned().collect());
     let display = display(app, seen);
     approval_view(&ApprovalInput {
         request,
