@@ -9,6 +9,7 @@ pub mod console;
 pub mod course;
 pub mod decide_request;
 pub mod enrol;
+pub mod entitled;
 pub mod exchange;
 pub mod explain;
 pub mod intake;

@@ -9,7 +9,7 @@ use crate::domain::time::Timestamp;
 use crate::store::requests::{DecisionRow, RequestRow};
 use crate::store::{Reader, StoreError};
 
-use super::decide_request::{standing_of, unchanged};
+use super::entitled::{standing_of, unchanged};
 use super::known::approval_terms;
 use super::{AppError, Countersign};
 
