@@ -26,7 +26,8 @@ use super::refuse::job_fields;
 use crate::domain::oauth::error_code::ErrorCode;
 
 /// Claims that only the page shows, as GitLab's word; they are not signed.
-pub const DISPLAY_MEMBERS: &[&str] = &["user_login", "user_access_level", "ref_path", "pipeline_source"];
+pub const DISPLAY_MEMBERS: &[&str] =
+    &["user_login", "user_access_level", "job_project_path", "ref_path", "pipeline_source"];
 
 /// Makes a request, binds the job token to it, and logs it.
 pub fn open_request(
@@ -136,8 +137,9 @@ pub fn job_record(job: &Job, rule: &Rule) -> BTreeMap<String, String> {
 }
 
 fn display(job: &Job) -> String {
-    let shown: BTreeMap<&str, &str> =
-        DISPLAY_MEMBERS.iter().filter_map(|name| job.claim(name).map(|value| (*name, value))).collect();
+    let mut shown: BTreeMap<&str, serde_json::Value> =
+        DISPLAY_MEMBERS.iter().filter_map(|name| job.claim(name).map(|value| (*name, value.into()))).collect();
+    shown.insert("iat", job.issued_at.seconds().into());
     serde_json::to_string(&shown).unwrap_or_else(|_| "{}".to_owned())
 }
 
