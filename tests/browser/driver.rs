@@ -204,6 +204,14 @@ impl Browser {
         self.post("/window", &json!({ "handle": handle }));
     }
 
+    /// Where the page's first frame has come to.
+    pub fn url_in_frame(&self) -> String {
+        self.post("/frame", &json!({ "id": 0 }));
+        let url = self.post("/execute/sync", &json!({ "script": "return location.href", "args": [] }));
+        self.post("/frame", &json!({ "id": null }));
+        url.as_str().expect("an address").to_owned()
+    }
+
     /// Whether a dialog is open.
     pub fn has_dialog(&self) -> bool {
         self.command("GET", "/alert/text", &Value::Null).is_ok()
@@ -241,12 +249,6 @@ impl Authenticator<'_> {
     /// Puts a passkey into it.
     pub fn add(&self, credential: &Value) {
         self.browser.post(&self.path("/credential"), credential);
-    }
-
-    /// The passkeys in it.
-    pub fn credentials(&self) -> Vec<Value> {
-        let all = self.browser.command("GET", &self.path("/credentials"), &Value::Null).expect("a list");
-        all.as_array().cloned().unwrap_or_default()
     }
 
     /// Forgets every passkey.

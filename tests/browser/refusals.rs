@@ -77,7 +77,7 @@ fn attack_050_an_answer_that_proves_less_is_refused() {
 
     phone.set_user_verified(false);
     browser.click("[data-act=approve]");
-    browser.until_says("[data-panel=problem]", "Nothing was signed.\nThe browser closed the passkey window.");
+    browser.until_says("[data-panel=problem]", "The browser closed the passkey window.");
     look(&browser, "problem-browser");
     phone.set_user_verified(true);
 
