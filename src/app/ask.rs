@@ -26,8 +26,7 @@ use super::refuse::job_fields;
 use crate::domain::oauth::error_code::ErrorCode;
 
 /// Claims that only the page shows, as GitLab's word; they are not signed.
-pub const DISPLAY_MEMBERS: &[&str] =
-    &["user_login", "user_access_level", "job_project_path", "ref_path", "pipeline_source"];
+pub const DISPLAY_MEMBERS: &[&str] = &["user_login", "user_access_level", "job_project_path"];
 
 /// Makes a request, binds the job token to it, and logs it.
 pub fn open_request(
@@ -137,10 +136,12 @@ pub fn job_record(job: &Job, rule: &Rule) -> BTreeMap<String, String> {
 }
 
 fn display(job: &Job) -> String {
-    let mut shown: BTreeMap<&str, serde_json::Value> =
-        DISPLAY_MEMBERS.iter().filter_map(|name| job.claim(name).map(|value| (*name, value.into()))).collect();
-    shown.insert("iat", job.issued_at.seconds().into());
-    serde_json::to_string(&shown).unwrap_or_else(|_| "{}".to_owned())
+    let mut shown: serde_json::Map<String, serde_json::Value> = DISPLAY_MEMBERS
+        .iter()
+        .filter_map(|name| job.claim(name).map(|value| ((*name).to_owned(), value.into())))
+        .collect();
+    shown.insert("iat".to_owned(), job.issued_at.seconds().into());
+    serde_json::Value::Object(shown).to_string()
 }
 
 #[cfg(test)]

@@ -120,8 +120,10 @@ pub struct Issuing {
     pub rule: Arc<Rule>,
     /// For whom.
     pub audience: Audience,
-    /// The job token's list, where this call binds it.
-    pub bind: Option<Vec<Audience>>,
+    /// Everything that the job token's `jti` is bound to.
+    pub list: Vec<Audience>,
+    /// This call binds the job token to the list.
+    pub bind: bool,
     /// The request and the decisions that count, oldest first, where people were asked.
     pub request: Option<(RequestRow, Vec<DecisionRow>)>,
 }
@@ -280,9 +282,13 @@ fn federated_course(call: &Call, known: &Known, bound: &TokenUseRow, rules: &Rul
         return refuse(ErrorCode::TokenSpent, "this job token has had its token for this audience");
     }
     match decide(rules, &call.job, &bound.audiences, &known.facts(&[]), now).outcome {
-        Outcome::Issue { rule, .. } if approval_terms(&rule).is_none() => {
-            Course::Issue(Box::new(Issuing { rule, audience, bind: None, request: None }))
-        }
+        Outcome::Issue { rule, .. } if approval_terms(&rule).is_none() => Course::Issue(Box::new(Issuing {
+            rule,
+            audience,
+            list: bound.audiences.clone(),
+            bind: false,
+            request: None,
+        })),
         Outcome::Refuse(refusal) => Course::Refuse { refusal, transition: None },
         Outcome::Issue { .. } | Outcome::Ask { .. } => {
             refuse(ErrorCode::RuleChanged, "the rule changed since this job token's first call")
@@ -318,7 +324,8 @@ fn first_course(call: &Call, known: &Known, rules: &Rules, limits: &CallLimits, 
             Some(audience) => Course::Issue(Box::new(Issuing {
                 rule,
                 audience: audience.clone(),
-                bind: Some(call.asked.clone()),
+                list: call.asked.clone(),
+                bind: true,
                 request: None,
             })),
             None => refuse(ErrorCode::ParameterMissing, "the parameter `audience` is missing"),
@@ -382,7 +389,8 @@ fn request_course(call: &Call, known: &Known, request: &KnownRequest, rules: &Ru
         Standing::Approved => Course::Issue(Box::new(Issuing {
             rule: judged.rule,
             audience,
-            bind: None,
+            list,
+            bind: false,
             request: Some((row.clone(), judged.counted.unwrap_or_default())),
         })),
         Standing::Expired => Course::Refuse {

@@ -81,6 +81,8 @@ impl Countersign {
     /// Starts a ceremony over a decision.
     pub async fn begin_decision(&self, id: &RequestId, intent: Intent) -> Result<Ceremony, AppError> {
         let intent = intent.checked()?;
+        // A link that names nothing costs a read, never a write.
+        self.store.read(|reader| reader.request(id)?.ok_or_else(unknown_request).map(|_| ()))?;
         let ceremony = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<CEREMONY_ID>()?);
         let nonce = Bytes(random::bytes::<32>()?.to_vec());
         let (request_id, ceremony_id, choice) = (id.clone(), ceremony.clone(), intent.choice);
@@ -113,6 +115,7 @@ impl Countersign {
 
     /// Finishes a ceremony: verifies the assertion over the server's own statement, then records the decision.
     pub async fn finish_decision(&self, id: &RequestId, ceremony: &str, response: &Value) -> Result<Decided, AppError> {
+        self.steady_now()?;
         let statement = self.take_approval(id, ceremony).await?;
         let Ok(Statement::Approval(approval)) = Statement::from_bytes(&statement) else {
             return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is not over a decision"));
@@ -136,20 +139,27 @@ impl Countersign {
 
     /// Takes the ceremony in a unit of its own, so that it is gone whatever comes of it.
     async fn take_approval(&self, id: &RequestId, ceremony: &str) -> Result<Vec<u8>, AppError> {
-        let (request, ceremony) = (id.clone(), ceremony.to_owned());
+        let ceremony = ceremony.to_owned();
         let taken = self
             .store
             .write(move |unit| -> Result<Option<(CeremonyRow, Timestamp)>, StoreError> {
                 let now = unit.now();
-                Ok(unit.take_approval(&ceremony, &request)?.map(|row| (row, now)))
+                Ok(unit.take_approval(&ceremony)?.map(|row| (row, now)))
             })
             .await?;
         match taken {
-            Some((row, now)) if row.is_fresh(now) => Ok(row.statement),
-            _ => Err(AppError::refused(
-                ErrorCode::ChallengeUnknown,
-                "this challenge was used, has expired or was never given",
-            )),
+            Some((row, now)) if row.is_fresh(now) => {
+                if row.subject == id.as_str() {
+                    Ok(row.statement)
+                } else {
+                    let text = "this ceremony is over another request";
+                    Err(AppError::refused(ErrorCode::StatementMismatch, text))
+                }
+            }
+            _ => {
+                let text = "this challenge was used, has expired or was never given";
+                Err(AppError::refused(ErrorCode::ChallengeUnknown, text))
+            }
         }
     }
 
@@ -187,8 +197,11 @@ impl Countersign {
                     }
                     Err(AppError::Refused { refusal, .. }) => {
                         let job = fields(&row);
-                        if refusal.code == ErrorCode::RuleChanged && row.mark == Mark::Open {
-                            void(unit, &row)?;
+                        // What was seen to be over stays over, whatever the clock does.
+                        match refusal.code {
+                            ErrorCode::RuleChanged if row.mark == Mark::Open => end(unit, &row, Mark::Voided)?,
+                            ErrorCode::RequestExpired if row.mark == Mark::Open => end(unit, &row, Mark::Expired)?,
+                            _ => {}
                         }
                         let entry = append_person_refusal(unit, job, &passkey.person, &row.request.id, &refusal)?;
                         Ok(Err((refusal, entry)))
@@ -267,6 +280,10 @@ fn entitled(
     let active = unit.reader().person(person)?.is_some_and(|row| row.suspended.is_none());
     if known.is_none() || !active {
         return Err(AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not known here (any more)"));
+    }
+    // Two answers of one key at once: the second was verified against a counter that is old by now.
+    if known.is_some_and(|known| known.credential != passkey.credential) {
+        return Err(AppError::refused(ErrorCode::AssertionInvalid, "this passkey was used at the same moment"));
     }
     if choice == Choice::Approve && !unchanged(rules, row)? {
         return Err(AppError::refused(ErrorCode::RuleChanged, describe(ErrorCode::RuleChanged)));
@@ -382,13 +399,13 @@ pub fn fields(row: &RequestRow) -> JobFields {
     }
 }
 
-fn void(unit: &mut Unit<'_>, row: &RequestRow) -> Result<(), StoreError> {
+fn end(unit: &mut Unit<'_>, row: &RequestRow, mark: Mark) -> Result<(), StoreError> {
     let entry = unit.append(Event::Request {
-        outcome: Mark::Voided.as_str().to_owned(),
+        outcome: mark.as_str().to_owned(),
         request: row.request.id.clone(),
         job: fields(row),
         asked: None,
         evidence: BTreeMap::new(),
     })?;
-    unit.end_request(&row.request.id, Mark::Voided, entry)
+    unit.end_request(&row.request.id, mark, entry)
 }

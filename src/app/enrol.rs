@@ -131,6 +131,9 @@ impl Countersign {
 
     /// Starts a registration.
     pub async fn begin_enrolment(&self, holder: LinkHolder) -> Result<Ceremony, AppError> {
+        // A dead link costs a read, never a write.
+        let now = self.clock.now();
+        self.store.read(|reader| find(reader, &holder, now).map(|_| ()))?;
         let id = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<16>()?);
         let nonce = Bytes(random::bytes::<32>()?.to_vec());
         let (ceremony, issuer) = (id.clone(), self.settings.url.clone());
@@ -208,12 +211,12 @@ impl Countersign {
     }
 
     async fn take_registration(&self, holder: &LinkHolder, ceremony: &str) -> Result<Vec<u8>, AppError> {
-        let (holder, ceremony) = (holder.clone(), ceremony.to_owned());
+        let ceremony = ceremony.to_owned();
         let taken = self
             .store
             .write(move |unit| -> Result<Option<(CeremonyRow, Timestamp)>, StoreError> {
                 let now = unit.now();
-                Ok(unit.take_registration(&ceremony, &holder.link)?.map(|row| (row, now)))
+                Ok(unit.take_registration(&ceremony)?.map(|row| (row, now)))
             })
             .await?;
         let unknown = || {
@@ -222,6 +225,9 @@ impl Countersign {
         let (row, now) = taken.ok_or_else(unknown)?;
         if !row.is_fresh(now) {
             return Err(unknown());
+        }
+        if row.subject != holder.link.to_string() {
+            return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is over another invitation"));
         }
         match Statement::from_bytes(&row.statement) {
             Ok(Statement::Registration(_)) => Ok(row.statement),

@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::domain::canonical;
-use crate::domain::ids::{Digest, RequestId};
+use crate::domain::ids::Digest;
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
-use crate::domain::oauth::exchange::ExchangeForm;
+use crate::domain::oauth::exchange::{Collector, ExchangeForm};
 use crate::domain::request::Request;
 use crate::domain::request::standing::Mark;
 use crate::domain::rules::Refusal;
@@ -22,11 +22,11 @@ use crate::store::{StoreError, Unit};
 use super::course::{Call, Course, course, know, refusal};
 use super::intake::Taken;
 use super::refuse::{Admit, append_refusal, job_fields, logged};
-use super::waiting::Woken;
+use super::waiting::{Subscription, Woken};
 use super::{AppError, Countersign, record_token, summary};
 
-/// How often a call may find the ground moved under it before it gives up.
-const MAX_TURNS: usize = 4;
+/// How often a call may find that something changed before it gives up; a held call sees one turn a signature.
+const MAX_TURNS: usize = 64;
 
 /// The answer to a call.
 #[derive(Debug)]
@@ -83,56 +83,45 @@ impl Countersign {
     /// # Errors
     /// Every refusal of DESIGN §5, and faults.
     pub async fn exchange(&self, form: ExchangeForm, wait: Option<Duration>) -> Result<Answer, AppError> {
-        let now = self.steady_now()?;
+        self.steady_now()?;
         let taken = self.take_in(&form.subject_token).await?;
         let call = Call {
             job: taken.job.clone(),
             asked: form.audiences.clone(),
-            collector: form.collector.as_ref().map(super::super::domain::oauth::exchange::Collector::digest),
+            collector: form.collector.as_ref().map(Collector::digest),
         };
+        let deadline = wait.map(|wait| self.clock.monotonic() + wait.min(self.settings.wait_limit));
+        let mut held: Option<Subscription> = None;
         let mut paced = false;
-        let mut deadline = wait.map(|wait| self.clock.monotonic() + wait.min(self.settings.wait_limit));
         for _ in 0..MAX_TURNS {
-            let rules = self.rules();
-            // INVARIANT(log time): judged by the log's time, which never goes back, here and inside the unit.
-            let subscription_now = now.max(self.clock.now());
-            let next = self.store.read(|reader| -> Result<Course, AppError> {
-                let at = reader.last_time()?.map_or(subscription_now, |last| last.max(subscription_now));
-                let known = know(reader, &rules.rules, &call, at)?;
-                Ok(course(&call, &known, &rules.rules, &self.limits(), at))
-            })?;
-            match next {
+            match self.look(&call)? {
                 Course::Repeat(row) => return self.token_answer(&row).map(|token| Answer::Token(Box::new(token))),
                 Course::Pending { row, .. } => {
-                    let id = row.request.id.clone();
-                    if !paced {
-                        paced = true;
-                        if let Err(interval) = self.waiting.pace(&id, wait.is_some(), self.clock.monotonic()) {
-                            return Ok(self.pending(&row, interval, true));
-                        }
+                    let id = &row.request.id;
+                    if !std::mem::replace(&mut paced, true)
+                        && let Err(interval) = self.waiting.pace(id, wait.is_some(), self.clock.monotonic())
+                    {
+                        return Ok(self.pending(&row, interval, true));
                     }
-                    match self.hold(&row, &mut deadline).await? {
-                        Woken::Changed => {}
-                        Woken::Over => return Ok(self.pending(&row, self.waiting.interval(&id), false)),
+                    let Some(deadline) = deadline else {
+                        return Ok(self.pending(&row, self.waiting.interval(id), false));
+                    };
+                    match &mut held {
+                        // Subscribe, then look again: a change in between is not missed.
+                        None => held = Some(self.waiting.hold(id)),
+                        Some(subscription) => {
+                            if !self.hold(subscription, &row, deadline).await {
+                                return Ok(self.pending(&row, self.waiting.interval(id), false));
+                            }
+                        }
                     }
                 }
                 Course::Refuse { refusal, transition: None } => {
                     return Err(self.log_refusal(&form, &call, refusal).await);
                 }
                 Course::Open { .. } | Course::Join(_) | Course::Issue(_) | Course::Refuse { .. } => {
-                    match self.act(&form, &call, &taken).await? {
-                        Done::Issued(row) => {
-                            if let Some(id) = &row.request {
-                                self.waiting.wake(id);
-                            }
-                            return self.token_answer(&row).map(|token| Answer::Token(Box::new(token)));
-                        }
-                        Done::Opened(row) => {
-                            self.waiting.begin(&row.request.id, self.clock.monotonic());
-                            return Ok(self.pending(&row, self.waiting.interval(&row.request.id), false));
-                        }
-                        Done::Refused(refusal, entry) => return Err(logged(refusal, Some(entry))),
-                        Done::Again => {}
+                    if let Some(answer) = self.act_and_answer(&form, &call, &taken).await? {
+                        return Ok(answer);
                     }
                 }
             }
@@ -140,36 +129,60 @@ impl Countersign {
         Err(AppError::Fault { code: ErrorCode::QueueFull, detail: "the request kept changing".to_owned() })
     }
 
-    /// Holds a call until its request changes. A change between reading and subscribing is seen by reading again.
-    async fn hold(&self, row: &RequestRow, deadline: &mut Option<Duration>) -> Result<Woken, AppError> {
-        let Some(until) = *deadline else { return Ok(Woken::Over) };
-        let id = &row.request.id;
-        let mut subscription = self.waiting.hold(id);
-        let before = self.store.read(|reader| Self::fingerprint(reader, id))?;
-        if before != Self::fingerprint_of(row, self.store.read(|reader| reader.decisions(id))?.len()) {
-            return Ok(Woken::Changed);
-        }
-        // A wait past `decide_by` would only delay the answer that it is too late.
-        let late = row.request.use_by.since(self.clock.now()) + Duration::from_millis(1);
-        let left = until.saturating_sub(self.clock.monotonic()).min(late);
+    /// What the call must do next, as a reader sees it.
+    fn look(&self, call: &Call) -> Result<Course, AppError> {
+        let rules = self.rules();
+        let wall = self.clock.now();
+        self.store.read(|reader| {
+            // INVARIANT(log time): judged by the log's time, which never goes back, here and inside the unit.
+            let now = reader.last_time()?.map_or(wall, |last| last.max(wall));
+            let known = know(reader, &rules.rules, call, now)?;
+            Ok(course(call, &known, &rules.rules, &self.limits(), now))
+        })
+    }
+
+    /// Holds a call; says whether to look again. It ends with the deadline, the server, or a newer call.
+    async fn hold(&self, subscription: &mut Subscription, row: &RequestRow, deadline: Duration) -> bool {
+        let left = deadline.saturating_sub(self.clock.monotonic());
         if left.is_zero() {
-            return Ok(Woken::Over);
+            return false;
         }
-        let woken = subscription.wait(left).await;
-        if woken == Woken::Over {
-            *deadline = None;
+        // Time alone ends a request: then the answer is that it is too late, at once.
+        let over = row.request.decide_by.since(self.clock.now()) + Duration::from_millis(1);
+        match subscription.wait(left.min(over)).await {
+            Woken::Changed => true,
+            Woken::TimeUp => self.clock.monotonic() < deadline,
+            Woken::Replaced => false,
         }
-        Ok(woken)
     }
 
-    fn fingerprint(reader: &crate::store::Reader<'_>, id: &RequestId) -> Result<(Mark, usize), StoreError> {
-        let row = reader.request(id)?;
-        let decisions = reader.decisions(id)?.len();
-        Ok((row.map_or(Mark::Expired, |row| row.mark), decisions))
-    }
-
-    const fn fingerprint_of(row: &RequestRow, decisions: usize) -> (Mark, usize) {
-        (row.mark, decisions)
+    async fn act_and_answer(
+        &self,
+        form: &ExchangeForm,
+        call: &Call,
+        taken: &Taken,
+    ) -> Result<Option<Answer>, AppError> {
+        match self.act(form, call, taken).await? {
+            Done::Issued(row) => {
+                if let Some(id) = &row.request {
+                    self.waiting.wake(id);
+                    self.waiting.forget(id);
+                }
+                Ok(Some(Answer::Token(Box::new(self.token_answer(&row)?))))
+            }
+            Done::Opened(row) => {
+                self.waiting.begin(&row.request.id, self.clock.monotonic());
+                Ok(Some(self.pending(&row, self.waiting.interval(&row.request.id), false)))
+            }
+            Done::Refused(refusal, entry) => {
+                let rows = self.store.read(|reader| reader.requests_of_job(&call.job.issuer, call.job.job_id()))?;
+                for row in rows {
+                    self.waiting.wake(&row.request.id);
+                }
+                Err(logged(refusal, Some(entry)))
+            }
+            Done::Again => Ok(None),
+        }
     }
 
     /// One unit of the writer: judges again on facts re-read in its savepoint, and only then acts.
@@ -232,19 +245,7 @@ impl Countersign {
                 }
             })
             .await?;
-        if let Done::Refused(..) = done {
-            self.wake_job(form, taken)?;
-        }
         Ok(done)
-    }
-
-    /// Wakes the pages of a job whose request has just ended.
-    fn wake_job(&self, _form: &ExchangeForm, taken: &Taken) -> Result<(), AppError> {
-        let rows = self.store.read(|reader| reader.requests_of_job(&taken.job.issuer, taken.job.job_id()))?;
-        for row in rows {
-            self.waiting.wake(&row.request.id);
-        }
-        Ok(())
     }
 
     async fn log_refusal(&self, form: &ExchangeForm, call: &Call, refusal: Refusal) -> AppError {

@@ -49,7 +49,8 @@ impl<'a> Collector<'a> {
             (Some(asked), _) => self.request(*asked)?,
             (None, Some(intake)) => {
                 self.documents(evidence, &["rule"])?;
-                self.job_token(evidence, intake, 1)?;
+                let collected = self.reader.issued_beside(index)?;
+                self.job_token(evidence, intake, collected)?;
                 self.keys(intake.issuer_keys)?;
             }
             (None, None) => return Err(AppError::internal("a token's entry without intake")),

@@ -67,8 +67,7 @@ pub fn record(
             let (rule_bytes, _) = hashed(issuing.rule.as_ref())?;
             evidence.insert("rule".to_owned(), unit.put_evidence("rule", &rule_bytes, None)?);
             evidence.insert("job_token".to_owned(), unit.put_evidence("job_token", token.expose().as_bytes(), None)?);
-            let list = issuing.bind.clone().unwrap_or_else(|| call.asked.clone());
-            (None, Some(intake(call, &list, minting.issuer_keys)))
+            (None, Some(intake(call, &issuing.list, minting.issuer_keys)))
         }
     };
     let entry = unit.append(Event::Token {
@@ -85,8 +84,8 @@ pub fn record(
         decisions: counted.iter().map(|decision| decision.entry).collect::<BTreeSet<_>>(),
         evidence,
     })?;
-    if let Some(audiences) = &issuing.bind {
-        let bound = TokenUseRow { audiences: audiences.clone(), request: None, collector: call.collector };
+    if issuing.bind {
+        let bound = TokenUseRow { audiences: issuing.list.clone(), request: None, collector: call.collector };
         unit.bind_token(&binding(call), &bound)?;
     }
     let row = IssuedRow {

@@ -28,6 +28,8 @@ pub struct Seen {
     pub decisions: Vec<DecisionRow>,
     /// The commit and time of the last approved job of this project and environment.
     pub since_last: Option<(String, Timestamp)>,
+    /// Nothing was asked for this project and environment before.
+    pub first_for_place: bool,
     /// Log entries of the tokens issued.
     pub issued: Vec<u64>,
     /// The present.
@@ -50,6 +52,7 @@ impl Countersign {
             Ok(Some(Seen {
                 decisions: reader.decisions(id)?,
                 since_last: reader.last_collected(&row)?,
+                first_for_place: reader.is_first_for_place(&row)?,
                 issued: reader.issued_for_request(id)?.into_iter().map(|row| row.entry).collect(),
                 needed: approval_terms(&row.rule).map_or(needed, |terms| terms.count),
                 standing,

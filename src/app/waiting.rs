@@ -44,8 +44,10 @@ struct Pace {
 pub enum Woken {
     /// The request changed.
     Changed,
-    /// The time was up, the server stops, or a newer call of the same collector took over.
-    Over,
+    /// The time was up.
+    TimeUp,
+    /// The server stops, or a newer call of the same collector took over.
+    Replaced,
 }
 
 /// A place in the queue; dropping it leaves.
@@ -60,7 +62,7 @@ impl Subscription {
     /// Waits until the request changes, at most `limit`.
     pub async fn wait(&mut self, limit: Duration) -> Woken {
         if *self.stopping.borrow() {
-            return Woken::Over;
+            return Woken::Replaced;
         }
         let replaced = async {
             match &mut self.newer {
@@ -71,10 +73,10 @@ impl Subscription {
             }
         };
         tokio::select! {
-            changed = self.changes.changed() => if changed.is_ok() { Woken::Changed } else { Woken::Over },
-            _ = self.stopping.changed() => Woken::Over,
-            () = replaced => Woken::Over,
-            () = tokio::time::sleep(limit) => Woken::Over,
+            changed = self.changes.changed() => if changed.is_ok() { Woken::Changed } else { Woken::Replaced },
+            _ = self.stopping.changed() => Woken::Replaced,
+            () = replaced => Woken::Replaced,
+            () = tokio::time::sleep(limit) => Woken::TimeUp,
         }
     }
 }
@@ -213,11 +215,11 @@ mod tests {
         let id = RequestId::from_random([1; 16]);
         let mut first = waiting.hold(&id);
         let mut second = waiting.hold(&id);
-        assert_eq!(first.wait(seconds(60)).await, Woken::Over);
+        assert_eq!(first.wait(seconds(60)).await, Woken::Replaced);
         waiting.wake(&id);
         assert_eq!(second.wait(seconds(60)).await, Woken::Changed);
         let mut third = waiting.watch(&id);
         waiting.stop();
-        assert_eq!(third.wait(seconds(60)).await, Woken::Over);
+        assert_eq!(third.wait(seconds(60)).await, Woken::Replaced);
     }
 }

@@ -12,12 +12,10 @@ pub mod surroundings;
 pub mod token;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 
 use crate::config::fault::ConfigError;
-use crate::domain::time::Timestamp;
 use args::{Args, Command};
 use exit::Exit;
 use printer::{Abilities, Printer};
@@ -36,7 +34,9 @@ pub fn main() -> ExitCode {
 
 fn run(args: &Args, printer: &mut Printer) -> Exit {
     match &args.command {
-        Command::Token(token) => with_surroundings(|surroundings| token::run(token, surroundings, printer)),
+        Command::Token(token) => {
+            Surroundings::with_this_machine(|surroundings| token::run(token, surroundings, printer))
+        }
         Command::Demo(demo) => demo::run(demo, printer),
         Command::Init(_)
         | Command::Serve
@@ -73,28 +73,6 @@ pub fn configuration_faults(error: &ConfigError, printer: &mut Printer) -> Exit 
         printer.problem(fault.to_string(), &fault.cure);
     }
     Exit::Usage
-}
-
-/// Hands in this machine's clock and chance.
-fn with_surroundings(command: impl FnOnce(&Surroundings<'_>) -> Exit) -> Exit {
-    #[expect(clippy::disallowed_methods, reason = "a command's own clock and chance, handed in from here")]
-    let (start, now, chance) = (
-        std::time::Instant::now(),
-        || {
-            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-            Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-        },
-        || {
-            let mut bytes = [0; 32];
-            getrandom::fill(&mut bytes).ok().map(|()| bytes)
-        },
-    );
-    command(&Surroundings {
-        now: &now,
-        elapsed: &|| start.elapsed(),
-        chance: &chance,
-        variable: &surroundings::variable,
-    })
 }
 
 #[cfg(test)]

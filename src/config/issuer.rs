@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::check::Checking;
+use super::checking::Checking;
 use super::nearest::nearest;
 use super::settings::{IssuerSettings, LegacyToken};
 use super::source::IssuerSource;

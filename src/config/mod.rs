@@ -4,6 +4,7 @@
 //! Never guesses: an unknown key, a doubtful value or a file that others may change stops the start.
 
 pub mod check;
+mod checking;
 pub mod cidr;
 pub mod fault;
 pub mod issuer;

@@ -1,4 +1,8 @@
-//! FLOOR 0, pure: values in, values out; no async, clock, chance, I/O or diagnostics.
+//! FLOOR 0, pure: what jobs, rules, requests, statements, tokens, the log and bundles are.
+//! In: values, the time among them. Out: values.
+//! Implements DESIGN §2 to §7; each module names its standard.
+//! Never waits, reads a clock, draws chance, touches a file or the network, or writes diagnostics.
+
 pub mod assurance;
 pub mod bundle;
 pub mod canonical;

@@ -18,6 +18,8 @@ use crate::config::cidr::Cidr;
 pub const MAX_REFUSED_A_MINUTE: u32 = 600;
 /// Default of wrong ceremonies from one address in a minute.
 pub const MAX_WRONG_CEREMONIES_A_MINUTE: u32 = 30;
+/// Ceremonies that one address may start in a minute.
+pub const MAX_STARTED_CEREMONIES_A_MINUTE: u32 = 120;
 /// Most addresses remembered; beyond it the memory starts anew, which only makes us lenient.
 pub const MAX_ADDRESSES: usize = 100_000;
 const MINUTE: Duration = Duration::from_secs(60);

@@ -34,6 +34,8 @@ pub struct Edge {
     pub refused: Tally,
     /// Wrong ceremonies by address.
     pub wrong_ceremonies: Tally,
+    /// Ceremonies started, by address.
+    pub started_ceremonies: Tally,
 }
 
 /// The shared edge, as actix hands it out.
@@ -106,6 +108,17 @@ impl Edge {
         Ok(body.freeze())
     }
 
+    /// Counts a ceremony that an address starts, and refuses it beyond its share.
+    ///
+    /// # Errors
+    /// The answer.
+    pub fn may_start_a_ceremony(&self, request: &HttpRequest) -> Result<(), HttpResponse> {
+        let address = self.address(request);
+        self.within(&self.started_ceremonies, address)?;
+        self.started_ceremonies.count(address, self.app.clock.monotonic());
+        Ok(())
+    }
+
     /// Refuses an address that has had its share of `tally`.
     ///
     /// # Errors
@@ -114,8 +127,11 @@ impl Edge {
         match tally.exhausted(address, self.app.clock.monotonic()) {
             None => Ok(()),
             Some(seconds) => {
-                let mut problem =
-                    Problem::at_the_edge(ErrorCode::RateLimited, "too many refused calls from this address", call_id());
+                let mut problem = Problem::at_the_edge(
+                    ErrorCode::RateLimited,
+                    "too many calls of this kind from this address",
+                    call_id(),
+                );
                 problem.retry_after = Some(seconds);
                 Err(problem.json(&self.app))
             }

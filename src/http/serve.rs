@@ -16,7 +16,7 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use crate::app::Countersign;
 use crate::config::cidr::Cidr;
 
-use super::caller::Tally;
+use super::caller::{MAX_STARTED_CEREMONIES_A_MINUTE, Tally};
 use super::edge::{Edge, MAX_BODY};
 use super::routes;
 
@@ -73,6 +73,7 @@ pub fn serve(app: Arc<Countersign>, listening: Listening) -> std::io::Result<Run
         trusted_proxies: listening.trusted_proxies.clone(),
         refused: Tally::new(listening.refused_a_minute),
         wrong_ceremonies: Tally::new(listening.ceremonies_a_minute),
+        started_ceremonies: Tally::new(MAX_STARTED_CEREMONIES_A_MINUTE),
     });
     let server = HttpServer::new(move || {
         App::new()

@@ -45,6 +45,8 @@ pub struct PasskeyRow {
 /// A ceremony that was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CeremonyRow {
+    /// What it was started for: a request's id, or an invitation's digest.
+    pub subject: String,
     /// The canonical statement whose SHA-256 is the challenge.
     pub statement: Vec<u8>,
     /// When it started.
@@ -77,7 +79,7 @@ fn passkey(row: &Row<'_>) -> Result<PasskeyRow, StoreError> {
 }
 
 fn ceremony(row: &Row<'_>) -> Result<CeremonyRow, StoreError> {
-    Ok(CeremonyRow { statement: row.get("statement")?, started: time(row, "started")? })
+    Ok(CeremonyRow { subject: row.get("subject")?, statement: row.get("statement")?, started: time(row, "started")? })
 }
 
 impl Reader<'_> {
@@ -151,9 +153,9 @@ impl Unit<'_> {
     }
 
     /// Takes an approval ceremony: it is gone afterwards, whatever comes of it.
-    pub fn take_approval(&mut self, id: &str, request: &RequestId) -> Result<Option<CeremonyRow>, StoreError> {
-        let sql = "DELETE FROM approval_ceremony WHERE id = ?1 AND request = ?2 RETURNING statement, started";
-        first(&mut self.conn().prepare_cached(sql)?, params![id, request.as_str()], ceremony)
+    pub fn take_approval(&mut self, id: &str) -> Result<Option<CeremonyRow>, StoreError> {
+        let sql = "DELETE FROM approval_ceremony WHERE id = ?1 RETURNING request AS subject, statement, started";
+        first(&mut self.conn().prepare_cached(sql)?, params![id], ceremony)
     }
 
     /// Starts a registration ceremony.
@@ -172,8 +174,9 @@ impl Unit<'_> {
     }
 
     /// Takes a registration ceremony: it is gone afterwards, whatever comes of it.
-    pub fn take_registration(&mut self, id: &str, invitation: &Digest) -> Result<Option<CeremonyRow>, StoreError> {
-        let sql = "DELETE FROM registration_ceremony WHERE id = ?1 AND invitation = ?2 RETURNING statement, started";
-        first(&mut self.conn().prepare_cached(sql)?, params![id, invitation.as_bytes()], ceremony)
+    pub fn take_registration(&mut self, id: &str) -> Result<Option<CeremonyRow>, StoreError> {
+        let sql = "DELETE FROM registration_ceremony WHERE id = ?1
+                   RETURNING lower(hex(invitation)) AS subject, statement, started";
+        first(&mut self.conn().prepare_cached(sql)?, params![id], ceremony)
     }
 }

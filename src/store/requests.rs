@@ -151,6 +151,19 @@ impl Reader<'_> {
         u64::try_from(count).map_err(|_| corrupt("n"))
     }
 
+    /// Whether nothing was asked for this project and environment before.
+    pub fn is_first_for_place(&self, of: &RequestRow) -> Result<bool, StoreError> {
+        let sql = "SELECT NOT EXISTS (SELECT 1 FROM request WHERE issuer = ?1 AND job_project_id = ?2
+                   AND environment IS ?3 AND entry < ?4)";
+        let values = params![
+            of.issuer.as_str(),
+            of.request.job_claim("job_project_id"),
+            of.request.job_claim("environment"),
+            as_i64(of.entry)?
+        ];
+        Ok(self.conn().prepare_cached(sql)?.query_row(values, |row| row.get(0))?)
+    }
+
     /// The commit and time of the last collected request of a project and environment before `before`.
     pub fn last_collected(&self, of: &RequestRow) -> Result<Option<(String, Timestamp)>, StoreError> {
         let sql = "SELECT * FROM request WHERE issuer = ?1 AND job_project_id = ?2 AND environment IS ?3

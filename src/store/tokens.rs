@@ -87,6 +87,14 @@ impl Reader<'_> {
         collect(&mut self.conn().prepare_cached(sql)?, params![id.as_str()], issued)
     }
 
+    /// How many tokens were issued for the job token that an issued one was exchanged for, that one included.
+    pub fn issued_beside(&self, entry: u64) -> Result<usize, StoreError> {
+        let sql = "SELECT count(*) FROM issued AS one JOIN issued AS other
+                   ON other.issuer = one.issuer AND other.token_jti = one.token_jti WHERE one.entry = ?1";
+        let count: i64 = self.conn().prepare_cached(sql)?.query_row(params![as_i64(entry)?], |row| row.get(0))?;
+        usize::try_from(count).map_err(|_| corrupt("count"))
+    }
+
     /// The token whose issue is a log entry.
     pub fn issued_at_entry(&self, entry: u64) -> Result<Option<IssuedRow>, StoreError> {
         let sql = "SELECT * FROM issued WHERE entry = ?1";

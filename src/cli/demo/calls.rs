@@ -100,10 +100,8 @@ impl Calls {
         for audience in call.audiences {
             form.append_pair("audience", audience);
         }
-        let mut request = self
-            .agent
-            .post(format!("{}/token", self.url))
-            .header("content-type", "application/x-www-form-urlencoded");
+        let mut request =
+            self.agent.post(format!("{}/token", self.url)).header("content-type", "application/x-www-form-urlencoded");
         if let Some(collector) = call.collector {
             request = request.header("idempotency-key", collector);
         }

@@ -102,7 +102,9 @@ async fn keys(documents: web::Data<Documents>) -> HttpResponse {
 }
 
 async fn anything_else() -> HttpResponse {
-    HttpResponse::NotFound().content_type("text/plain").body("This GitLab is simulated: it has keys and jobs, but no pages.\n")
+    HttpResponse::NotFound()
+        .content_type("text/plain")
+        .body("This GitLab is simulated: it has keys and jobs, but no pages.\n")
 }
 
 /// A CA that nobody knows, and a certificate of it for `localhost`.

@@ -143,7 +143,8 @@ async fn deploy(
     let (uri, code, request) = (first.text("approval_uri"), first.text("approval_code"), first.text("approval_id"));
     printer.words(format!("2/4 A deploy job waits for you:   {uri}   code {code}"));
     if let Some(passkey) = passkey {
-        let signed = calls_in_place(&calls, |calls| calls.decide(&request, &json!({ "decision": "approve" }), passkey)).await?;
+        let signed =
+            calls_in_place(&calls, |calls| calls.decide(&request, &json!({ "decision": "approve" }), passkey)).await?;
         if signed.status != 200 {
             return Err(format!("the approval was refused: {}", signed.text));
         }
@@ -186,7 +187,8 @@ fn what_changed(world: &World, job: &Ran, printer: &mut Printer) -> Result<(), S
     let text = |claims: &Map<String, Value>, name: &str| {
         claims.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
-    let amr: Vec<_> = now.get("amr").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let amr: Vec<_> =
+        now.get("amr").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     if !amr.contains(&"pop") || text(&now, "acr") != "phr" || text(&now, "approver") != world.you.as_str() {
         return Err("the token does not say who approved, and how".to_owned());
     }
@@ -215,10 +217,8 @@ async fn prove(world: &World, job: &Ran, printer: &mut Printer) -> Result<(), St
     }
     printer.signed(Sign::Ok, format!("4/4 bundle.json proves it offline: {held} steps ok, {failed} failed"));
     let calls = Calls::new(&world.url);
-    let (jwks, configuration) = blocking(move || {
-        Ok((calls.get("/jwks")?.text, calls.get("/.well-known/openid-configuration")?.text))
-    })
-    .await?;
+    let (jwks, configuration) =
+        blocking(move || Ok((calls.get("/jwks")?.text, calls.get("/.well-known/openid-configuration")?.text))).await?;
     keep::write(
         world,
         &Seen {

@@ -18,7 +18,7 @@ use crate::domain::request::{Access, Request};
 use crate::domain::rules::compile::Rules;
 use crate::domain::rules::{Approver, Effect, Facts, Outcome, Require, Rule};
 use crate::domain::statement::{Choice, Statement, challenge};
-use crate::domain::time::{SECOND_PASSKEY, Timestamp};
+use crate::domain::time::{LEEWAY, SECOND_PASSKEY, Timestamp};
 use crate::domain::token::claims::{self, ApprovalClaims, Issue, SignedBy};
 use crate::domain::verified::{RawClaims, Verified};
 
@@ -241,15 +241,19 @@ impl Verification<'_> {
         )?;
         let starter = steps.run("starter", case.starter(request.as_ref(), &rule))?;
         let facts = facts(&rule, &signers, starter);
-        let decided = case.decides(&rule, &job, request.as_ref(), &facts);
-        let counted = steps.run("rule", decided)?;
-        let claims = case.claims(&rule, &job, request.as_ref(), &counted, &signers);
-        steps.run("claims", claims.map(|text| ((), text)))?;
+        if let Some(job) = &job {
+            let counted = steps.run("rule", case.decides(&rule, job, request.as_ref(), &facts))?;
+            let claims = case.claims(&rule, job, request.as_ref(), &counted, &signers);
+            steps.run("claims", claims.map(|text| ((), text)))?;
+        } else {
+            steps.skip("rule", "nothing but the withheld job token says what the job was");
+            steps.run("claims", case.claims_as_logged().map(|_| ((), "as logged".to_owned())))?;
+        }
         let key = case.signing_key();
         steps.run("signing key", key.map(|text| ((), text)))?;
         let used = case.everything_used();
         steps.run("completeness", used.map(|text| ((), text)))?;
-        case.conclude(request.as_ref(), &job, &signers, steps);
+        case.conclude(request.as_ref(), job.as_ref(), &signers, steps);
         Some(())
     }
 }
@@ -403,8 +407,8 @@ impl Case<'_> {
         Ok((document.groups, text))
     }
 
-    /// The job, from the token where it is here, else from the signed request.
-    fn job_token(&self, request: Option<&Request>, steps: &mut Steps) -> Option<Job> {
+    /// The job, from the token where it is here, else from the signed request; `Some(None)` where neither tells.
+    fn job_token(&self, request: Option<&Request>, steps: &mut Steps) -> Option<Option<Job>> {
         let token = match self.roles.token_part() {
             Ok(token) => token,
             Err(text) => return steps.run("job token", Err(text)),
@@ -415,20 +419,18 @@ impl Case<'_> {
             None => (token.evidence, token.intake?),
         };
         let here = evidence.get("job_token").is_some_and(|digest| self.bundle.evidence.contains_key(digest));
-        let due = self.roles.newest.time > intake.job_token_exp || intake.audiences.len() == 1;
-        if !here && !due {
-            let Some(request) = request else {
-                return steps.run("job token", Err("without it nothing says what the job was".to_owned()));
-            };
-            let job = match job_of(request, intake.job_token_exp) {
-                Ok(job) => job,
-                Err(text) => return steps.run("job token", Err(text)),
-            };
-            let until = intake.job_token_exp;
-            steps.skip("job token", format!("withheld until {until}: another audience may still be collected"));
-            return Some(job);
+        let due = self.roles.newest.time > intake.job_token_exp + LEEWAY || intake.audiences.len() == 1;
+        if here || due {
+            let read = self.read_job_token(request, evidence, &keys, intake.job_token_exp);
+            return steps.run("job token", read.map(|(job, text)| (Some(job), text)));
         }
-        steps.run("job token", self.read_job_token(request, evidence, &keys, intake.job_token_exp))
+        let job = match request.map(|request| job_of(request, intake.job_token_exp)).transpose() {
+            Ok(job) => job,
+            Err(text) => return steps.run("job token", Err(text)),
+        };
+        let until = intake.job_token_exp;
+        steps.skip("job token", format!("withheld until {until}: another audience may still be collected"));
+        Some(job)
     }
 
     fn issuer_keys(&self, token: &TokenPart<'_>) -> Result<(Vec<u8>, String), String> {
@@ -574,11 +576,7 @@ impl Case<'_> {
         })
         .map_err(|refusal| refusal.description)?;
         let built = canonical::to_bytes(&built).map_err(|error| error.to_string())?;
-        let given = canonical::to_bytes(&self.bundle.claims).map_err(|error| error.to_string())?;
-        if Digest::of(&given) != *token.claims_sha256 {
-            return Err("the claims are not those that were logged".to_owned());
-        }
-        if built != given {
+        if built != self.claims_as_logged()? {
             return Err("the claims do not follow from the rule and the signatures".to_owned());
         }
         let expires = self.bundle.claims.get("exp").and_then(Value::as_i64).map(Timestamp::from_seconds);
@@ -586,6 +584,16 @@ impl Case<'_> {
             return Err("the token's entry and its claims differ".to_owned());
         }
         Ok(format!("follow from the rule and the signatures, for {}", token.audience))
+    }
+
+    /// The claims' canonical bytes, which the token's entry holds the digest of.
+    fn claims_as_logged(&self) -> Result<Vec<u8>, String> {
+        let given = canonical::to_bytes(&self.bundle.claims).map_err(|error| error.to_string())?;
+        if Digest::of(&given) == *self.roles.token_part()?.claims_sha256 {
+            Ok(given)
+        } else {
+            Err("the claims are not those that were logged".to_owned())
+        }
     }
 
     fn job_fields<'b>(
@@ -632,11 +640,13 @@ impl Case<'_> {
         }
     }
 
-    fn conclude(&self, request: Option<&Request>, job: &Job, signers: &[Signer], steps: &mut Steps) {
+    fn conclude(&self, request: Option<&Request>, job: Option<&Job>, signers: &[Signer], steps: &mut Steps) {
         let token = self.roles.token.seq;
+        let job_id = self.roles.token_part().map(|part| part.job.job_id.clone()).unwrap_or_default();
         let place = [
-            job.claim("sha").map(|sha| format!("commit {}", sha.chars().take(7).collect::<String>())),
-            job.claim("environment").map(str::to_owned),
+            job.and_then(|job| job.claim("sha"))
+                .map(|sha| format!("commit {}", sha.chars().take(7).collect::<String>())),
+            job.and_then(|job| job.claim("environment")).map(str::to_owned),
             self.roles.token_part().ok().map(|part| part.audience.to_string()),
         ];
         let place: Vec<_> = place.into_iter().flatten().collect();
@@ -648,13 +658,13 @@ impl Case<'_> {
             format!(
                 "Proven: {keys}, enrolled {}, signed \"approve\" for job {}, {}, in entry {first}, before entry {token}.{demo}",
                 enrolled.join(" and "),
-                job.job_id(),
+                job_id,
                 place.join(", ")
             )
         } else {
             format!(
                 "Proven: rule and job token gave this token to job {}, {}, in entry {token}; nobody was asked.{demo}",
-                job.job_id(),
+                job_id,
                 place.join(", ")
             )
         });

@@ -68,6 +68,9 @@ pub async fn page(id: Path<String>, edge: Shared) -> HttpResponse {
 
 /// Starts a signature.
 pub async fn options(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
+    if let Err(answer) = edge.may_start_a_ceremony(&request) {
+        return answer;
+    }
     let body: OptionsBody = match edge.json_from_our_page(&request, payload).await {
         Ok(body) => body,
         Err(answer) => return answer,
@@ -131,7 +134,7 @@ fn view(app: &Countersign, seen: &Seen, by: Option<&Decided>) -> ApprovalView {
         signed: seen.signed,
         state: page_state(seen, by),
         since_last: seen.since_last.clone(),
-        first_for_place: seen.since_last.is_none(),
+        first_for_place: seen.first_for_place,
         host: app.settings.host(),
         now: seen.now,
     })
@@ -225,7 +228,7 @@ async fn next(state: &mut Stream) -> Option<Bytes> {
     state.left = state.left.checked_sub(1)?;
     if state.told.is_some() {
         let limit = until_it_ends(&state.edge, &state.id).unwrap_or(HEARTBEAT).min(HEARTBEAT);
-        if state.subscription.wait(limit).await == Woken::Over && state.edge.app.waiting().is_stopping() {
+        if state.subscription.wait(limit).await == Woken::Replaced {
             return None;
         }
     }

@@ -80,6 +80,9 @@ pub async fn page(request: HttpRequest, link: Path<String>, edge: Shared) -> Htt
 
 /// Starts a registration.
 pub async fn options(request: HttpRequest, link: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
+    if let Err(answer) = edge.may_start_a_ceremony(&request) {
+        return answer;
+    }
     if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
         return answer;
     }

@@ -1,0 +1,23 @@
+//! The attack list over real sockets and a real database: each test is named by its entry.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must say where"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod a_claims;
+mod a_intake;
+mod a_issuers;
+//mod b_approvals;
+//mod b_collecting;
+//mod b_escalation;
+//mod b_rules;
+//mod c_enrolment;
+//mod c_passkeys;
+//mod f_faults;
+//mod g_secrets;

@@ -1,0 +1,13 @@
+//! The server's answers, over real sockets and a real database; the modules mirror the URLs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must say where"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod token;

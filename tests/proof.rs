@@ -1,0 +1,154 @@
+//! The proof bundle, made by the demo's real thread: whatever one value is changed, the verification says no and where.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at once")]
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::LazyLock;
+
+use countersign::app::verify_bundle::verify_bundle;
+use countersign::domain::bundle::report::{Report, StepOutcome};
+use countersign::domain::log::note::VerifierKey;
+use serde_json::{Value, json};
+
+struct Proof {
+    bundle: Value,
+    key: VerifierKey,
+    folder: PathBuf,
+}
+
+/// One run of the demo serves every test here.
+static PROOF: LazyLock<Proof> = LazyLock::new(|| {
+    let folder = std::env::temp_dir().join(format!("countersign-proof-{}", std::process::id()));
+    let ran = Command::new(env!("CARGO_BIN_EXE_countersign"))
+        .args(["demo", "--auto", "--keep"])
+        .arg(&folder)
+        .output()
+        .expect("the demo starts");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let bundle = serde_json::from_slice(&std::fs::read(folder.join("bundle.json")).unwrap()).unwrap();
+    let key = std::fs::read_to_string(folder.join("log-key")).unwrap();
+    Proof { bundle, key: VerifierKey::parse(key.trim()).unwrap(), folder }
+});
+
+fn verify(bundle: &Value) -> Report {
+    verify_bundle(bundle.to_string().as_bytes(), &PROOF.key)
+}
+
+/// Every place of a document that holds a value, as a JSON pointer.
+fn places(value: &Value, at: &str, found: &mut Vec<String>) {
+    let inner = |name: &str| format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+    match value {
+        Value::Object(members) if !members.is_empty() => {
+            members.iter().for_each(|(name, member)| places(member, &inner(name), found));
+        }
+        Value::Array(items) if !items.is_empty() => {
+            items.iter().enumerate().for_each(|(n, item)| places(item, &inner(&n.to_string()), found));
+        }
+        _ => found.push(at.to_owned()),
+    }
+}
+
+/// The same kind of value, changed as little as possible.
+fn changed(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Bool(flag) => vec![json!(!flag)],
+        Value::Number(number) => {
+            let number = number.as_i64().unwrap();
+            vec![json!(number + 1), json!(number - 1)]
+        }
+        Value::String(text) => {
+            let mut other = Vec::new();
+            for at in [0, text.len() / 2, text.len().saturating_sub(1)] {
+                let mut bytes = text.clone().into_bytes();
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = if *byte == b'a' { b'b' } else { b'a' };
+                }
+                if let Ok(text) = String::from_utf8(bytes) {
+                    other.push(json!(text));
+                }
+            }
+            other.push(json!(format!("{text}a")));
+            other
+        }
+        Value::Null | Value::Array(_) | Value::Object(_) => vec![json!("a")],
+    }
+}
+
+#[test]
+fn the_untouched_bundle_is_proven_whole() {
+    let report = verify(&PROOF.bundle);
+    assert_eq!(report.answer(), "yes", "{report:#?}");
+    assert_eq!(report.count(StepOutcome::NotChecked), 0);
+    let proven = report.proven.unwrap();
+    assert!(proven.contains("signed \"approve\" for job 555123, commit 1f3c9ab, production"), "{proven}");
+}
+
+#[test]
+fn attack_085_whatever_one_value_is_changed_the_answer_is_no_and_names_the_step() {
+    let mut all = Vec::new();
+    places(&PROOF.bundle, "", &mut all);
+    assert!(all.len() > 60, "the bundle has {} values", all.len());
+    for place in all {
+        for other in changed(PROOF.bundle.pointer(&place).unwrap()) {
+            let mut bundle = PROOF.bundle.clone();
+            if *bundle.pointer(&place).unwrap() == other {
+                continue;
+            }
+            *bundle.pointer_mut(&place).unwrap() = other.clone();
+            let report = verify(&bundle);
+            let failed = report.failed().unwrap_or_else(|| panic!("{place} = {other} passes"));
+            assert!(report.answer().starts_with(&format!("no: {} failed: ", failed.name)));
+        }
+    }
+}
+
+#[test]
+fn attack_085_a_part_that_is_taken_away_or_added_is_noticed() {
+    let members = |name: &str| PROOF.bundle.get(name).unwrap().clone();
+    for digest in members("evidence").as_object().unwrap().keys() {
+        let mut bundle = PROOF.bundle.clone();
+        bundle["evidence"].as_object_mut().unwrap().remove(digest);
+        assert!(verify(&bundle).failed().is_some(), "without document {digest}");
+    }
+    for at in 0..members("entries").as_array().unwrap().len() {
+        let mut bundle = PROOF.bundle.clone();
+        bundle["entries"].as_array_mut().unwrap().remove(at);
+        assert!(verify(&bundle).failed().is_some(), "without entry {at}");
+    }
+    for claim in members("claims").as_object().unwrap().keys() {
+        let mut bundle = PROOF.bundle.clone();
+        bundle["claims"].as_object_mut().unwrap().remove(claim);
+        assert!(verify(&bundle).failed().is_some(), "without claim {claim}");
+    }
+    let mut bundle = PROOF.bundle.clone();
+    bundle["note"] = json!("one more");
+    assert_eq!(verify(&bundle).failed().unwrap().name, "format");
+    let mut bundle = PROOF.bundle.clone();
+    bundle["entries"][1]["proof"] = json!([]);
+    assert_eq!(verify(&bundle).failed().unwrap().name, "inclusion");
+    let mut bundle = PROOF.bundle.clone();
+    bundle["claims"]["admin"] = json!(true);
+    assert_eq!(verify(&bundle).failed().unwrap().name, "claims");
+}
+
+#[test]
+fn attack_085_trust_never_comes_from_the_bundle() {
+    let other = VerifierKey::new(PROOF.key.name(), [7; 32]).unwrap();
+    let report = verify_bundle(PROOF.bundle.to_string().as_bytes(), &other);
+    assert_eq!(report.failed().unwrap().name, "checkpoint");
+}
+
+#[test]
+fn a_document_that_occurs_twice_is_refused() {
+    let text = PROOF.bundle.to_string().replacen('{', "{\"type\":\"countersign/bundle/v1\",", 1);
+    let report = verify_bundle(text.as_bytes(), &PROOF.key);
+    assert_eq!(report.failed().unwrap().name, "format");
+}
+
+#[test]
+fn the_folder_holds_what_it_says() {
+    let index: Value = serde_json::from_slice(&std::fs::read(PROOF.folder.join("demo.json")).unwrap()).unwrap();
+    for file in index["files"].as_array().unwrap() {
+        assert!(PROOF.folder.join(file.as_str().unwrap()).is_file(), "{file}");
+    }
+}

@@ -1,0 +1,107 @@
+//! A person at a browser: enrols a passkey, approves and denies, over the same calls that pages make.
+//! In: a name and groups. Out: answers.
+//! Implements the pages' side of WebAuthn L3 through the software authenticator.
+//! Never uses the application behind the server.
+
+use countersign::cli::demo::authenticator::SoftAuthenticator;
+use countersign::crypto::random;
+use serde_json::{Value, json};
+
+use super::server::{Server, URL};
+use super::wire::Answer;
+
+/// A person with a passkey.
+pub struct Person {
+    /// The person's id.
+    pub id: String,
+    /// The secret of the enrolment link.
+    pub link: String,
+    /// The cookie of the enrolment session, `name=value`.
+    pub cookie: String,
+    /// Holds the passkeys.
+    pub authenticator: SoftAuthenticator,
+}
+
+/// An empty authenticator with a page of ours open.
+pub fn authenticator() -> SoftAuthenticator {
+    SoftAuthenticator::new(URL, Box::new(|bytes| random::fill(bytes).unwrap()))
+}
+
+/// Signs as a page asks: the ceremony and the browser's answer.
+#[derive(Debug, Clone)]
+pub struct Signed {
+    /// The ceremony's id.
+    pub ceremony: String,
+    /// The browser's answer.
+    pub response: Value,
+}
+
+impl Signed {
+    /// What the page posts.
+    pub fn body(&self) -> Value {
+        json!({ "ceremony": self.ceremony, "response": self.response })
+    }
+}
+
+impl Person {
+    /// Invites and enrols a person.
+    pub fn enrol(server: &Server, name: &str, groups: &[&str]) -> Self {
+        let (id, link) = server.invite(name, groups);
+        let mut authenticator = authenticator();
+        let signed = register(server, &link, &mut authenticator);
+        let answer = server.post_page(&format!("/enrol/{link}/passkey"), &signed.body()).expect(200);
+        let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        Self { id, link, cookie, authenticator }
+    }
+
+    /// A release manager.
+    pub fn manager(server: &Server, name: &str) -> Self {
+        Self::enrol(server, name, &["release-managers"])
+    }
+
+    /// Touches the key for a decision, and posts nothing yet.
+    pub fn sign(&mut self, server: &Server, request: &str, decision: &str) -> Signed {
+        self.sign_body(server, request, &json!({ "decision": decision }))
+    }
+
+    /// As `sign`, with the body of the first call.
+    pub fn sign_body(&mut self, server: &Server, request: &str, body: &Value) -> Signed {
+        let options = server.post_page(&format!("/a/{request}/options"), body).expect(200).json();
+        let response = self.authenticator.get(&options).unwrap();
+        Signed { ceremony: options["ceremony"].as_str().unwrap().to_owned(), response }
+    }
+
+    /// Decides; what the first call refuses is the answer.
+    pub fn decide(&mut self, server: &Server, request: &str, decision: &str) -> Answer {
+        let options = server.post_page(&format!("/a/{request}/options"), &json!({ "decision": decision }));
+        if options.status != 200 {
+            return options;
+        }
+        let options = options.json();
+        let response = self.authenticator.get(&options).unwrap();
+        let signed = Signed { ceremony: options["ceremony"].as_str().unwrap().to_owned(), response };
+        decide(server, request, &signed)
+    }
+
+    /// Approves; it must count.
+    pub fn approve(&mut self, server: &Server, request: &str) -> Answer {
+        self.decide(server, request, "approve").expect(200)
+    }
+
+    /// Denies; it must count.
+    pub fn deny(&mut self, server: &Server, request: &str) -> Answer {
+        self.decide(server, request, "deny").expect(200)
+    }
+}
+
+/// Posts a finished signature.
+pub fn decide(server: &Server, request: &str, signed: &Signed) -> Answer {
+    server.post_page(&format!("/a/{request}/decision"), &signed.body())
+}
+
+/// Starts a registration by a link and lets the authenticator answer.
+pub fn register(server: &Server, link: &str, authenticator: &mut SoftAuthenticator) -> Signed {
+    let options = server.post_page(&format!("/enrol/{link}/options"), &json!({})).expect(200).json();
+    let response = authenticator.create(&options).unwrap();
+    Signed { ceremony: options["ceremony"].as_str().unwrap().to_owned(), response }
+}

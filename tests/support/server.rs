@@ -1,0 +1,424 @@
+//! A server under test: the product's own application behind its own sockets, on a state directory of its own.
+//! In: rules, limits, a clock that a test steers. Out: calls.
+//! Implements nothing: it builds what `serve` builds.
+//! Never shares a state directory between tests; the founded state is copied.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use countersign::app::Countersign;
+use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
+use countersign::app::course::CallLimits;
+use countersign::app::settings::{IssuerSettings, Settings};
+use countersign::app::start::{Parts, found, start};
+use countersign::clock::{Clock, ClockHand};
+use countersign::crypto::high_water::HighWaterFile;
+use countersign::crypto::log_key::LogKey;
+use countersign::crypto::master_key::{MasterKey, MasterKeySource};
+use countersign::crypto::random;
+use countersign::domain::ids::{GroupName, IssuerName};
+use countersign::domain::job::gitlab::IssuerTerms;
+use countersign::domain::oauth::exchange::{ExchangeHeaders, GRANT_TYPE, TYPE_ID_TOKEN, parse};
+use countersign::domain::time::{MAX_TOKEN_AGE, Timestamp, WAIT_LIMIT};
+use countersign::http::serve::{Listening, serve};
+
+use super::gitlab::{Issuer, JobToken, claims_of, gitlab, other};
+use super::rules::RULES;
+use super::wire::{Answer, Call, form};
+
+/// The server's public URL.
+pub const URL: &str = "https://sign.shop.example";
+/// The log's origin.
+pub const ORIGIN: &str = "sign.shop.example/log";
+/// When the state was founded.
+pub const FOUNDED: i64 = 1_795_430_000;
+/// When servers start.
+pub const NOW: i64 = 1_795_430_400;
+
+/// What a test may want otherwise.
+#[derive(Clone)]
+pub struct Options {
+    /// The rules file.
+    pub rules: String,
+    /// Limits of the exchange.
+    pub limits: CallLimits,
+    /// The longest time a call is held.
+    pub wait_limit: Duration,
+    /// Refused calls from one address.
+    pub refused_a_minute: u32,
+    /// Wrong ceremonies from one address.
+    pub ceremonies_a_minute: u32,
+    /// Worker threads.
+    pub workers: usize,
+    /// Issuers beside the two usual ones.
+    pub issuers: Vec<IssuerSettings>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            rules: RULES.to_owned(),
+            limits: CallLimits { max_token_age: MAX_TOKEN_AGE, open_of_project: 1_000, open_of_rule: 10_000 },
+            wait_limit: WAIT_LIMIT,
+            refused_a_minute: 1_000_000,
+            ceremonies_a_minute: 1_000_000,
+            workers: 2,
+            issuers: Vec::new(),
+        }
+    }
+}
+
+impl Options {
+    /// Other rules.
+    pub fn rules(rules: &str) -> Self {
+        Self { rules: rules.to_owned(), ..Self::default() }
+    }
+}
+
+/// A running server; when it is dropped, its log is checked.
+pub struct Server {
+    /// The application.
+    pub app: Arc<Countersign>,
+    /// Moves the clock.
+    pub hand: ClockHand,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The state directory.
+    pub directory: PathBuf,
+    /// `jti` of every token that it handed out.
+    pub issued: Mutex<BTreeSet<String>>,
+    clock: Clock,
+    options: Options,
+    handle: ServerHandle,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A state that was founded once and is copied for each test: RSA keys are slow to make.
+struct Template {
+    directory: PathBuf,
+    admin_link: String,
+}
+
+static TEMPLATE: LazyLock<Template> = LazyLock::new(|| {
+    let directory = fresh_directory();
+    let (clock, _) = Clock::steerable(Timestamp::from_seconds(FOUNDED));
+    MasterKey::create_file(&directory.join("master.key")).unwrap();
+    LogKey::create_file(&directory.join("log.key"), ORIGIN).unwrap();
+    HighWaterFile::create(&directory.join("mark")).unwrap();
+    let options = Options::default();
+    let founded = found(parts(&directory, &clock, &options), "Ada Admin", 2048).unwrap();
+    // The issuer's keys come into the log with the first verified token; tests want to see their own entries alone.
+    let app = block_on(start(parts(&directory, &clock, &options), None)).unwrap();
+    let token = JobToken::valid(FOUNDED).sign();
+    let body = form(&exchange_pairs(&token, &["nobody"]));
+    let asked = parse(body.as_bytes(), ExchangeHeaders::default()).unwrap();
+    assert!(block_on(app.exchange(asked, None)).is_err(), "there are no rules yet");
+    app.store.close();
+    Template { directory, admin_link: founded.link }
+});
+
+/// The one-time link of the first admin, of every server.
+pub fn admin_link() -> &'static str {
+    &TEMPLATE.admin_link
+}
+
+/// A directory that nobody else has.
+pub fn fresh_directory() -> PathBuf {
+    use std::os::unix::fs::DirBuilderExt as _;
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let name = format!("countersign-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let directory = std::env::temp_dir().join(name);
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::DirBuilder::new().mode(0o700).create(&directory).unwrap();
+    directory
+}
+
+fn issuer_settings(issuer: &Issuer) -> IssuerSettings {
+    IssuerSettings {
+        terms: IssuerTerms {
+            name: IssuerName::parse(issuer.name).unwrap(),
+            url: issuer.url.to_owned(),
+            our_url: URL.to_owned(),
+            legacy: BTreeSet::new(),
+            projects: None,
+            namespaces: None,
+        },
+        jwks_host: None,
+        pinned_jwks: Some(issuer.jwks()),
+        ca_file: None,
+        allow_private: false,
+        stale_use: Duration::from_hours(24),
+    }
+}
+
+/// The opened state of a directory.
+pub fn parts(directory: &Path, clock: &Clock, options: &Options) -> Parts {
+    let mut issuers = vec![issuer_settings(gitlab()), issuer_settings(other())];
+    issuers.extend(options.issuers.iter().cloned());
+    Parts {
+        settings: Settings {
+            url: URL.to_owned(),
+            rp_id: "sign.shop.example".to_owned(),
+            origin: ORIGIN.to_owned(),
+            directory: directory.to_owned(),
+            wait_limit: options.wait_limit,
+            limits: options.limits,
+            issuers,
+            demo: false,
+        },
+        clock: clock.clone(),
+        master_key: MasterKey::load(&MasterKeySource::File(directory.join("master.key"))).unwrap(),
+        log_key: LogKey::load_file(&directory.join("log.key")).unwrap(),
+        mark: Box::new(HighWaterFile::open(&directory.join("mark")).unwrap()),
+        max_size: None,
+        fatal: Box::new(|why| panic!("the store ended the process: {why}")),
+    }
+}
+
+/// Runs a future to its end.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// A fresh collector.
+pub fn collector() -> String {
+    data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<32>().unwrap())
+}
+
+/// The parameters of an exchange.
+pub fn exchange_pairs<'a>(token: &'a str, audiences: &[&'a str]) -> Vec<(&'a str, &'a str)> {
+    let mut pairs =
+        vec![("grant_type", GRANT_TYPE), ("subject_token_type", TYPE_ID_TOKEN), ("subject_token", token)];
+    pairs.extend(audiences.iter().map(|audience| ("audience", *audience)));
+    pairs
+}
+
+type Started = (Arc<Countersign>, SocketAddr, ServerHandle);
+
+fn run(directory: &Path, clock: &Clock, options: &Options) -> (Started, JoinHandle<()>) {
+    let (tell, told) = mpsc::channel();
+    let (parts, options) = (parts(directory, clock, options), options.clone());
+    let thread = std::thread::spawn(move || {
+        actix_web::rt::System::new().block_on(async move {
+            let rules = [("rules.toml".to_owned(), options.rules.clone())];
+            let app = Arc::new(start(parts, Some(&rules)).await.unwrap());
+            let listening = Listening {
+                listen: "127.0.0.1:0".parse().unwrap(),
+                tls: None,
+                trusted_proxies: Vec::new(),
+                refused_a_minute: options.refused_a_minute,
+                ceremonies_a_minute: options.ceremonies_a_minute,
+                workers: options.workers,
+            };
+            let running = serve(Arc::clone(&app), listening).unwrap();
+            tell.send((app, running.address, running.handle)).unwrap();
+            running.server.await.unwrap();
+        });
+    });
+    (told.recv().expect("the server starts"), thread)
+}
+
+impl Server {
+    /// A server with the usual rules.
+    pub fn start() -> Self {
+        Self::with(Options::default())
+    }
+
+    /// A server with other options.
+    pub fn with(options: Options) -> Self {
+        super::diagnostics::listen();
+        let directory = fresh_directory();
+        for file in std::fs::read_dir(&TEMPLATE.directory).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), directory.join(file.file_name())).unwrap();
+        }
+        let (clock, hand) = Clock::steerable(Timestamp::from_seconds(NOW));
+        let ((app, address, handle), thread) = run(&directory, &clock, &options);
+        Self {
+            app,
+            hand,
+            address,
+            directory,
+            issued: Mutex::default(),
+            clock,
+            options,
+            handle,
+            thread: Some(thread),
+        }
+    }
+
+    /// Ends the server without letting answers finish, and starts it again on the same state.
+    pub fn restart(&mut self) {
+        self.stop();
+        let ((app, address, handle), thread) = run(&self.directory, &self.clock, &self.options);
+        (self.app, self.address, self.handle, self.thread) = (app, address, handle, Some(thread));
+    }
+
+    fn stop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // The command is in the queue even where nobody awaits its end.
+            drop(self.handle.stop(false));
+            thread.join().expect("the server's thread ends well");
+            self.app.store.close();
+        }
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, seconds: u64) {
+        self.hand.advance(Duration::from_secs(seconds));
+    }
+
+    /// The server's time.
+    pub fn now(&self) -> i64 {
+        self.clock.now().seconds()
+    }
+
+    /// A job of this very moment.
+    pub fn job(&self) -> JobToken {
+        JobToken::valid(self.now())
+    }
+
+    /// Puts other rules in force.
+    pub fn load_rules(&mut self, rules: &str) {
+        rules.clone_into(&mut self.options.rules);
+        block_on(self.app.load_rules(&[("rules.toml".to_owned(), rules.to_owned())])).unwrap();
+    }
+
+    /// Runs a console command.
+    pub fn console(&self, command: ConsoleCommand) -> ConsoleAnswer {
+        block_on(self.app.console(command)).unwrap()
+    }
+
+    /// Invites somebody: the person's id and the link's secret.
+    pub fn invite(&self, name: &str, groups: &[&str]) -> (String, String) {
+        let groups = groups.iter().map(|group| GroupName::parse(group).unwrap()).collect();
+        let command = ConsoleCommand::Invite { name: name.to_owned(), groups, admin: false };
+        match self.console(command) {
+            ConsoleAnswer::Invited { person, link, .. } => {
+                (person.to_string(), link.rsplit_once('/').unwrap().1.to_owned())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Ties GitLab's user 88, who starts the jobs of these tests, to a person.
+    pub fn link_starter(&self, person: &str) {
+        let issuer = IssuerName::parse("gitlab").unwrap();
+        self.console(ConsoleCommand::Link { person: person.to_owned(), issuer, user_id: "88".to_owned() });
+    }
+
+    /// A call.
+    pub fn call(&self, method: &str, path: &str) -> Call {
+        Call::new(self.address, method, path)
+    }
+
+    /// `GET`.
+    pub fn get(&self, path: &str) -> Answer {
+        self.call("GET", path).send()
+    }
+
+    /// A call of a page of ours.
+    pub fn post_page(&self, path: &str, body: &serde_json::Value) -> Answer {
+        self.call("POST", path).from_our_page(body).send()
+    }
+
+    /// An exchange.
+    pub fn exchange<'a>(&'a self, token: &'a str, audiences: &[&'a str]) -> Exchange<'a> {
+        Exchange { server: self, pairs: exchange_pairs(token, audiences), headers: Vec::new() }
+    }
+
+    /// Asks for AWS with a collector; the answer must be pending. Gives the request's id.
+    pub fn ask(&self, token: &str, collector: &str) -> String {
+        self.ask_for(token, collector, &[super::rules::AWS])
+    }
+
+    /// Asks for a list; the answer must be pending. Gives the request's id.
+    pub fn ask_for(&self, token: &str, collector: &str, audiences: &[&str]) -> String {
+        self.exchange(token, audiences).collector(collector).send().pending().member("approval_id")
+    }
+
+    /// Remembers what an answer handed out.
+    pub fn note(&self, answer: &Answer) {
+        if answer.status == 200 {
+            let token = match answer.header("content-type") {
+                Some("application/jwt") => answer.text(),
+                _ => answer.member("access_token"),
+            };
+            let claims = claims_of(&token);
+            self.issued.lock().unwrap().insert(claims["jti"].as_str().unwrap().to_owned());
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            super::ledger::check_log(self);
+        }
+        self.stop();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// An exchange before it is sent.
+#[derive(Clone)]
+pub struct Exchange<'a> {
+    server: &'a Server,
+    /// The form.
+    pub pairs: Vec<(&'a str, &'a str)>,
+    headers: Vec<(String, String)>,
+}
+
+impl<'a> Exchange<'a> {
+    /// With this collector.
+    pub fn collector(self, collector: &str) -> Self {
+        self.header("idempotency-key", collector)
+    }
+
+    /// Lets itself be held.
+    pub fn wait(self, seconds: u32) -> Self {
+        self.header("prefer", &format!("wait={seconds}"))
+    }
+
+    /// With one more header.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With one more parameter.
+    pub fn pair(mut self, name: &'a str, value: &'a str) -> Self {
+        self.pairs.push((name, value));
+        self
+    }
+
+    /// With another value of a parameter.
+    pub fn set(mut self, name: &'a str, value: &'a str) -> Self {
+        self.pairs.retain(|(known, _)| *known != name);
+        self.pair(name, value)
+    }
+
+    /// The call that it makes.
+    pub fn call(&self) -> Call {
+        let mut call = self.server.call("POST", "/token");
+        for (name, value) in &self.headers {
+            call = call.header(name, value);
+        }
+        call.body("application/x-www-form-urlencoded", form(&self.pairs))
+    }
+
+    /// Sends and waits for the answer.
+    pub fn send(&self) -> Answer {
+        let answer = self.call().send();
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{}", answer.text());
+        self.server.note(&answer);
+        answer
+    }
+}
