@@ -4,7 +4,7 @@
 //! Never sleeps: it waits for conditions, inside the page. WebDriver is JSON over HTTP and `ureq` is there already, so
 //! this file builds in no time; a WebDriver crate would bring a second HTTP client and an async layer for 15 commands.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -156,10 +156,11 @@ impl Browser {
 
     /// Waits until somebody who sees it could read `words` in an element.
     pub fn until_says(&self, css: &str, words: &str) {
+        // A hidden element has a text too: it must be seen.
         self.until(&format!(
-            "document.querySelector({}).innerText.replaceAll('\\u00a0', ' ').includes({})",
-            json!(css),
-            json!(words)
+            "((it) => it.checkVisibility() && it.innerText.replaceAll('\\u00a0', ' ').includes({}))(document.querySelector({}))",
+            json!(words),
+            json!(css)
         ));
     }
 
@@ -276,6 +277,12 @@ impl Authenticator<'_> {
         self.browser.devtools("WebAuthn.setResponseOverrideBits", &parameters);
     }
 
+    /// Whether somebody touches it when it blinks.
+    pub fn set_touched(&self, touched: bool) {
+        let parameters = json!({ "authenticatorId": self.id, "enabled": touched });
+        self.browser.devtools("WebAuthn.setAutomaticPresenceSimulation", &parameters);
+    }
+
     /// Takes it away.
     pub fn remove(self) {
         self.browser.command("DELETE", &self.path(""), &Value::Null).expect("it goes");
@@ -295,7 +302,8 @@ impl Drop for Browser {
 /// Says loudly that something was not tested; where everything has to be, that is a failure.
 pub fn skip(why: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{why}");
-    eprintln!("SKIPPED, nothing was tested: {why}");
+    // Not by a macro: the harness would keep the line to itself.
+    let _ = writeln!(std::io::stderr(), "SKIPPED, nothing was tested: {why}");
 }
 
 fn is_installed(program: &str) -> bool {

@@ -29,8 +29,11 @@ pub const SMALLEST: Size = Size { width: 320, height: 640 };
 
 /// Makes the screen that size.
 pub fn resize(browser: &Browser, size: Size) {
-    let phone = size.width < 700;
-    let metrics = json!({ "width": size.width, "height": size.height, "deviceScaleFactor": if phone { 2 } else { 1 }, "mobile": phone });
+    sharpen(browser, size, if size.width < 700 { 2.0 } else { 1.0 });
+}
+
+fn sharpen(browser: &Browser, Size { width, height }: Size, scale: f32) {
+    let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 700 });
     browser.devtools("Emulation.setDeviceMetricsOverride", &metrics);
 }
 
@@ -39,25 +42,33 @@ fn dress(browser: &Browser, theme: &str) {
     browser.devtools("Emulation.setEmulatedMedia", &json!({ "features": features }));
 }
 
-/// Pictures a state and judges it, at both sizes in both themes; leaves a light phone behind.
+/// Pictures a state at both sizes in both themes, and judges each size and each theme once; leaves a light phone behind.
 pub fn look(browser: &Browser, name: &str) {
-    for (size, theme) in [(DESK, "light"), (DESK, "dark"), (PHONE, "dark"), (PHONE, "light")] {
+    // The light phone first: it is there already, scrolled to where the page scrolled it.
+    let each = [(PHONE, "light", true), (PHONE, "dark", false), (DESK, "dark", true), (DESK, "light", false)];
+    for (size, theme, judged) in each {
         resize(browser, size);
         dress(browser, theme);
         let picture = format!("{name}-{}x{}-{theme}", size.width, size.height);
         fits(browser, &picture);
-        judge(browser, &picture);
+        if judged {
+            judge(browser, &picture);
+        }
         keep(browser, &folder().join(format!("{picture}.png")));
     }
     resize(browser, SMALLEST);
     fits(browser, &format!("{name} at 320 px"));
-    resize(browser, PHONE);
     if std::env::var("COUNTERSIGN_PICTURES").as_deref() == Ok("docs")
         && let Some((_, file)) = IN_THE_README.iter().find(|(state, _)| *state == name)
     {
+        sharpen(browser, PHONE, SMALL_FILE);
         keep(browser, &Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(file));
     }
+    resize(browser, PHONE);
 }
+
+/// Device pixels a pixel: sharp, and still a small file.
+const SMALL_FILE: f32 = 1.5;
 
 /// The pictures that the README shows: a light phone.
 const IN_THE_README: [(&str, &str); 4] = [

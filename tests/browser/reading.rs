@@ -107,7 +107,10 @@ fn without_script_the_pages_still_read() {
     for words in ["Let shop/api deploy to AWS?", "@mara", "1f3c9ab", &job.code, "Passkeys need JavaScript."] {
         assert!(text.contains(words), "{words} is missing:\n{text}");
     }
-    assert_eq!(browser.eval("[...document.querySelectorAll('button')].every((one) => one.disabled || !one.checkVisibility())"), true);
+    assert_eq!(
+        browser.eval("[...document.querySelectorAll('button')].every((one) => one.disabled || !one.checkVisibility())"),
+        true
+    );
     browser.click("summary");
     let open = browser.eval("document.querySelector('#statement').checkVisibility()");
     assert_eq!(open, true, "the list opens without script");

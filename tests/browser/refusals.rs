@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::approval::{open_ready, world_with_ada};
 use crate::browser;
+use crate::driver::Browser;
 use crate::pictures::look;
 use crate::support::{GROUP, RULES, Waiting, World, stranger};
 
@@ -37,6 +38,8 @@ fn attack_024_the_wrong_person_signs_nothing() {
         browser.eval("document.activeElement === document.querySelector('[data-panel=problem] h2')").as_bool().unwrap()
     );
     look(&browser, "problem-self-approval");
+    browser.click("[data-act=copy]");
+    browser.until_says("[data-act=copy]", "Copied");
     assert_eq!(standing(&world, &job), (Standing::Waiting, 0));
 
     phone.clear();
@@ -82,9 +85,9 @@ fn attack_050_an_answer_that_proves_less_is_refused() {
     phone.set_user_verified(true);
 
     for (bit, code, words) in [
-        ("isBadUV", "uv_required", "verif"),
-        ("isBogusSignature", "assertion_invalid", "signature"),
-        ("isBadUP", "assertion_invalid", "present"),
+        ("isBadUV", "uv_required", "did not verify its user. Use one that asks for a PIN"),
+        ("isBogusSignature", "assertion_invalid", "signature is not valid. Reload the page"),
+        ("isBadUP", "assertion_invalid", "not touched"),
     ] {
         phone.lie(Some(bit));
         browser.eval(
@@ -98,11 +101,77 @@ fn attack_050_an_answer_that_proves_less_is_refused() {
         assert_eq!(refused, json!([400, code]), "{bit}");
         browser.until_says("[data-panel=problem]", "Nothing was signed.");
         let said = browser.text("[data-panel=problem]");
-        assert!(said.to_lowercase().contains(words), "{bit}: {said}");
+        assert!(said.contains(words), "{bit}: {said}");
         look(&browser, &format!("problem-{bit}"));
     }
     assert_eq!(standing(&world, &job), (Standing::Waiting, 0));
     phone.lie(None);
+    browser.click("[data-panel=problem] [data-act=again]");
+    browser.click("[data-act=approve]");
+    browser.until_says("h1", "✓ Approved by you at");
+}
+
+/// Changes what the page asks the browser for, as an attacker in the reader's own devtools can.
+fn tamper(browser: &Browser, body: &str) {
+    browser.eval(&format!(
+        "window.ask ??= navigator.credentials.get.bind(navigator.credentials); \
+         navigator.credentials.get = async (options) => {{ {body} }}, 0"
+    ));
+}
+
+#[test]
+fn attack_049_tampered_options_prove_nothing() {
+    let browser = browser!();
+    let (world, ada) = world_with_ada();
+    let job = world.ask(|job| job);
+    let phone = browser.add_authenticator();
+    phone.add(&ada.credential);
+    open_ready(&browser, &job);
+
+    // attack 50: the page asks for less, and an honest authenticator gives less.
+    phone.set_user_verified(false);
+    tamper(&browser, "options.publicKey.userVerification = 'discouraged'; return ask(options);");
+    browser.click("[data-act=approve]");
+    browser.until_says("[data-panel=problem]", "The passkey did not verify its user.");
+    phone.set_user_verified(true);
+
+    // Another site's passkeys: the browser itself refuses.
+    tamper(&browser, "options.publicKey.rpId = 'sign.example.com'; return ask(options);");
+    browser.click("[data-act=again]");
+    browser.click("[data-act=approve]");
+    browser.until_says("[data-panel=problem]", "The browser closed the passkey window.");
+
+    // A registration's answer in place of an assertion.
+    tamper(
+        &browser,
+        "return navigator.credentials.create({ publicKey: { ...options.publicKey, rp: { id: 'localhost', name: 'x' }, \
+         user: { id: new Uint8Array(16), name: 'x', displayName: 'x' }, \
+         pubKeyCredParams: [{ type: 'public-key', alg: -7 }], authenticatorSelection: { residentKey: 'required' } } });",
+    );
+    browser.click("[data-act=again]");
+    browser.click("[data-act=approve]");
+    browser.until("document.querySelector('[data-panel=problem] [data-act=again]')?.checkVisibility()");
+    browser.until_says("[data-panel=problem]", "This passkey is not known here");
+    assert_eq!(standing(&world, &job), (Standing::Waiting, 0));
+}
+
+#[test]
+fn a_signature_can_be_called_off() {
+    let browser = browser!();
+    let (world, ada) = world_with_ada();
+    let job = world.ask(|job| job);
+    let phone = browser.add_authenticator();
+    phone.add(&ada.credential);
+    phone.set_touched(false);
+    open_ready(&browser, &job);
+    browser.click("[data-act=approve]");
+    browser.until_says("[data-panel=sign]", "Touch your key or use your phone’s lock.");
+    assert_eq!(browser.eval("document.activeElement.innerText"), "Touch your key or use your phone’s lock.");
+    look(&browser, "approval-signing");
+    browser.click("[data-act=cancel]");
+    browser.until_says("[data-panel=problem]", "Nothing was signed.");
+    assert_eq!(standing(&world, &job), (Standing::Waiting, 0));
+    phone.set_touched(true);
     browser.click("[data-panel=problem] [data-act=again]");
     browser.click("[data-act=approve]");
     browser.until_says("h1", "✓ Approved by you at");
