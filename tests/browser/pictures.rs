@@ -73,7 +73,7 @@ const SMALL_FILE: f32 = 1.5;
 /// The pictures that the README shows: a light phone.
 const IN_THE_README: [(&str, &str); 4] = [
     ("approval-waiting", "approval.png"),
-    ("enrolment-make", "enrolment.png"),
+    ("enrolment-welcome", "enrolment.png"),
     ("approval-denied", "denial.png"),
     ("approval-collected", "finished.png"),
 ];
