@@ -101,7 +101,7 @@ impl World {
         Settings {
             url: self.url.clone(),
             rp_id: "localhost".to_owned(),
-            origin: format!("{}/log", self.url.trim_start_matches("http://")),
+            origin: "localhost/log".to_owned(),
             directory: self.folder.join("state"),
             wait_limit: WAIT_LIMIT,
             limits: CallLimits {

@@ -30,8 +30,7 @@ const DOCUMENTS: &[&str] = &[
 ];
 
 /// Public numbers that are no limits: formats, modes, sizes that nothing outside can reach.
-const NO_LIMITS: &[&str] =
-    &["COLLECTOR_CHARS", "DIR_MODE", "FILE_MODE", "FORMAT", "RSA_BITS", "SALT", "SLOT", "TICK"];
+const NO_LIMITS: &[&str] = &["COLLECTOR_CHARS", "DIR_MODE", "FILE_MODE", "FORMAT", "RSA_BITS", "SALT", "SLOT", "TICK"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -233,7 +232,8 @@ fn every_command_in_the_documents_is_one() {
             for (at, line) in block.text.lines().enumerate() {
                 let line = line.strip_prefix("$ ").unwrap_or(line).trim_start();
                 let Some(rest) = line.strip_prefix("countersign ") else { continue };
-                let rest = rest.split([';', '|', '>', '#', '&']).next().unwrap_or_default().trim_end_matches(['\\', ' ']);
+                let rest =
+                    rest.split([';', '|', '>', '#', '&']).next().unwrap_or_default().trim_end_matches(['\\', ' ']);
                 let parsed = Args::try_parse_from(std::iter::once("countersign".to_owned()).chain(words(rest)));
                 let problem = parsed.err().map(|error| error.to_string());
                 assert!(problem.is_none(), "{document}:{}: {}", block.line + at + 1, problem.unwrap_or_default());
@@ -282,7 +282,8 @@ fn every_claim_that_rules_may_match_is_in_the_page_on_rules() {
 
 #[test]
 fn every_page_of_the_documentation_is_built_in() {
-    let built_in: BTreeSet<_> = countersign::http::assets::DOCUMENTS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let built_in: BTreeSet<_> =
+        countersign::http::assets::DOCUMENTS.iter().map(|(name, _)| (*name).to_owned()).collect();
     let pages = std::fs::read_dir(root().join("docs")).unwrap().filter_map(|entry| {
         let path = entry.unwrap().path();
         (path.extension()? == "md").then(|| path.file_stem().unwrap().display().to_string())

@@ -15,7 +15,7 @@ use crate::crypto::signing::SigningKey;
 use crate::domain::canonical;
 use crate::domain::ids::Digest;
 use crate::domain::log::entry::{Event, FORMAT};
-use crate::domain::log::high_water::HighWater;
+use crate::domain::log::high_water::{HighWater, Mark};
 use crate::domain::rules::TokenAlg;
 use crate::passkeys::{PasskeyError, RelyingParty};
 use crate::store::keys::SigningKeyRow;
@@ -29,12 +29,14 @@ use super::load_rules::{LoadError, compile, log_rules};
 use super::refuse::RefusalCap;
 use super::settings::{IssuerSettings, Settings};
 use super::waiting::Waiting;
-use super::{AppError, Counters, Countersign, Signer};
+use super::{AppError, Counters, Countersign, RulesInForce, Signer};
 
 /// RSA size of the RS256 key where the operator says nothing.
 pub const RSA_BITS: u32 = 2048;
 /// How many may read the store at once.
 const READERS: usize = 8;
+/// As many as a command needs that only looks.
+const LOOKERS: usize = 2;
 
 /// Keys and files that the command line opened.
 pub struct Parts {
@@ -166,37 +168,93 @@ const NAME: &str = "Countersign";
 /// # Errors
 /// What is wrong, with the cure.
 pub async fn start(parts: Parts, rules: Option<&[(String, String)]>) -> Result<Countersign, StartError> {
-    let relying_party = RelyingParty::new(&parts.settings.rp_id, &parts.settings.url, NAME)?;
     let (settings, clock, master_key, log_vkey, opening) = opening(parts);
-    let mut issuers = Vec::new();
-    for issuer in &settings.issuers {
-        let keys = issuer_keys(issuer).map_err(|error| StartError::Upstream(issuer.terms.name.to_string(), error))?;
-        issuers.push(Arc::new(Issuer::new(issuer.clone(), keys)));
-    }
-    let names: Vec<_> = settings.issuers.iter().map(|issuer| issuer.terms.name.clone()).collect();
-    let mut compiled = compile(rules.unwrap_or_default(), &names).map_err(LoadError::Rules)?;
+    let prepared = Prepared::new(settings, rules)?;
     let store = Store::open(opening)?;
-    check_genesis(&store, &settings)?;
+    check_genesis(&store, &prepared.settings)?;
     let signers = signers(&store, &master_key)?;
     if rules.is_some() {
-        log_rules(&store, &compiled.rules).await?;
+        log_rules(&store, &prepared.compiled.rules).await?;
     }
-    let made = Countersign {
-        relying_party,
-        log_vkey,
-        issuers,
-        signers,
-        rules: RwLock::new(Arc::new(compiled.clone())),
-        waiting: Waiting::default(),
-        refusals: RefusalCap::default(),
-        counters: Counters::default(),
-        settings,
-        store,
-        clock,
-    };
-    compiled.warnings.extend(made.empty_groups(&compiled.rules)?);
-    made.put_rules(compiled);
-    Ok(made)
+    Ok(prepared.put_together(store, clock, log_vkey, signers)?)
+}
+
+/// Opens a state for looking at it, beside a running server too: nothing is locked, checked, logged or signed.
+///
+/// # Errors
+/// Rules that do not compile; no state.
+pub fn look(
+    settings: Settings,
+    clock: Clock,
+    log_vkey: String,
+    rules: Option<&[(String, String)]>,
+) -> Result<Countersign, StartError> {
+    let prepared = Prepared::new(settings, rules)?;
+    let store = Store::open_read_only(&prepared.settings.directory, LOOKERS)?;
+    Ok(prepared.put_together(store, clock, log_vkey, HashMap::new())?)
+}
+
+impl Countersign {
+    /// Checks a state that is looked at, as `start` would: whose it is, its newest entries against the mark, its keys.
+    /// How many entries there are.
+    ///
+    /// # Errors
+    /// Why `start` would refuse it.
+    pub fn check_state(&self, mark: &Mark, master_key: &MasterKey) -> Result<u64, StartError> {
+        let size = self.store.check_head(&self.settings.origin, mark)?;
+        check_genesis(&self.store, &self.settings)?;
+        signers(&self.store, master_key)?;
+        Ok(size)
+    }
+}
+
+/// All that is ready before the store is opened.
+struct Prepared {
+    settings: Settings,
+    relying_party: RelyingParty,
+    issuers: Vec<Arc<Issuer>>,
+    compiled: RulesInForce,
+}
+
+impl Prepared {
+    fn new(settings: Settings, rules: Option<&[(String, String)]>) -> Result<Self, StartError> {
+        let relying_party = RelyingParty::new(&settings.rp_id, &settings.url, NAME)?;
+        let mut issuers = Vec::new();
+        for issuer in &settings.issuers {
+            let keys = issuer_keys(issuer);
+            let keys = keys.map_err(|error| StartError::Upstream(issuer.terms.name.to_string(), error))?;
+            issuers.push(Arc::new(Issuer::new(issuer.clone(), keys)));
+        }
+        let names: Vec<_> = settings.issuers.iter().map(|issuer| issuer.terms.name.clone()).collect();
+        let compiled = compile(rules.unwrap_or_default(), &names).map_err(LoadError::Rules)?;
+        Ok(Self { settings, relying_party, issuers, compiled })
+    }
+
+    fn put_together(
+        self,
+        store: Store,
+        clock: Clock,
+        log_vkey: String,
+        signers: HashMap<TokenAlg, Signer>,
+    ) -> Result<Countersign, AppError> {
+        let Self { settings, relying_party, issuers, mut compiled } = self;
+        let made = Countersign {
+            relying_party,
+            log_vkey,
+            issuers,
+            signers,
+            rules: RwLock::new(Arc::new(compiled.clone())),
+            waiting: Waiting::default(),
+            refusals: RefusalCap::default(),
+            counters: Counters::default(),
+            settings,
+            store,
+            clock,
+        };
+        compiled.warnings.extend(made.empty_groups(&compiled.rules)?);
+        made.put_rules(compiled);
+        Ok(made)
+    }
 }
 
 /// An issuer's source of keys.

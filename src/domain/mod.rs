@@ -9,6 +9,7 @@ pub mod canonical;
 pub mod ids;
 pub mod job;
 pub mod log;
+pub mod nearest;
 pub mod oauth;
 pub mod request;
 pub mod rules;

@@ -194,8 +194,7 @@ pub fn collector() -> String {
 
 /// The parameters of an exchange.
 pub fn exchange_pairs<'a>(token: &'a str, audiences: &[&'a str]) -> Vec<(&'a str, &'a str)> {
-    let mut pairs =
-        vec![("grant_type", GRANT_TYPE), ("subject_token_type", TYPE_ID_TOKEN), ("subject_token", token)];
+    let mut pairs = vec![("grant_type", GRANT_TYPE), ("subject_token_type", TYPE_ID_TOKEN), ("subject_token", token)];
     pairs.extend(audiences.iter().map(|audience| ("audience", *audience)));
     pairs
 }
@@ -241,17 +240,7 @@ impl Server {
         }
         let (clock, hand) = Clock::steerable(Timestamp::from_seconds(NOW));
         let ((app, address, handle), thread) = run(&directory, &clock, &options);
-        Self {
-            app,
-            hand,
-            address,
-            directory,
-            issued: Mutex::default(),
-            clock,
-            options,
-            handle,
-            thread: Some(thread),
-        }
+        Self { app, hand, address, directory, issued: Mutex::default(), clock, options, handle, thread: Some(thread) }
     }
 
     /// Ends the server without letting answers finish, and starts it again on the same state.

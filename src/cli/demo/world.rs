@@ -135,7 +135,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Result<Setting
     Ok(Settings {
         url: url.to_owned(),
         rp_id: "localhost".to_owned(),
-        origin: format!("{}/log", url.trim_start_matches("http://")),
+        origin: "localhost/log".to_owned(),
         directory: state.to_owned(),
         wait_limit: WAIT_LIMIT,
         limits: CallLimits {
