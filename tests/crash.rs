@@ -1,5 +1,5 @@
 //! The built server is killed under load, again and again: no token without its entry, and no answer doubled.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at once")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may stop at once")]
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -76,7 +76,7 @@ impl World {
             folder,
         };
         let write = |name: &str, text: &str| {
-            countersign::crypto::files::create_secret(&world.folder.join(name), text.as_bytes()).unwrap()
+            countersign::crypto::files::create_secret(&world.folder.join(name), text.as_bytes()).unwrap();
         };
         countersign::crypto::files::create_dir_private(&world.folder.join("rules")).unwrap();
         write("rules/rules.toml", RULES);
@@ -164,7 +164,8 @@ impl World {
             }
             line.clear();
         }
-        panic!("the server did not start: {all}");
+        let ended = child.wait();
+        panic!("the server did not start ({ended:?}): {all}");
     }
 
     fn open(&self) -> Countersign {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::rules::{Effect, Require};
 use crate::domain::time::{LEEWAY, humane};
 
-use super::course::approval_terms;
+use super::known::approval_terms;
 use super::{AppError, Countersign};
 
 /// A clock that is off by more than this is worth a warning.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::crypto::random;
-use crate::domain::bundle::verify::RegistrationEvidence;
+use crate::domain::bundle::signatures::RegistrationEvidence;
 use crate::domain::canonical::{self, Bytes};
 use crate::domain::ids::{Digest, GroupName, MAX_NAME_CHARS};
 use crate::domain::log::entry::Event;

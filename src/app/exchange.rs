@@ -19,8 +19,9 @@ use crate::store::requests::RequestRow;
 use crate::store::tokens::{Binding, IssuedRow, TokenUseRow};
 use crate::store::{StoreError, Unit};
 
-use super::course::{Call, Course, course, know, refusal};
+use super::course::{Call, Course, course, refusal};
 use super::intake::Taken;
+use super::known::know;
 use super::refuse::{Admit, append_refusal, job_fields, logged};
 use super::waiting::{Subscription, Woken};
 use super::{AppError, Countersign, record_token, summary};

@@ -12,8 +12,9 @@ use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::rules::compile::Rules;
 use crate::domain::rules::{Outcome, Trace};
 
-use super::course::{Call, know, trace};
+use super::course::{Call, trace};
 use super::intake::IssuerKeysEvidence;
+use super::known::know;
 use super::{AppError, Countersign};
 
 /// What the rules say.

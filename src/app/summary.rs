@@ -9,7 +9,7 @@ use crate::domain::request::Request;
 use crate::domain::rules::Rule;
 use crate::domain::time::{Timestamp, humane};
 
-use super::course::approval_terms;
+use super::known::approval_terms;
 
 /// Characters of a commit that are shown.
 const SHORT_SHA: usize = 7;

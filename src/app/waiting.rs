@@ -16,7 +16,7 @@ use crate::domain::time::POLL_INTERVAL;
 pub const MAX_WAITS_A_MINUTE: usize = 10;
 /// Most requests whose pace is remembered; beyond it the memory starts anew, which only makes us lenient.
 pub const MAX_PACED: usize = 100_000;
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// Who waits.
 #[derive(Debug, Default)]

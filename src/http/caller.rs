@@ -22,7 +22,7 @@ pub const MAX_WRONG_CEREMONIES_A_MINUTE: u32 = 30;
 pub const MAX_STARTED_CEREMONIES_A_MINUTE: u32 = 120;
 /// Most addresses remembered; beyond it the memory starts anew, which only makes us lenient.
 pub const MAX_ADDRESSES: usize = 100_000;
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// The address that a call counts for.
 pub fn address(request: &HttpRequest, trusted: &[Cidr]) -> IpAddr {
@@ -92,7 +92,7 @@ fn network(address: IpAddr) -> IpAddr {
             let [a, b, c, d, ..] = v6.segments();
             IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
-        v4 => v4,
+        IpAddr::V4(v4) => IpAddr::V4(v4),
     }
 }
 

@@ -108,34 +108,23 @@ impl Edge {
         Ok(body.freeze())
     }
 
-    /// Counts a ceremony that an address starts, and refuses it beyond its share.
-    ///
-    /// # Errors
-    /// The answer.
-    pub fn may_start_a_ceremony(&self, request: &HttpRequest) -> Result<(), HttpResponse> {
+    /// Counts a ceremony that an address starts; the refusal, where it has had its share.
+    pub fn refuse_ceremony(&self, request: &HttpRequest) -> Option<HttpResponse> {
         let address = self.address(request);
-        self.within(&self.started_ceremonies, address)?;
-        self.started_ceremonies.count(address, self.app.clock.monotonic());
-        Ok(())
+        let refused = self.refuse_beyond(&self.started_ceremonies, address);
+        if refused.is_none() {
+            self.started_ceremonies.count(address, self.app.clock.monotonic());
+        }
+        refused
     }
 
-    /// Refuses an address that has had its share of `tally`.
-    ///
-    /// # Errors
-    /// The answer.
-    pub fn within(&self, tally: &Tally, address: IpAddr) -> Result<(), HttpResponse> {
-        match tally.exhausted(address, self.app.clock.monotonic()) {
-            None => Ok(()),
-            Some(seconds) => {
-                let mut problem = Problem::at_the_edge(
-                    ErrorCode::RateLimited,
-                    "too many calls of this kind from this address",
-                    call_id(),
-                );
-                problem.retry_after = Some(seconds);
-                Err(problem.json(&self.app))
-            }
-        }
+    /// The refusal of an address that has had its share of `tally`.
+    pub fn refuse_beyond(&self, tally: &Tally, address: IpAddr) -> Option<HttpResponse> {
+        let seconds = tally.exhausted(address, self.app.clock.monotonic())?;
+        let text = "too many calls of this kind from this address";
+        let mut problem = Problem::at_the_edge(ErrorCode::RateLimited, text, call_id());
+        problem.retry_after = Some(seconds);
+        Some(problem.json(&self.app))
     }
 }
 

@@ -1,6 +1,7 @@
 pub(in crate::store) mod scratch;
 
 mod durability;
+mod resume;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::Ordering;
@@ -203,7 +204,8 @@ fn closing_finishes_what_is_queued() {
     let scratch = Scratch::new();
     let store = scratch.create();
     let (go, held) = hold(&store);
-    let last = (1..=600).map(|n| store.write(move |unit| unit.append(step(n)))).last().unwrap();
+    let mut queued: Vec<_> = (1..=600).map(|n| store.write(move |unit| unit.append(step(n)))).collect();
+    let last = queued.pop().unwrap();
     go.send(()).unwrap();
     store.close();
     block_on(async {

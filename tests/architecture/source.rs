@@ -62,7 +62,7 @@ impl Tree {
         let stripped: Vec<_> = files
             .into_iter()
             .map(|(path, text)| {
-                let (tokens, tests) = without_tests(tokens(&text), &path);
+                let (tokens, tests) = without_tests(&tokens(&text), &path);
                 (path, text, tokens, tests)
             })
             .collect();
@@ -125,17 +125,17 @@ fn after_brackets(tokens: &[Token], open: usize) -> usize {
 }
 
 /// Leaves out items under `#[cfg(test)]`.
-fn without_tests(tokens: Vec<Token>, path: &str) -> (Vec<Token>, Tests) {
+fn without_tests(tokens: &[Token], path: &str) -> (Vec<Token>, Tests) {
     let (mut kept, mut tests, mut i) = (Vec::new(), Tests::default(), 0);
     while i < tokens.len() {
-        let inner = usize::from(text(&tokens, i + 1) == "!");
-        if text(&tokens, i) != "#" || text(&tokens, i + 1 + inner) != "[" {
+        let inner = usize::from(text(tokens, i + 1) == "!");
+        if text(tokens, i) != "#" || text(tokens, i + 1 + inner) != "[" {
             kept.extend(tokens.get(i).cloned());
             i += 1;
             continue;
         }
-        let end = after_brackets(&tokens, i + 1 + inner);
-        let attribute: Vec<_> = (i + 2 + inner..end).map(|j| text(&tokens, j)).collect();
+        let end = after_brackets(tokens, i + 1 + inner);
+        let attribute: Vec<_> = (i + 2 + inner..end).map(|j| text(tokens, j)).collect();
         let for_tests = attribute.first() == Some(&"cfg") && attribute.contains(&"test") && !attribute.contains(&"not");
         if !for_tests {
             kept.extend(tokens.get(i..end).unwrap_or_default().iter().cloned());
@@ -147,14 +147,14 @@ fn without_tests(tokens: Vec<Token>, path: &str) -> (Vec<Token>, Tests) {
             return (Vec::new(), tests);
         }
         let mut item = end;
-        while text(&tokens, item) == "#" {
-            item = after_brackets(&tokens, item + 1);
+        while text(tokens, item) == "#" {
+            item = after_brackets(tokens, item + 1);
         }
-        let name = (item..tokens.len()).find(|j| text(&tokens, *j) == "mod").filter(|j| *j < item + 5);
-        let stop = after_item(&tokens, item);
-        if let Some(name) = name.filter(|name| text(&tokens, name + 2) == ";") {
+        let name = (item..tokens.len()).find(|j| text(tokens, *j) == "mod").filter(|j| *j < item + 5);
+        let stop = after_item(tokens, item);
+        if let Some(name) = name.filter(|name| text(tokens, name + 2) == ";") {
             let folder = module_of(path).join("/").replacen("crate", "src", 1);
-            tests.modules.push(format!("{folder}/{}", text(&tokens, name + 1)));
+            tests.modules.push(format!("{folder}/{}", text(tokens, name + 1)));
         }
         let line = |index: usize| tokens.get(index).map_or(0, |token| token.line);
         tests.lines += line(stop.saturating_sub(1)).saturating_sub(line(i)) + 1;

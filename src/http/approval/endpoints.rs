@@ -68,7 +68,7 @@ pub async fn page(id: Path<String>, edge: Shared) -> HttpResponse {
 
 /// Starts a signature.
 pub async fn options(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
-    if let Err(answer) = edge.may_start_a_ceremony(&request) {
+    if let Some(answer) = edge.refuse_ceremony(&request) {
         return answer;
     }
     let body: OptionsBody = match edge.json_from_our_page(&request, payload).await {
@@ -89,7 +89,7 @@ pub async fn options(request: HttpRequest, id: Path<String>, payload: Payload, e
 /// Finishes a signature.
 pub async fn decision(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
     let address = edge.address(&request);
-    if let Err(answer) = edge.within(&edge.wrong_ceremonies, address) {
+    if let Some(answer) = edge.refuse_beyond(&edge.wrong_ceremonies, address) {
         return answer;
     }
     let body: DecisionBody = match edge.json_from_our_page(&request, payload).await {
@@ -124,7 +124,7 @@ fn state(app: &Countersign, seen: &Seen, by: Option<&Decided>) -> Value {
 
 fn view(app: &Countersign, seen: &Seen, by: Option<&Decided>) -> ApprovalView {
     let request = &seen.row.request;
-    let groups = crate::app::course::approval_terms(&seen.row.rule).map(|terms| terms.of.iter().cloned().collect());
+    let groups = crate::app::known::approval_terms(&seen.row.rule).map(|terms| terms.of.iter().cloned().collect());
     let display = display(app, seen);
     approval_view(&ApprovalInput {
         request,
