@@ -14,6 +14,7 @@ use super::printer::{Printer, Sign};
 use super::refusal;
 use crate::app::{AppError, Countersign};
 use crate::config::settings::Settings;
+use crate::store::CheckReport;
 
 /// Runs the command.
 pub fn run(command: &LogCommand, config: Option<&Path>, printer: &mut Printer) -> Exit {
@@ -48,7 +49,7 @@ fn show(leaves: &[String], printer: &mut Printer) -> Exit {
     Exit::Yes
 }
 
-fn check(report: &open::CheckReport, printer: &mut Printer) -> Exit {
+fn check(report: &CheckReport, printer: &mut Printer) -> Exit {
     let counts = format!(
         "{} entries, {} checkpoints, {} documents as logged, {} erased",
         report.entries, report.checkpoints, report.evidence, report.erased

@@ -21,7 +21,6 @@ use crate::domain::job::gitlab::IssuerTerms;
 use crate::domain::job::legacy::Legacy;
 use crate::domain::log::high_water::{HighWater as _, Mark};
 use crate::domain::rules::compile::RuleError;
-pub use crate::store::CheckReport;
 use crate::store::{DATABASE, LOCK, StoreError};
 
 use super::configuration_faults;

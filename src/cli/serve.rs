@@ -232,7 +232,7 @@ async fn reload(settings: &Settings, app: &Countersign, certificates: Option<&Ce
                 tracing::error!("the rules before stay in force");
             }
             Err(LoadError::App(error)) => {
-                tracing::error!(%error, "the new rules cannot be logged; the old stay in force")
+                tracing::error!(%error, "the new rules cannot be logged; the old stay in force");
             }
         },
         Err(error) => {

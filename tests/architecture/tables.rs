@@ -37,6 +37,7 @@ pub const FLOORS: &[(&str, u8)] = &[
 /// Doors between neighbours on floor 3. On floor 1 there are none.
 pub const NEIGHBOURS: &[Door] = &[
     Door { place: "src/cli/", path: "crate::config", why: "a command reads the configuration and hands it on" },
+    Door { place: "src/cli/serve.rs", path: "crate::http::serve", why: "starts the server" },
     Door { place: "src/cli/demo/", path: "crate::http", why: "starts the server that it shows" },
     Door { place: "src/http/", path: "crate::config::cidr", why: "trusted proxies are blocks of addresses" },
 ];
@@ -46,6 +47,9 @@ pub const DOORS: &[Door] = &[
     Door { place: "src/cli/", path: "crate::clock::Clock", why: "commands build the clock that is handed in" },
     Door { place: "src/cli/open.rs", path: "crate::crypto", why: "the one place that opens keys" },
     Door { place: "src/cli/open.rs", path: "crate::store::StoreError", why: "says why the state cannot be opened" },
+    Door { place: "src/cli/open.rs", path: "crate::store::DATABASE", why: "`init` names the files that it made" },
+    Door { place: "src/cli/open.rs", path: "crate::store::LOCK", why: "`init` names the files that it made" },
+    Door { place: "src/cli/log.rs", path: "crate::store::CheckReport", why: "prints what the use case found" },
     Door { place: "src/cli/surroundings.rs", path: "crate::crypto::random", why: "chance that is handed to a command" },
     Door { place: "src/cli/demo/", path: "crate::crypto", why: "plays operator, GitLab and browser on one machine" },
     Door { place: "src/http/edge.rs", path: "crate::crypto::random", why: "call ids" },
@@ -76,7 +80,7 @@ pub const STD_VALUES: &[&str] = &["std::net::IpAddr", "std::net::Ipv4Addr", "std
 pub const ROOMS: &[Room] = &[
     Room {
         path: "actix_web",
-        places: &["src/http/", "src/cli/serve.rs", "src/cli/demo/"],
+        places: &["src/http/", "src/cli/serve.rs", "src/cli/serve/", "src/cli/demo/"],
         instead: "let http/ answer the wire",
     },
     Room { path: "askama", places: &["src/http/"], instead: "render in http/" },
@@ -84,7 +88,6 @@ pub const ROOMS: &[Room] = &[
     Room { path: "futures_util", places: &["src/http/"], instead: "await in app/ what tokio gives" },
     Room { path: "getrandom", places: &["src/crypto/random.rs"], instead: "call crypto::random, or take bytes" },
     Room { path: "josekit", places: &["src/crypto/"], instead: "let crypto/ sign and verify" },
-    Room { path: "libc", places: &["src/crypto/files.rs"], instead: "use the standard library" },
     Room { path: "openssl", places: &["src/crypto/"], instead: "let crypto/ make and read keys" },
     Room {
         path: "openssl_probe",
@@ -98,6 +101,7 @@ pub const ROOMS: &[Room] = &[
         places: &["src/crypto/", "src/upstream/fetch.rs", "src/cli/token/client.rs"],
         instead: "let crypto/ sign and verify",
     },
+    Room { path: "rustix", places: &["src/cli/serve/descriptors.rs"], instead: "use the standard library" },
     Room { path: "rusqlite", places: &["src/store/"], instead: "load the value in app/ and pass it in" },
     Room {
         path: "rustls",
@@ -124,6 +128,8 @@ pub const ROOMS: &[Room] = &[
         places: &["src/main.rs", "src/cli/", "src/crypto/master_key.rs"],
         instead: "return an error; cli/ chooses the exit code",
     },
+    Room { path: "std::thread::sleep", places: &[], instead: "wait for a condition, not for a time" },
+    Room { path: "tokio::time::Instant", places: &["src/clock.rs"], instead: "take `now` as a parameter" },
     Room { path: "std::time::Instant", places: &["src/clock.rs"], instead: "take `now` as a parameter" },
     Room { path: "std::time::SystemTime", places: &["src/clock.rs"], instead: "take `now` as a parameter" },
     Room { path: "jiff::Timestamp::now", places: &["src/clock.rs"], instead: "take `now` as a parameter" },
@@ -151,7 +157,6 @@ pub const COMMON_GROUND: &[&str] = &[
     "serde_cbor_2",
     "serde_json",
     "serde_json_canonicalizer",
-    "serde_path_to_error",
     "sha2",
     "thiserror",
     "tokio",

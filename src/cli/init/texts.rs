@@ -24,7 +24,7 @@ pub fn config(answers: &Answers) -> String {
     for (key, ids) in [("namespaces", &answers.namespaces), ("projects", &answers.projects)] {
         if !ids.is_empty() {
             let ids: Vec<_> = ids.iter().map(|id| text(id)).collect();
-            issuer.push_str(&format!("{key} = [{}]\n", ids.join(", ")));
+            issuer.extend([key, " = [", &ids.join(", "), "]\n"]);
         }
     }
     format!(
