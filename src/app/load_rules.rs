@@ -87,6 +87,8 @@ impl Countersign {
         log_rules(&self.store, &rules.rules).await?;
         let warnings = rules.warnings.clone();
         self.put_rules(rules);
+        // A changed rule voids the requests made under the old one: their pages and jobs are told.
+        self.waiting.wake_all();
         Ok(warnings)
     }
 

@@ -118,6 +118,13 @@ impl Waiting {
         channels.retain(|_, channel| channel.changes.receiver_count() > 0);
     }
 
+    /// Wakes everybody: something changed that any request may depend on.
+    pub fn wake_all(&self) {
+        for channel in lock(&self.channels).values() {
+            channel.changes.send_modify(|count| *count += 1);
+        }
+    }
+
     /// Ends every wait: the server stops.
     pub fn stop(&self) {
         self.stopping.send_replace(true);
