@@ -14,14 +14,14 @@ mod source;
 mod tables;
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use source::Tree;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-fn tree() -> Tree {
-    Tree::read(Path::new(ROOT)).expect("the files under src/")
-}
+/// Read once for all rules.
+static TREE: LazyLock<Tree> = LazyLock::new(|| Tree::read(Path::new(ROOT)).expect("the files under src/"));
 
 fn sample(files: &[(&str, &str)]) -> Tree {
     Tree::of(files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect())
@@ -39,7 +39,7 @@ fn broken(faults: &[String], expected: &str) {
 
 #[test]
 fn the_whole_product_is_read() {
-    let tree = tree();
+    let tree = &*TREE;
     for area in ["app", "cli", "config", "crypto", "domain", "http", "passkeys", "store", "upstream"] {
         let of_area = tree.sources.iter().filter(|source| source.path.starts_with(&format!("src/{area}/")));
         assert!(of_area.count() > 3, "{area}");
@@ -51,7 +51,7 @@ fn the_whole_product_is_read() {
 
 #[test]
 fn arrows_point_down() {
-    kept(&rules::floors(&tree()));
+    kept(&rules::floors(&TREE));
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn an_arrow_that_points_up_is_seen() {
 
 #[test]
 fn neighbours_do_not_know_one_another() {
-    kept(&rules::neighbours(&tree()));
+    kept(&rules::neighbours(&TREE));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_neighbour_who_is_known_is_seen() {
 
 #[test]
 fn the_top_floor_acts_through_use_cases() {
-    kept(&rules::acts(&tree()));
+    kept(&rules::acts(&TREE));
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn an_act_that_goes_past_the_use_cases_is_seen() {
 
 #[test]
 fn the_configuration_knows_values_only() {
-    kept(&rules::configuration_knows_values_only(&tree()));
+    kept(&rules::configuration_knows_values_only(&TREE));
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_configuration_that_acts_is_seen() {
 
 #[test]
 fn nobody_hands_on_what_lives_elsewhere() {
-    kept(&rules::hands_on(&tree()));
+    kept(&rules::hands_on(&TREE));
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_name_that_is_handed_on_is_seen() {
 
 #[test]
 fn the_domain_is_pure() {
-    kept(&rules::domain_is_pure(&tree()));
+    kept(&rules::domain_is_pure(&TREE));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_domain_that_is_not_pure_is_seen() {
 
 #[test]
 fn each_library_keeps_to_its_rooms() {
-    kept(&rules::rooms(&tree()));
+    kept(&rules::rooms(&TREE));
 }
 
 #[test]
@@ -204,8 +204,23 @@ fn a_dependency_without_rooms_is_seen() {
 }
 
 #[test]
+fn each_dependency_is_needed() {
+    kept(&rules::idle_dependencies(include_str!("../Cargo.toml"), &TREE));
+}
+
+#[test]
+fn a_dependency_that_is_not_needed_is_seen() {
+    let manifest = "[package]\n\n[dependencies]\nserde = \"1\"\nserde_json = \"1\"";
+    let tree = sample(&[("src/app/a.rs", "#[derive(serde::Serialize)]\nstruct A;")]);
+    broken(
+        &rules::idle_dependencies(manifest, &tree),
+        "Cargo.toml brings serde_json, and nothing in src/ names it; remove it",
+    );
+}
+
+#[test]
 fn each_exception_is_needed() {
-    kept(&rules::idle_doors(&tree()));
+    kept(&rules::idle_doors(&TREE));
 }
 
 #[test]
@@ -216,7 +231,7 @@ fn an_exception_that_is_not_needed_is_seen() {
 
 #[test]
 fn one_caller_says_verified() {
-    kept(&rules::one_verifier(&tree()));
+    kept(&rules::one_verifier(&TREE));
 }
 
 #[test]
@@ -234,7 +249,7 @@ fn another_caller_who_says_verified_is_seen() {
 
 #[test]
 fn nothing_prints_past_the_printer() {
-    kept(&rules::no_prints(&tree()));
+    kept(&rules::no_prints(&TREE));
 }
 
 #[test]
@@ -248,7 +263,7 @@ fn a_print_is_seen() {
 
 #[test]
 fn files_are_short() {
-    kept(&rules::sizes(&tree()));
+    kept(&rules::sizes(&TREE));
 }
 
 #[test]
@@ -265,7 +280,7 @@ fn a_long_file_is_seen() {
 
 #[test]
 fn each_file_says_what_it_is() {
-    kept(&rules::heads(&tree()));
+    kept(&rules::heads(&TREE));
 }
 
 #[test]
@@ -282,7 +297,7 @@ fn a_file_without_a_head_is_seen() {
 
 #[test]
 fn the_map_shows_each_module() {
-    kept(&rules::map(&tree()));
+    kept(&rules::map(&TREE));
 }
 
 #[test]
@@ -295,7 +310,7 @@ fn a_module_that_the_map_lacks_is_seen() {
 
 #[test]
 fn no_name_is_a_drawer() {
-    kept(&rules::drawers(&tree()));
+    kept(&rules::drawers(&TREE));
 }
 
 #[test]

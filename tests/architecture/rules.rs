@@ -159,13 +159,26 @@ pub fn rooms(tree: &Tree) -> Vec<String> {
     faults
 }
 
+/// The crates that the manifest brings into the product, as paths name them.
+fn brought(manifest: &str) -> impl Iterator<Item = String> {
+    let section = manifest.split("\n[").find_map(|part| part.strip_prefix("dependencies]")).unwrap_or_default();
+    let names = section.lines().filter_map(|line| line.split_once('=').map(|(name, _)| name.trim().replace('-', "_")));
+    names.filter(|name| !name.starts_with('#'))
+}
+
+/// Each dependency is named somewhere.
+pub fn idle_dependencies(manifest: &str, tree: &Tree) -> Vec<String> {
+    let named = |name: &str| tree.sources.iter().any(|source| source.names.iter().any(|named| reaches(named, name)));
+    brought(manifest)
+        .filter(|name| !named(name))
+        .map(|name| format!("Cargo.toml brings {name}, and nothing in src/ names it; remove it"))
+        .collect()
+}
+
 /// Each dependency of the manifest is in a table.
 pub fn dependencies(manifest: &str) -> Vec<String> {
-    let section = manifest.split("\n[").find_map(|part| part.strip_prefix("dependencies]")).unwrap_or_default();
-    section
-        .lines()
-        .filter_map(|line| line.split_once('=').map(|(name, _)| name.trim().replace('-', "_")))
-        .filter(|name| !name.starts_with('#') && !COMMON_GROUND.contains(&name.as_str()))
+    brought(manifest)
+        .filter(|name| !COMMON_GROUND.contains(&name.as_str()))
         .filter(|name| !ROOMS.iter().any(|room| room.path == *name))
         .map(|name| {
             format!("Cargo.toml brings {name}; give it a row in ROOMS or COMMON_GROUND of tests/architecture/tables.rs")

@@ -38,6 +38,7 @@ pub const FLOORS: &[(&str, u8)] = &[
 pub const NEIGHBOURS: &[Door] = &[
     Door { place: "src/cli/", path: "crate::config", why: "a command reads the configuration and hands it on" },
     Door { place: "src/cli/demo/", path: "crate::http", why: "starts the server that it shows" },
+    Door { place: "src/cli/serve.rs", path: "crate::http::serve", why: "starts the server" },
     Door { place: "src/http/", path: "crate::config::cidr", why: "trusted proxies are blocks of addresses" },
 ];
 
@@ -46,6 +47,12 @@ pub const DOORS: &[Door] = &[
     Door { place: "src/cli/", path: "crate::clock::Clock", why: "commands build the clock that is handed in" },
     Door { place: "src/cli/open.rs", path: "crate::crypto", why: "the one place that opens keys" },
     Door { place: "src/cli/open.rs", path: "crate::store::StoreError", why: "says why the state cannot be opened" },
+    Door {
+        place: "src/cli/open.rs",
+        path: "crate::store::DATABASE",
+        why: "checks its mode; removes what `init` began",
+    },
+    Door { place: "src/cli/open.rs", path: "crate::store::LOCK", why: "removes what `init` began" },
     Door { place: "src/cli/surroundings.rs", path: "crate::crypto::random", why: "chance that is handed to a command" },
     Door { place: "src/cli/demo/", path: "crate::crypto", why: "plays operator, GitLab and browser on one machine" },
     Door { place: "src/http/edge.rs", path: "crate::crypto::random", why: "call ids" },
@@ -76,7 +83,7 @@ pub const STD_VALUES: &[&str] = &["std::net::IpAddr", "std::net::Ipv4Addr", "std
 pub const ROOMS: &[Room] = &[
     Room {
         path: "actix_web",
-        places: &["src/http/", "src/cli/serve.rs", "src/cli/demo/"],
+        places: &["src/http/", "src/cli/serve.rs", "src/cli/serve/", "src/cli/demo/"],
         instead: "let http/ answer the wire",
     },
     Room { path: "askama", places: &["src/http/"], instead: "render in http/" },
@@ -98,6 +105,7 @@ pub const ROOMS: &[Room] = &[
         places: &["src/crypto/", "src/upstream/fetch.rs", "src/cli/token/client.rs"],
         instead: "let crypto/ sign and verify",
     },
+    Room { path: "rustix", places: &["src/cli/serve/descriptors.rs"], instead: "use the standard library" },
     Room { path: "rusqlite", places: &["src/store/"], instead: "load the value in app/ and pass it in" },
     Room {
         path: "rustls",
