@@ -30,7 +30,18 @@ const DOCUMENTS: &[&str] = &[
 ];
 
 /// Public numbers that are no limits: formats, modes, sizes that nothing outside can reach.
-const NO_LIMITS: &[&str] = &["COLLECTOR_CHARS", "DIR_MODE", "FILE_MODE", "FORMAT", "RSA_BITS", "SALT", "SLOT", "TICK"];
+const NO_LIMITS: &[&str] = &[
+    "COLLECTOR_CHARS",
+    "DIR_MODE",
+    "FILE_MODE",
+    "FORMAT",
+    "PUBLIC_MODE",
+    "RSA_BITS",
+    "SALT",
+    "SLOT",
+    "TICK",
+    "WORKERS_LEAST",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -181,7 +192,9 @@ fn every_link_within_the_repository_leads_somewhere() {
     for document in DOCUMENTS {
         let folder = Path::new(document).parent().unwrap();
         for (line, text) in prose(document) {
-            for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+            let pictures = text.split("src=\"").skip(1).filter_map(|rest| rest.split('"').next());
+            for target in links.chain(pictures) {
                 if target.contains("://") {
                     continue;
                 }
@@ -289,4 +302,20 @@ fn every_page_of_the_documentation_is_built_in() {
         (path.extension()? == "md").then(|| path.file_stem().unwrap().display().to_string())
     });
     assert_eq!(built_in, pages.collect());
+}
+
+#[test]
+fn every_document_that_the_source_names_is_there() {
+    let mut files = Vec::new();
+    sources(&root().join("src"), &mut files);
+    files.extend(["static/countersign.sh", "keys.example/countersign.toml"].map(|path| root().join(path)));
+    for file in files {
+        for (at, line) in read(&file).lines().enumerate() {
+            let words = line.split(|c: char| !(c.is_alphanumeric() || "./_-".contains(c)));
+            for page in words.filter(|word| word.starts_with("docs/") && word.ends_with(".md")) {
+                let shown = file.strip_prefix(root()).unwrap().display();
+                assert!(root().join(page).exists(), "{shown}:{}: there is no {page}", at + 1);
+            }
+        }
+    }
 }

@@ -116,6 +116,10 @@ pub fn course(call: &Call, known: &Known, rules: &Rules, limits: &CallLimits, no
         );
         return refuse(ErrorCode::DeniedByPerson, text);
     }
+    // It may have been used in the part of the log that is lost.
+    if known.resumed.is_some_and(|resumed| call.job.issued_at <= resumed) {
+        return refuse(ErrorCode::TokenTooOld, "this job token is not younger than the log's last restore");
+    }
     match &known.bound {
         Some(bound) => bound_course(call, known, bound, rules, now),
         None => first_course(call, known, rules, limits, now),

@@ -127,8 +127,7 @@ impl Countersign {
                 credential_id: &passkey.credential_id,
                 user_handle: &person.user_handle,
             };
-            assertion::verify(&self.relying_party, challenge(&statement), &stored, response)
-                .map_err(|error| AppError::refused(error.code(), error.to_string()))?
+            assertion::verify(&self.relying_party, challenge(&statement), &stored, response)?
         };
         let decided = self.record_decision(approval, statement, passkey, verified).await;
         if decided.is_ok() {

@@ -180,8 +180,7 @@ impl Countersign {
         response: &Value,
     ) -> Result<Enrolled, AppError> {
         let statement = self.take_registration(&holder, ceremony).await?;
-        let registered = registration::finish(&self.relying_party, challenge(&statement), response)
-            .map_err(|error| AppError::refused(error.code(), error.to_string()))?;
+        let registered = registration::finish(&self.relying_party, challenge(&statement), response)?;
         let session = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<32>()?);
         let session_sha256 = Digest::of(session.as_bytes());
         let enrolled = self.store.write(move |unit| -> Result<Enrolled, AppError> {

@@ -19,8 +19,11 @@ impl Countersign {
     /// One entry, as its leaf spells it.
     pub fn show_entry(&self, index: u64) -> Result<String, AppError> {
         let bytes = self.store.read(|reader| reader.entry(index))?;
-        let bytes =
-            bytes.ok_or_else(|| AppError::refused(ErrorCode::NotFound, format!("the log has no entry {index}")))?;
+        let missing = || {
+            AppError::refused(ErrorCode::NotFound, format!("the log has no entry {index}"))
+                .with_hint("the newest: countersign log show --last 1")
+        };
+        let bytes = bytes.ok_or_else(missing)?;
         String::from_utf8(bytes).map_err(AppError::internal)
     }
 

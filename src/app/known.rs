@@ -46,6 +46,8 @@ pub struct Known {
     pub open_of_project: u64,
     /// Open requests of the rule.
     pub open_of_rule: u64,
+    /// When the log last went on after a restore.
+    pub resumed: Option<Timestamp>,
 }
 
 impl Known {
@@ -126,7 +128,7 @@ pub fn know(reader: &Reader<'_>, rules: &Rules, call: &Call, now: Timestamp) -> 
         requests.push(KnownRequest { row, decisions, issued });
     }
     let issued = if bound.is_some() { reader.issued_for_token(&job.issuer, &job.jti)? } else { Vec::new() };
-    let mut known = Known { bound, requests, issued, ..Known::default() };
+    let mut known = Known { bound, requests, issued, resumed: reader.resumed()?, ..Known::default() };
     if let (Ok(rule), _) = rules.matching(job, &known.list(call)) {
         known.groups = groups_of(reader, &rule)?;
         if approval_terms(&rule).is_some() {

@@ -149,6 +149,17 @@ impl From<StoreError> for AppError {
     }
 }
 
+impl From<crate::passkeys::PasskeyError> for AppError {
+    /// What was found, and its own cure instead of the code's: pages show both.
+    fn from(error: crate::passkeys::PasskeyError) -> Self {
+        let text = error.to_string();
+        match text.rsplit_once("; ") {
+            Some((found, cure)) => Self::refused(error.code(), found).with_hint(cure),
+            None => Self::refused(error.code(), text),
+        }
+    }
+}
+
 impl From<crate::crypto::CryptoError> for AppError {
     fn from(error: crate::crypto::CryptoError) -> Self {
         Self::internal(error)

@@ -8,7 +8,7 @@ use std::sync::{Arc, RwLock};
 
 use crate::clock::Clock;
 use crate::crypto::jwk::KeySet;
-use crate::crypto::log_key::LogKey;
+use crate::crypto::log_key::{LogKey, verify_ed25519};
 use crate::crypto::master_key::MasterKey;
 use crate::crypto::random;
 use crate::crypto::signing::SigningKey;
@@ -16,6 +16,7 @@ use crate::domain::canonical;
 use crate::domain::ids::Digest;
 use crate::domain::log::entry::{Event, FORMAT};
 use crate::domain::log::high_water::{HighWater, Mark};
+use crate::domain::log::note::{self, VerifierKey};
 use crate::domain::rules::TokenAlg;
 use crate::passkeys::{PasskeyError, RelyingParty};
 use crate::store::keys::SigningKeyRow;
@@ -74,6 +75,9 @@ pub enum StartError {
     /// Rules.
     #[error(transparent)]
     Rules(#[from] LoadError),
+    /// The log key is another log's, or an earlier one of this log.
+    #[error("`{0}` is not the key that signed this log; put back the log key that belongs to this state")]
+    LogKey(String),
     /// Anything else that use cases say.
     #[error(transparent)]
     App(#[from] AppError),
@@ -172,6 +176,7 @@ pub async fn start(parts: Parts, rules: Option<&[(String, String)]>) -> Result<C
     let prepared = Prepared::new(settings, rules)?;
     let store = Store::open(opening)?;
     check_genesis(&store, &prepared.settings)?;
+    check_log_key(&store, &log_vkey)?;
     let signers = signers(&store, &master_key)?;
     if rules.is_some() {
         log_rules(&store, &prepared.compiled.rules).await?;
@@ -203,6 +208,7 @@ impl Countersign {
     pub fn check_state(&self, mark: &Mark, master_key: &MasterKey) -> Result<u64, StartError> {
         let size = self.store.check_head(&self.settings.origin, mark)?;
         check_genesis(&self.store, &self.settings)?;
+        check_log_key(&self.store, &self.log_vkey)?;
         signers(&self.store, master_key)?;
         Ok(size)
     }
@@ -257,6 +263,18 @@ impl Prepared {
     }
 }
 
+/// Goes on after a restore: the index of the entry that says so.
+///
+/// # Errors
+/// Nothing was put back, or the state cannot be opened.
+pub fn resume(parts: Parts) -> Result<u64, StartError> {
+    let (settings, _, _, _, opening) = opening(parts);
+    let (store, entry) = Store::resume(opening)?;
+    check_genesis(&store, &settings)?;
+    store.close();
+    Ok(entry)
+}
+
 /// An issuer's source of keys.
 ///
 /// # Errors
@@ -297,6 +315,14 @@ fn signers(store: &Store, master_key: &MasterKey) -> Result<HashMap<TokenAlg, Si
         signers.entry(row.alg).or_insert(Signer { key, entry: row.entry });
     }
     Ok(signers)
+}
+
+/// The log goes on under the key that signed it so far: verifiers have pinned that one.
+fn check_log_key(store: &Store, vkey: &str) -> Result<(), StartError> {
+    let note = store.read(|reader| reader.checkpoint())?.ok_or(StoreError::Missing)?;
+    let key = VerifierKey::parse(vkey).map_err(AppError::internal)?;
+    let opened = note::open(&note, &key, &|public, message, signature| verify_ed25519(public, message, signature));
+    opened.map(|_| ()).map_err(|_| StartError::LogKey(vkey.to_owned()))
 }
 
 /// The state must be this issuer's, and a demo's state is never served as production.

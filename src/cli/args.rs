@@ -84,6 +84,9 @@ pub struct InitArgs {
     /// The first admin's name [else `First admin`]
     #[arg(long, value_name = "NAME")]
     pub admin: Option<String>,
+    /// Bits of the RSA signing key: 2048 or 3072
+    #[arg(long, value_name = "BITS", default_value_t = 2048, value_parser = rsa_bits)]
+    pub rsa_bits: u32,
     /// Where to put configuration, keys and state [else here]
     #[arg(long, value_name = "DIR")]
     pub directory: Option<PathBuf>,
@@ -164,6 +167,14 @@ pub enum PeopleCommand {
     List,
 }
 
+fn rsa_bits(text: &str) -> Result<u32, String> {
+    match text {
+        "2048" => Ok(2048),
+        "3072" => Ok(3072),
+        _ => Err("2048 or 3072".to_owned()),
+    }
+}
+
 /// `log …`.
 #[derive(Debug, Subcommand)]
 pub enum LogCommand {
@@ -177,6 +188,12 @@ pub enum LogCommand {
     },
     /// Check the whole log against its own checkpoints
     Check,
+    /// Go on after a restore: what was lost is recorded, what was pending is void
+    Resume {
+        /// Say that the database was put back on purpose
+        #[arg(long, required = true)]
+        after_restore: bool,
+    },
     /// Take out the proof of one issued token
     Bundle {
         /// The token's entry

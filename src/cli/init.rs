@@ -51,10 +51,8 @@ impl Layout {
     fn taken(&self) -> Vec<String> {
         let files = ["master-key", "log-key", "log-key.pub", "high-water-mark"].map(|name| self.keys.join(name));
         let files = files.iter().chain([&self.config, &self.example]);
-        let mut taken: Vec<_> = files
-            .filter(|path| open::exists(path))
-            .map(|path| format!("`{}` is there already", path.display()))
-            .collect();
+        let mut taken: Vec<_> =
+            files.filter(|path| open::exists(path)).map(|path| format!("`{}` is there", path.display())).collect();
         if open::exists(&self.state) {
             match std::fs::read_dir(&self.state).map(|mut entries| entries.next().is_none()) {
                 Ok(true) => {}
@@ -110,8 +108,9 @@ pub fn run(args: &InitArgs, config: Option<&Path>, printer: &mut Printer) -> Exi
 
 fn nothing_in_the_way(layout: &Layout, printer: &mut Printer) -> Result<(), Exit> {
     let taken = layout.taken();
-    for what in &taken {
-        printer.problem(what, "nothing was made; choose another folder with --directory, or move it away");
+    if !taken.is_empty() {
+        printer
+            .problem(taken.join(", "), "nothing was made; choose another folder with --directory, or move these away");
     }
     let open: Vec<_> =
         [&layout.keys, &layout.state].into_iter().filter_map(|folder| permissions::private_folder(folder)).collect();
@@ -133,7 +132,8 @@ fn make(
     made.folder(&layout.keys, 0o700)?;
     made.folder(&layout.state, 0o700)?;
     made.folder(&layout.rules, 0o755)?;
-    let link = open::found(settings, &layout.log_key_line, &answers.admin, &mut |path| made.file(path))?;
+    let link =
+        open::found(settings, &layout.log_key_line, (&answers.admin, answers.rsa_bits), &mut |path| made.file(path))?;
     open::create_public(&layout.example, texts::rules(&answers.gitlab_name).as_bytes())?;
     made.file(&layout.example);
     open::create_public(&layout.config, text.as_bytes())?;

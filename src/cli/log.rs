@@ -14,7 +14,6 @@ use super::printer::{Printer, Sign};
 use super::refusal;
 use crate::app::{AppError, Countersign};
 use crate::config::settings::Settings;
-use crate::store::CheckReport;
 
 /// Runs the command.
 pub fn run(command: &LogCommand, config: Option<&Path>, printer: &mut Printer) -> Exit {
@@ -22,6 +21,9 @@ pub fn run(command: &LogCommand, config: Option<&Path>, printer: &mut Printer) -
         Ok(settings) => settings,
         Err(exit) => return exit,
     };
+    if let LogCommand::Resume { .. } = command {
+        return resume(&settings, printer);
+    }
     // Before the log: it may grow meanwhile, but never shrink below the mark.
     let mark = open::mark(&settings);
     let app = match open::look(&settings, false) {
@@ -34,12 +36,30 @@ pub fn run(command: &LogCommand, config: Option<&Path>, printer: &mut Printer) -
         }
         LogCommand::Show { entry: None, last } => app.show_last(*last).map(|leaves| show(&leaves, printer)),
         LogCommand::Check => match mark {
-            Ok(mark) => app.check_log_against(mark.as_ref()).map(|report| check(&report, printer)),
+            Ok(mark) => app.check_log_against(mark.as_ref()).map(|report| {
+                let counts = [report.entries, report.checkpoints, report.evidence, report.erased];
+                check(counts, report.fault.map(|fault| (fault.index, fault.what)), printer)
+            }),
             Err(error) => return open::explain(&error, printer),
         },
+        LogCommand::Resume { .. } => return Exit::OurFault,
         LogCommand::Bundle { entry, out } => bundle(&app, &settings, *entry, out.as_deref(), printer),
     };
     done.unwrap_or_else(|error| refusal::say(&error, printer))
+}
+
+/// Takes the state directory's lock, unlike the others: no server may run.
+fn resume(settings: &Settings, printer: &mut Printer) -> Exit {
+    match open::resume(settings) {
+        Ok(entry) => {
+            printer.signed(
+                Sign::Ok,
+                format!("entry {entry} records the restore; requests, links and older job tokens are void"),
+            );
+            Exit::Yes
+        }
+        Err(error) => open::explain(&error, printer),
+    }
 }
 
 fn show(leaves: &[String], printer: &mut Printer) -> Exit {
@@ -49,31 +69,30 @@ fn show(leaves: &[String], printer: &mut Printer) -> Exit {
     Exit::Yes
 }
 
-fn check(report: &CheckReport, printer: &mut Printer) -> Exit {
-    let counts = format!(
-        "{} entries, {} checkpoints, {} documents as logged, {} erased",
-        report.entries, report.checkpoints, report.evidence, report.erased
-    );
-    let exit = if report.fault.is_some() { Exit::No } else { Exit::Yes };
+/// Counts of entries, checkpoints, documents and erased ones; the first fault, with its entry.
+fn check(counts: [u64; 4], fault: Option<(Option<u64>, String)>, printer: &mut Printer) -> Exit {
+    let [entries, checkpoints, evidence, erased] = counts;
+    let exit = if fault.is_some() { Exit::No } else { Exit::Yes };
     if printer.json() {
-        let fault = report.fault.as_ref().map(|fault| json!({ "entry": fault.index, "what": fault.what }));
+        let fault = fault.map(|(index, what)| json!({ "entry": index, "what": what }));
         let text = json!({
-            "entries": report.entries, "checkpoints": report.checkpoints, "evidence": report.evidence,
-            "erased": report.erased, "fault": fault,
+            "entries": entries, "checkpoints": checkpoints, "evidence": evidence, "erased": erased, "fault": fault,
         });
         printer.line(&text.to_string());
         return exit;
     }
-    match &report.fault {
+    let counted =
+        format!("{entries} entries, {checkpoints} checkpoints, {evidence} documents as logged, {erased} erased");
+    match fault {
         None => {
             let sign = printer.sign(Sign::Ok);
-            printer.data_signed(&sign, &counts);
+            printer.data_signed(&sign, &counted);
         }
-        Some(fault) => {
-            let place = fault.index.map_or_else(String::new, |index| format!("entry {index}: "));
+        Some((index, what)) => {
+            let place = index.map_or_else(String::new, |index| format!("entry {index}: "));
             let sign = printer.sign(Sign::Fail);
-            printer.data_signed(&sign, &format!("{place}{}", fault.what));
-            printer.words(format!("  good before it: {counts}"));
+            printer.data_signed(&sign, &format!("{place}{what}"));
+            printer.words(format!("  good before it: {counted}"));
             printer.words("  cure: keep a copy of the state directory, then restore a backup");
         }
     }

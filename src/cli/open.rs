@@ -9,7 +9,7 @@ use crate::app::Countersign;
 use crate::app::course::CallLimits;
 use crate::app::load_rules::LoadError;
 use crate::app::settings::{IssuerSettings, Settings as AppSettings};
-use crate::app::start::{self, Parts, RSA_BITS, StartError, start};
+use crate::app::start::{self, Parts, StartError, start};
 use crate::clock::Clock;
 use crate::config::rules_folder;
 use crate::config::settings::{LegacyToken, MasterKeySource, Settings};
@@ -121,11 +121,21 @@ pub fn app_settings(settings: &Settings) -> Result<AppSettings, OpenError> {
     })
 }
 
+/// The state directory and the database in it must be ours and closed to others.
+fn check_state_files(settings: &Settings) -> Result<(), OpenError> {
+    if !exists(&settings.state_directory) {
+        return Err(StartError::Store(StoreError::Missing).into());
+    }
+    files::check_dir(&settings.state_directory)?;
+    Ok(files::check_file(&settings.state_directory.join(DATABASE))?)
+}
+
 /// Keys and files, opened.
 ///
 /// # Errors
 /// A key that is missing, damaged or open to others.
 pub fn parts(settings: &Settings, clock: Clock) -> Result<Parts, OpenError> {
+    check_state_files(settings)?;
     Ok(Parts {
         master_key: load_master_key(settings)?,
         log_key: LogKey::load_file(&settings.keys.log_key_file)?,
@@ -158,6 +168,14 @@ pub fn mark(settings: &Settings) -> Result<Option<Mark>, OpenError> {
     Ok(file.read().map_err(StoreError::Mark).map_err(StartError::from)?)
 }
 
+/// Goes on after a restore: the index of the entry that says so.
+///
+/// # Errors
+/// Nothing was put back, or the state cannot be opened.
+pub fn resume(settings: &Settings) -> Result<u64, OpenError> {
+    Ok(start::resume(parts(settings, Clock::system())?)?)
+}
+
 /// Makes keys and mark where the settings name them, and founds the state: the first admin's link. Each file is told
 /// to `made` as it is made.
 ///
@@ -166,7 +184,7 @@ pub fn mark(settings: &Settings) -> Result<Option<Mark>, OpenError> {
 pub fn found(
     settings: &Settings,
     log_key_line: &Path,
-    admin: &str,
+    admin: (&str, u32),
     made: &mut dyn FnMut(&Path),
 ) -> Result<String, OpenError> {
     let MasterKeySource::File(master) = &settings.keys.master else {
@@ -193,7 +211,8 @@ pub fn found(
         settings: app_settings(settings)?,
         clock: Clock::system(),
     };
-    Ok(start::found(parts, admin, RSA_BITS)?.link)
+    let (name, rsa_bits) = admin;
+    Ok(start::found(parts, name, rsa_bits)?.link)
 }
 
 /// Makes a new file that everybody may read.
@@ -216,7 +235,6 @@ pub fn end_the_process(why: &str) {
 /// See `OpenError`.
 pub async fn open(settings: &Settings) -> Result<Countersign, OpenError> {
     let rules = rules_folder::read(&settings.rules)?;
-    files::check_dir(&settings.state_directory)?;
     let app = start(parts(settings, Clock::system())?, Some(&rules)).await?;
     Ok(app)
 }
@@ -235,6 +253,7 @@ pub async fn open_quietly(settings: &Settings) -> Result<Countersign, OpenError>
 /// See `OpenError`.
 pub fn look(settings: &Settings, with_rules: bool) -> Result<Countersign, OpenError> {
     let rules = if with_rules { Some(rules_folder::read(&settings.rules)?) } else { None };
+    check_state_files(settings)?;
     let vkey = LogKey::load_file(&settings.keys.log_key_file)?.vkey();
     Ok(start::look(app_settings(settings)?, Clock::system(), vkey, rules.as_deref())?)
 }

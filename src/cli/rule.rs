@@ -12,6 +12,7 @@ use super::exit::Exit;
 use super::open;
 use super::printer::{Printer, Sign};
 use super::refusal;
+use crate::app::check_health::counted;
 use crate::app::explain::Explanation;
 use crate::app::load_rules::compile;
 use crate::app::{AppError, Countersign};
@@ -58,7 +59,7 @@ fn check(files: &[PathBuf], config: Option<&Path>, printer: &mut Printer) -> Exi
                 return Exit::Yes;
             }
             let sign = printer.sign(Sign::Ok);
-            printer.data_signed(&sign, &format!(" {}", crate::app::check_health::counted(count, "rule", "rules")));
+            printer.data_signed(&sign, &counted(count, "rule", "rules"));
             for warning in &loaded.warnings {
                 printer.signed(Sign::Warn, warning);
             }

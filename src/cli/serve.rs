@@ -27,6 +27,8 @@ use certificates::Certificates;
 
 /// The variable that says how much the diagnostics tell.
 pub const LOG_VARIABLE: &str = "COUNTERSIGN_LOG";
+/// What the diagnostics tell where the variable says nothing: the server's own words, not its framework's.
+pub const LOG_DEFAULT: &str = "info,actix_server=warn";
 /// Fewest worker threads.
 pub const WORKERS_LEAST: usize = 2;
 
@@ -46,7 +48,7 @@ pub fn run(config: Option<&Path>, printer: &mut Printer) -> Exit {
 
 /// Where the diagnostics go: lines for a person at a terminal, JSON for everything else.
 fn diagnostics() -> Result<(), String> {
-    let wanted = surroundings::variable(LOG_VARIABLE).unwrap_or_else(|| "info".to_owned());
+    let wanted = surroundings::variable(LOG_VARIABLE).unwrap_or_else(|| LOG_DEFAULT.to_owned());
     let filter = EnvFilter::try_new(&wanted).map_err(|error| format!("{LOG_VARIABLE} is `{wanted}`: {error}"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let set = if std::io::stderr().is_terminal() { builder.try_init() } else { builder.json().try_init() };

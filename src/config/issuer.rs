@@ -25,6 +25,12 @@ pub const MAX_ADMITTED: usize = 10_000;
 /// Hosts that serve everybody: they must say whom we admit.
 const SHARED_HOSTS: &[&str] = &["gitlab.com"];
 
+/// Whether an issuer's URL is that of a GitLab that serves everybody.
+#[must_use]
+pub fn is_shared(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| SHARED_HOSTS.contains(&host))
+}
+
 /// Checks every issuer. Plain http is for an issuer on localhost of a server on localhost.
 pub(super) fn check(checking: &mut Checking<'_>, typed: &[IssuerSource], local: bool) -> Vec<IssuerSettings> {
     if typed.is_empty() {
@@ -79,15 +85,10 @@ fn one(checking: &mut Checking<'_>, path: &str, typed: &IssuerSource, local: boo
     let url = url(checking, path, typed.url.as_deref(), local);
     let projects = ids(checking, &at("projects"), typed.projects.as_deref());
     let namespaces = ids(checking, &at("namespaces"), typed.namespaces.as_deref());
-    if let Some(url) = &url {
-        let shared = url.host_str().is_some_and(|host| SHARED_HOSTS.contains(&host));
-        if shared && typed.projects.is_none() && typed.namespaces.is_none() {
-            let what = format!(
-                "`{}` serves everybody, and nothing says whom to admit",
-                typed.url.as_deref().unwrap_or_default()
-            );
-            checking.fault(&at("url"), what, "add `projects` or `namespaces` with their ids");
-        }
+    if url.as_ref().is_some_and(is_shared) && typed.projects.is_none() && typed.namespaces.is_none() {
+        let what =
+            format!("`{}` serves everybody, and nothing says whom to admit", typed.url.as_deref().unwrap_or_default());
+        checking.fault(&at("url"), what, "add `projects` or `namespaces` with their ids");
     }
     let jwks_host = typed.jwks_host.as_deref().and_then(|host| jwks_host(checking, path, host));
     if typed.jwks_host.is_some() && typed.jwks_file.is_some() {

@@ -118,6 +118,19 @@ pub fn check_dir(path: &Path) -> Result<(), CryptoError> {
     check_mode(path, &meta, DIR_MODE, "chmod 0700")
 }
 
+/// Checks that a file is ours and closed to others; one that is not there is no fault here.
+///
+/// # Errors
+/// Anything else, with the mode that it needs.
+pub fn check_file(path: &Path) -> Result<(), CryptoError> {
+    let meta = match fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(|e| unreadable(path, &e))?,
+    };
+    check_owner(path, &meta)?;
+    check_mode(path, &meta, FILE_MODE, "chmod 0600")
+}
+
 /// Replaces a file in one step: after a crash there is the old content or the new, never a part.
 ///
 /// # Errors

@@ -148,7 +148,13 @@ fn found(opening: Opening, path: &Path, lock: File, genesis: Event) -> Result<St
     Ok(store)
 }
 
-fn start(opening: Opening, path: &Path, lock: File, conn: Connection, position: Position) -> Result<Store, StoreError> {
+pub(super) fn start(
+    opening: Opening,
+    path: &Path,
+    lock: File,
+    conn: Connection,
+    position: Position,
+) -> Result<Store, StoreError> {
     let pool = Pool::open(path, opening.readers, Access::Ours)?;
     let writer = Writer {
         conn,
@@ -171,7 +177,7 @@ fn start(opening: Opening, path: &Path, lock: File, conn: Connection, position: 
 }
 
 /// Takes the state directory for this process, until the file is closed.
-fn lock(directory: &Path) -> Result<File, StoreError> {
+pub(super) fn lock(directory: &Path) -> Result<File, StoreError> {
     let path = directory.join(LOCK);
     let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let failed = |source| StoreError::Io { path: path.clone(), source };

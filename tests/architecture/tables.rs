@@ -49,7 +49,6 @@ pub const DOORS: &[Door] = &[
     Door { place: "src/cli/open.rs", path: "crate::store::StoreError", why: "says why the state cannot be opened" },
     Door { place: "src/cli/open.rs", path: "crate::store::DATABASE", why: "`init` names the files that it made" },
     Door { place: "src/cli/open.rs", path: "crate::store::LOCK", why: "`init` names the files that it made" },
-    Door { place: "src/cli/log.rs", path: "crate::store::CheckReport", why: "prints what the use case found" },
     Door { place: "src/cli/surroundings.rs", path: "crate::crypto::random", why: "chance that is handed to a command" },
     Door { place: "src/cli/demo/", path: "crate::crypto", why: "plays operator, GitLab and browser on one machine" },
     Door { place: "src/http/edge.rs", path: "crate::crypto::random", why: "call ids" },

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use crate::cli::args::InitArgs;
 use crate::cli::exit::Exit;
 use crate::cli::printer::Printer;
+use crate::config::issuer;
 
 /// The first admin's name where nobody says one.
 const ADMIN: &str = "First admin";
@@ -30,6 +31,8 @@ pub struct Answers {
     pub directory: PathBuf,
     /// The first admin's name.
     pub admin: String,
+    /// Bits of the RSA signing key.
+    pub rsa_bits: u32,
     /// Somebody sits at the terminal.
     asked: bool,
 }
@@ -63,13 +66,9 @@ impl Answers {
             "Which GitLab's jobs are accepted? Such as https://gitlab.example.com:",
             printer,
         )?;
-        let namespaces = if terminal && is_shared(&gitlab) && args.project.is_empty() && args.namespace.is_empty() {
-            let question =
-                "That GitLab serves everybody. The number of your group (GitLab: the group's page, `Group ID`):";
-            vec![or_ask(None, question, printer)?]
-        } else {
-            args.namespace.clone()
-        };
+        let nobody = args.project.is_empty() && args.namespace.is_empty();
+        let namespaces =
+            if nobody && is_shared(&gitlab) { vec![ask_group(terminal, printer)?] } else { args.namespace.clone() };
         Ok(Self {
             url: bare(&url),
             gitlab: bare(&gitlab),
@@ -78,6 +77,7 @@ impl Answers {
             namespaces,
             directory: args.directory.clone().unwrap_or_else(|| PathBuf::from(".")),
             admin: args.admin.clone().unwrap_or_else(|| ADMIN.to_owned()),
+            rsa_bits: args.rsa_bits,
             asked: !missing.is_empty(),
         })
     }
@@ -94,14 +94,25 @@ impl Answers {
     }
 }
 
-/// A GitLab that must say whom it admits.
+/// A GitLab of which somebody must say whom it admits.
 fn is_shared(gitlab: &str) -> bool {
-    bare(gitlab) == "https://gitlab.com"
+    url::Url::parse(gitlab).is_ok_and(|url| issuer::is_shared(&url))
 }
 
 /// Without the slash that browsers put at the end.
 fn bare(url: &str) -> String {
     url.trim().trim_end_matches('/').to_owned()
+}
+
+/// The group whose jobs are admitted.
+fn ask_group(terminal: bool, printer: &mut Printer) -> Result<String, Exit> {
+    if terminal {
+        let question = "That GitLab serves everybody. The number of your group (GitLab: the group's page, `Group ID`):";
+        return or_ask(None, question, printer);
+    }
+    let what = "that GitLab serves everybody, and neither `--namespace` nor `--project` says whose jobs are admitted";
+    printer.problem(what, "add --namespace ID (GitLab: the group's page, `Group ID`), or --project ID");
+    Err(Exit::Usage)
 }
 
 fn or_ask(given: Option<&String>, question: &str, printer: &mut Printer) -> Result<String, Exit> {

@@ -3,6 +3,7 @@
 //! Implements DESIGN §4, §12.
 //! Never lets anything be issued: the only rule in force denies, the allowing one is an example.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use url::Url;
@@ -18,13 +19,13 @@ pub fn config(answers: &Answers) -> String {
     let behind = if local {
         "# Plain http, for this machine alone."
     } else {
-        "# Plain http, for a proxy on this machine that ends TLS; docs/operate.md has the other ways."
+        "# Plain http, for a proxy on this machine that ends TLS; keys.example/countersign.toml has the other ways."
     };
     let mut issuer = format!("name = {}\nurl = {}\n", text(&answers.gitlab_name), text(&answers.gitlab));
     for (key, ids) in [("namespaces", &answers.namespaces), ("projects", &answers.projects)] {
         if !ids.is_empty() {
             let ids: Vec<_> = ids.iter().map(|id| text(id)).collect();
-            issuer.extend([key, " = [", &ids.join(", "), "]\n"]);
+            let _ = writeln!(issuer, "{key} = [{}]", ids.join(", "));
         }
     }
     format!(

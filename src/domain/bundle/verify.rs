@@ -122,22 +122,22 @@ impl Case<'_> {
             let first = self.roles.decisions.first().map_or(token, |decision| decision.index);
             let enrolled: Vec<_> = self.roles.decisions.iter().map(|d| d.passkey.time.day_month()).collect();
             format!(
-                "Proven: {keys}, enrolled {}, signed \"approve\" for job {}, {}, in entry {first}, before entry {token}.{demo}",
+                "{keys}, enrolled {}, signed \"approve\" for job {}, {}, in entry {first}, before entry {token}.{demo}",
                 enrolled.join(" and "),
                 job_id,
                 place.join(", ")
             )
         } else {
             format!(
-                "Proven: rule and job token gave this token to job {}, {}, in entry {token}; nobody was asked.{demo}",
+                "rule and job token gave this token to job {}, {}, in entry {token}; nobody was asked.{demo}",
                 job_id,
                 place.join(", ")
             )
         });
         steps.report.not_proven = Some(if signers.is_empty() {
-            "Not proven: time (nothing outside this log bounds it).".to_owned()
+            "time (nothing outside this log bounds it).".to_owned()
         } else {
-            "Not proven: the key's model (claimed, not attested); time (nothing outside this log bounds it).".to_owned()
+            "the key's model (claimed, not attested); time (nothing outside this log bounds it).".to_owned()
         });
     }
 }
