@@ -37,8 +37,8 @@ pub const FLOORS: &[(&str, u8)] = &[
 /// Doors between neighbours on floor 3. On floor 1 there are none.
 pub const NEIGHBOURS: &[Door] = &[
     Door { place: "src/cli/", path: "crate::config", why: "a command reads the configuration and hands it on" },
-    Door { place: "src/cli/serve.rs", path: "crate::http::serve", why: "starts the server" },
     Door { place: "src/cli/demo/", path: "crate::http", why: "starts the server that it shows" },
+    Door { place: "src/cli/serve.rs", path: "crate::http::serve", why: "starts the server" },
     Door { place: "src/http/", path: "crate::config::cidr", why: "trusted proxies are blocks of addresses" },
 ];
 
@@ -47,8 +47,17 @@ pub const DOORS: &[Door] = &[
     Door { place: "src/cli/", path: "crate::clock::Clock", why: "commands build the clock that is handed in" },
     Door { place: "src/cli/open.rs", path: "crate::crypto", why: "the one place that opens keys" },
     Door { place: "src/cli/open.rs", path: "crate::store::StoreError", why: "says why the state cannot be opened" },
+<<<<<<< HEAD
     Door { place: "src/cli/open.rs", path: "crate::store::DATABASE", why: "`init` names the files that it made" },
     Door { place: "src/cli/open.rs", path: "crate::store::LOCK", why: "`init` names the files that it made" },
+=======
+    Door {
+        place: "src/cli/open.rs",
+        path: "crate::store::DATABASE",
+        why: "checks its mode; removes what `init` began",
+    },
+    Door { place: "src/cli/open.rs", path: "crate::store::LOCK", why: "removes what `init` began" },
+>>>>>>> main
     Door { place: "src/cli/surroundings.rs", path: "crate::crypto::random", why: "chance that is handed to a command" },
     Door { place: "src/cli/demo/", path: "crate::crypto", why: "plays operator, GitLab and browser on one machine" },
     Door { place: "src/http/edge.rs", path: "crate::crypto::random", why: "call ids" },
@@ -87,6 +96,7 @@ pub const ROOMS: &[Room] = &[
     Room { path: "futures_util", places: &["src/http/"], instead: "await in app/ what tokio gives" },
     Room { path: "getrandom", places: &["src/crypto/random.rs"], instead: "call crypto::random, or take bytes" },
     Room { path: "josekit", places: &["src/crypto/"], instead: "let crypto/ sign and verify" },
+    Room { path: "libc", places: &["src/crypto/files.rs"], instead: "use the standard library" },
     Room { path: "openssl", places: &["src/crypto/"], instead: "let crypto/ make and read keys" },
     Room {
         path: "openssl_probe",
@@ -127,8 +137,6 @@ pub const ROOMS: &[Room] = &[
         places: &["src/main.rs", "src/cli/", "src/crypto/master_key.rs"],
         instead: "return an error; cli/ chooses the exit code",
     },
-    Room { path: "std::thread::sleep", places: &[], instead: "wait for a condition, not for a time" },
-    Room { path: "tokio::time::Instant", places: &["src/clock.rs"], instead: "take `now` as a parameter" },
     Room { path: "std::time::Instant", places: &["src/clock.rs"], instead: "take `now` as a parameter" },
     Room { path: "std::time::SystemTime", places: &["src/clock.rs"], instead: "take `now` as a parameter" },
     Room { path: "jiff::Timestamp::now", places: &["src/clock.rs"], instead: "take `now` as a parameter" },
@@ -156,6 +164,7 @@ pub const COMMON_GROUND: &[&str] = &[
     "serde_cbor_2",
     "serde_json",
     "serde_json_canonicalizer",
+    "serde_path_to_error",
     "sha2",
     "thiserror",
     "tokio",

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::authenticator::Authenticator;
 use crate::browser;
 use crate::driver::Browser;
 use crate::pictures::look;
@@ -72,7 +73,7 @@ fn attack_045_the_page_shows_what_is_signed_then_the_job_gets_its_token() {
     let browser = browser!();
     let (world, ada) = world_with_ada();
     let job = second_deploy(&world);
-    browser.add_authenticator().add(&ada.credential);
+    Authenticator::in_browser(&browser).add(&ada.credential);
     // What the server hands out to be signed, as it passes by.
     let spy = "const fetched = window.fetch; window.fetch = async (...all) => { const answer = await fetched(...all); \
                if (String(all[0]).endsWith('/options')) answer.clone().json().then(({ statement }) => { window.seen = statement; }); \
@@ -144,7 +145,7 @@ fn a_denial_with_a_reason_reaches_the_job() {
     let browser = browser!();
     let (world, ada) = world_with_ada();
     let job = second_deploy(&world);
-    browser.add_authenticator().add(&ada.credential);
+    Authenticator::in_browser(&browser).add(&ada.credential);
     open_ready(&browser, &job);
     browser.click("[data-act=deny]");
     browser.until_says("[data-panel=deny]", "Deny for good?");
@@ -177,7 +178,7 @@ fn an_approval_can_be_taken_back_until_the_job_has_its_token() {
     let browser = browser!();
     let (world, ada) = world_with_ada();
     let job = world.ask(|job| job);
-    browser.add_authenticator().add(&ada.credential);
+    Authenticator::in_browser(&browser).add(&ada.credential);
     open_ready(&browser, &job);
     assert!(browser.page_text().contains("! First request ever for this project and environment."));
     look(&browser, "approval-first");
@@ -196,7 +197,7 @@ fn two_people_sign_and_the_second_tab_sees_it_by_itself() {
     let (world, ada) = world_with_ada();
     let mut tom = world.person("Tom Ahl", &[GROUP]);
     let job = world.ask(|job| job.with("environment", json!("payments")));
-    browser.add_authenticator().add(&ada.credential);
+    Authenticator::in_browser(&browser).add(&ada.credential);
     open_ready(&browser, &job);
     browser.until_says("main", "0 of 2 · release-managers");
     let first = browser.new_tab();

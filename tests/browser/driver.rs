@@ -1,6 +1,6 @@
 //! Chromium, driven: a chromedriver process, one session of it, and the commands that the tests need.
 //! In: commands in Rust. Out: what the page shows; a panic with the page's text where a condition never holds.
-//! Implements the client's side of WebDriver (W3C), of its WebAuthn extension (WebAuthn L3 §11) and of CDP over it.
+//! Implements the client’s side of WebDriver (W3C), and of CDP over it.
 //! Never sleeps: it waits for conditions, inside the page. WebDriver is JSON over HTTP and `ureq` is there already, so
 //! this file builds in no time; a WebDriver crate would bring a second HTTP client and an async layer for 15 commands.
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 /// Longest time that a condition may take to hold.
 const DEADLINE_MILLIS: u32 = 15_000;
 /// Longest time for one answer of chromedriver.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 const PROGRAMS: [&str; 2] = ["chromedriver", "chromium"];
 
 /// A Chromium with one session. Dropping it ends both processes, also in a test that fails.
@@ -96,7 +96,8 @@ impl Browser {
         }
     }
 
-    fn post(&self, path: &str, body: &Value) -> Value {
+    /// A command that has to work.
+    pub fn post(&self, path: &str, body: &Value) -> Value {
         self.command("POST", path, body).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
@@ -223,69 +224,6 @@ impl Browser {
         self.devtools("Network.enable", &json!({}));
         let conditions = json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
         self.devtools("Network.emulateNetworkConditions", &conditions);
-    }
-
-    /// An authenticator with a screen lock, as phones and laptops have one; answers with its id.
-    pub fn add_authenticator(&self) -> Authenticator<'_> {
-        let options = json!({
-            "protocol": "ctap2_1", "transport": "internal", "hasResidentKey": true, "hasUserVerification": true,
-            "isUserConsenting": true, "isUserVerified": true,
-        });
-        let id = self.post("/webauthn/authenticator", &options).as_str().expect("an id").to_owned();
-        Authenticator { browser: self, id }
-    }
-}
-
-/// A virtual authenticator.
-pub struct Authenticator<'a> {
-    browser: &'a Browser,
-    id: String,
-}
-
-impl Authenticator<'_> {
-    fn path(&self, rest: &str) -> String {
-        format!("/webauthn/authenticator/{}{rest}", self.id)
-    }
-
-    /// Puts a passkey into it.
-    pub fn add(&self, credential: &Value) {
-        self.browser.post(&self.path("/credential"), credential);
-    }
-
-    /// Forgets every passkey.
-    pub fn clear(&self) {
-        self.browser.command("DELETE", &self.path("/credentials"), &Value::Null).expect("it forgets");
-    }
-
-    /// Whether the person's finger, face or PIN is right.
-    pub fn set_user_verified(&self, verified: bool) {
-        self.browser.post(&self.path("/uv"), &json!({ "isUserVerified": verified }));
-    }
-
-    /// What a passkey says of copies of itself.
-    pub fn set_backup(&self, credential_id: &str, eligible: bool, state: bool) {
-        let props = json!({ "backupEligibility": eligible, "backupState": state });
-        self.browser.post(&self.path(&format!("/credentials/{credential_id}/props")), &props);
-    }
-
-    /// Makes it lie in its next answers: `isBogusSignature`, `isBadUV`, `isBadUP`; none makes it honest again.
-    pub fn lie(&self, bit: Option<&str>) {
-        let mut parameters = json!({ "authenticatorId": self.id });
-        for name in ["isBogusSignature", "isBadUV", "isBadUP"] {
-            parameters[name] = json!(bit == Some(name));
-        }
-        self.browser.devtools("WebAuthn.setResponseOverrideBits", &parameters);
-    }
-
-    /// Whether somebody touches it when it blinks.
-    pub fn set_touched(&self, touched: bool) {
-        let parameters = json!({ "authenticatorId": self.id, "enabled": touched });
-        self.browser.devtools("WebAuthn.setAutomaticPresenceSimulation", &parameters);
-    }
-
-    /// Takes it away.
-    pub fn remove(self) {
-        self.browser.command("DELETE", &self.path(""), &Value::Null).expect("it goes");
     }
 }
 

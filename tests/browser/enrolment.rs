@@ -6,6 +6,7 @@
 use countersign::domain::time::{ENROLMENT_LINK, SECOND_PASSKEY};
 use std::time::Duration;
 
+use crate::authenticator::Authenticator;
 use crate::browser;
 use crate::pictures::look;
 use crate::support::{GROUP, World};
@@ -15,7 +16,7 @@ fn an_invited_person_makes_two_passkeys_and_the_link_is_spent() {
     let browser = browser!();
     let world = World::start();
     let (person, link) = world.invite("Ada Lind", &[GROUP]);
-    let phone = browser.add_authenticator();
+    let phone = Authenticator::in_browser(&browser);
 
     browser.open(&link);
     browser.until_says("h1", "Welcome, Ada Lind.");
@@ -47,7 +48,7 @@ fn an_invited_person_makes_two_passkeys_and_the_link_is_spent() {
 
     // The same browser may come back for a second one: its cookie says that it made the first.
     phone.remove();
-    let _key = browser.add_authenticator();
+    let _key = Authenticator::in_browser(&browser);
     browser.open(&link);
     browser.click("[data-act=continue]");
     browser.click("[data-step=make] [data-act=make], [data-step=second] [data-act=make]");
@@ -70,7 +71,7 @@ fn another_browser_cannot_use_a_spent_link() {
     let browser = browser!();
     let world = World::start();
     let (_, link) = world.invite("Ada Lind", &[GROUP]);
-    let _phone = browser.add_authenticator();
+    let _phone = Authenticator::in_browser(&browser);
     browser.open(&link);
     browser.click("[data-act=continue]");
     browser.click("[data-step=make] [data-act=make]");
@@ -106,7 +107,7 @@ fn a_device_that_says_no_keeps_nothing() {
     let browser = browser!();
     let world = World::start();
     let (person, link) = world.invite("Ada Lind", &[GROUP]);
-    let phone = browser.add_authenticator();
+    let phone = Authenticator::in_browser(&browser);
     browser.open(&link);
     browser.click("[data-act=continue]");
     phone.set_user_verified(false);

@@ -11,6 +11,7 @@
 )]
 
 mod approval;
+mod authenticator;
 mod driver;
 mod enrolment;
 mod pictures;

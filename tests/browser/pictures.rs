@@ -101,9 +101,14 @@ fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder").to_owned()
 }
 
-/// Zero findings of axe-core, with the contrast that we promise: 6 : 1 for all text.
 fn judge(browser: &Browser, picture: &str) {
-    let Some(axe) = axe() else { return };
+    let found = findings(browser).unwrap_or_default();
+    assert!(found.is_empty(), "{picture}:\n{}", found.join("\n"));
+}
+
+/// What axe-core finds, with the contrast that we promise: 6 : 1 for all text. `None` where it cannot be had.
+pub fn findings(browser: &Browser) -> Option<Vec<String>> {
+    let axe = axe()?;
     if browser.eval("typeof axe") == "undefined" {
         browser.eval(&format!("{axe}\n0"));
         let contrast = json!({ "contrastRatio": { "normal": { "expected": 6 }, "large": { "expected": 6 } } });
@@ -113,8 +118,7 @@ fn judge(browser: &Browser, picture: &str) {
         "axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations.map(({ id, help, nodes }) => \
          `${id}: ${help}\\n${nodes.map(({ html, failureSummary }) => `  ${html}\\n  ${failureSummary}`).join('\\n')}`))",
     );
-    let found: Vec<&str> = found.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    assert!(found.is_empty(), "{picture}:\n{}", found.join("\n"));
+    Some(found.as_array()?.iter().filter_map(Value::as_str).map(str::to_owned).collect())
 }
 
 /// axe-core's script, from the registry by way of npm, kept under the target folder.

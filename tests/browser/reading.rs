@@ -6,10 +6,11 @@
 use serde_json::{Value, json};
 
 use crate::approval::{open_ready, second_deploy, world_with_ada};
+use crate::authenticator::Authenticator;
 use crate::browser;
 use crate::driver::{ENTER, TAB};
-use crate::pictures::{DESK, PHONE, SMALLEST, look, resize};
-use crate::support::GROUP;
+use crate::pictures::{DESK, PHONE, SMALLEST, findings, look, resize};
+use crate::support::{GROUP, World};
 
 #[test]
 fn all_of_a_waiting_request_is_on_one_phone_screen() {
@@ -44,7 +45,7 @@ fn the_keyboard_reads_downwards_and_enter_approves_nothing() {
     let browser = browser!();
     let (world, ada) = world_with_ada();
     let job = second_deploy(&world);
-    browser.add_authenticator().add(&ada.credential);
+    Authenticator::in_browser(&browser).add(&ada.credential);
     open_ready(&browser, &job);
     assert!(browser.eval("document.activeElement === document.body").as_bool().unwrap(), "nothing is focused at first");
     browser.press(ENTER);
@@ -117,6 +118,22 @@ fn without_script_the_pages_still_read() {
     browser.open(&link);
     let text = browser.page_text();
     assert!(text.contains("Welcome, Nia Berg.") && text.contains("Passkeys need JavaScript."), "{text}");
+}
+
+#[test]
+fn what_few_can_read_is_found() {
+    let browser = browser!();
+    let world = World::start();
+    let (_, link) = world.invite("Nia Berg", &[GROUP]);
+    browser.open(&link);
+    let Some(found) = findings(&browser) else { return };
+    assert_eq!(found, [""; 0]);
+    // 5 : 1 is enough for others, and not for us.
+    browser.eval(
+        "document.querySelector('h1').style.color = '#6f6f6f', document.querySelector('button').innerText = '', 0",
+    );
+    let found = findings(&browser).unwrap().join("\n");
+    assert!(found.contains("color-contrast") && found.contains("button-name"), "{found}");
 }
 
 #[test]

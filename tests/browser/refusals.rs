@@ -10,6 +10,7 @@ use countersign::domain::request::standing::Standing;
 use serde_json::json;
 
 use crate::approval::{open_ready, world_with_ada};
+use crate::authenticator::Authenticator;
 use crate::browser;
 use crate::driver::Browser;
 use crate::pictures::look;
@@ -28,7 +29,7 @@ fn attack_024_the_wrong_person_signs_nothing() {
     world.link_starter(&mara.id);
     let eve = world.person("Eve Olsen", &["interns"]);
     let job = world.ask(|job| job);
-    let phone = browser.add_authenticator();
+    let phone = Authenticator::in_browser(&browser);
     phone.add(&mara.credential);
     open_ready(&browser, &job);
     browser.click("[data-act=approve]");
@@ -74,7 +75,7 @@ fn attack_050_an_answer_that_proves_less_is_refused() {
     let browser = browser!();
     let (world, ada) = world_with_ada();
     let job = world.ask(|job| job);
-    let phone = browser.add_authenticator();
+    let phone = Authenticator::in_browser(&browser);
     phone.add(&ada.credential);
     open_ready(&browser, &job);
 
@@ -124,7 +125,7 @@ fn attack_049_tampered_options_prove_nothing() {
     let browser = browser!();
     let (world, ada) = world_with_ada();
     let job = world.ask(|job| job);
-    let phone = browser.add_authenticator();
+    let phone = Authenticator::in_browser(&browser);
     phone.add(&ada.credential);
     open_ready(&browser, &job);
 
@@ -160,7 +161,7 @@ fn a_signature_can_be_called_off() {
     let browser = browser!();
     let (world, ada) = world_with_ada();
     let job = world.ask(|job| job);
-    let phone = browser.add_authenticator();
+    let phone = Authenticator::in_browser(&browser);
     phone.add(&ada.credential);
     phone.set_touched(false);
     open_ready(&browser, &job);
@@ -182,7 +183,7 @@ fn attack_055_a_passkey_that_becomes_copyable_is_refused() {
     let browser = browser!();
     let (world, ada) = world_with_ada();
     let job = world.ask(|job| job);
-    let phone = browser.add_authenticator();
+    let phone = Authenticator::in_browser(&browser);
     phone.add(&ada.credential);
     open_ready(&browser, &job);
     phone.set_backup(ada.credential["credentialId"].as_str().unwrap(), true, true);
@@ -197,7 +198,7 @@ fn a_request_ends_by_itself_on_the_page() {
     let browser = browser!();
     let (world, ada) = world_with_ada();
     let job = world.ask(|job| job);
-    browser.add_authenticator().add(&ada.credential);
+    Authenticator::in_browser(&browser).add(&ada.credential);
     world.hand.advance(Duration::from_secs(15 * 60 - 2));
     open_ready(&browser, &job);
     browser.until("document.getElementById('left').classList.contains('soon')");
@@ -215,7 +216,7 @@ fn a_second_collector_makes_the_page_warn_by_itself() {
     let browser = browser!();
     let (world, ada) = world_with_ada();
     let job = world.ask(|job| job);
-    browser.add_authenticator().add(&ada.credential);
+    Authenticator::in_browser(&browser).add(&ada.credential);
     open_ready(&browser, &job);
     let thief = world.collect_as(&job, &"x".repeat(43));
     assert_eq!(thief.text("error_code"), "other_collector", "{}", thief.text);
@@ -234,7 +235,7 @@ fn a_changed_rule_takes_no_signature() {
     let browser = browser!();
     let (world, ada) = world_with_ada();
     let job = world.ask(|job| job);
-    browser.add_authenticator().add(&ada.credential);
+    Authenticator::in_browser(&browser).add(&ada.credential);
     open_ready(&browser, &job);
     world.load_rules(&RULES.replace("role/deploy", "role/other"));
     browser.click("[data-act=approve]");
@@ -248,7 +249,7 @@ fn without_a_connection_nothing_is_sent() {
     let browser = browser!();
     let (world, ada) = world_with_ada();
     let job = world.ask(|job| job);
-    browser.add_authenticator().add(&ada.credential);
+    Authenticator::in_browser(&browser).add(&ada.credential);
     open_ready(&browser, &job);
     browser.set_offline(true);
     browser.until_says("[data-note]", "No connection. Nothing was sent.");

@@ -6,6 +6,7 @@
 use serde_json::json;
 
 use crate::approval::{open_ready, world_with_ada};
+use crate::authenticator::Authenticator;
 use crate::browser;
 use crate::pictures::look;
 use crate::support::GROUP;
@@ -46,7 +47,7 @@ fn attack_074_claims_are_text() {
             .with("project_path", json!("shop/api'onmouseover=alert(3)"))
             .with("job_project_path", json!("shop/\u{202e}ipa"))
     });
-    browser.add_authenticator().add(&ada.credential);
+    Authenticator::in_browser(&browser).add(&ada.credential);
     open_ready(&browser, &job);
     assert!(!browser.has_dialog());
     let text = browser.page_text();
@@ -72,7 +73,7 @@ fn a_fork_is_never_shown_as_the_project_it_runs_in() {
             .with("environment", json!("forks"))
             .with("pipeline_source", json!("merge_request_event"))
     });
-    browser.add_authenticator().add(&ada.credential);
+    Authenticator::in_browser(&browser).add(&ada.credential);
     open_ready(&browser, &job);
     browser.until_says("main", "! Fork: the code comes from evil/api (9002), the job runs in shop/api (4711).");
     browser.until_says("main", "! Branch not protected.");

@@ -133,15 +133,11 @@ impl World {
         Self { url, app, calls, hand, gitlab, gitlab_key, folder, stop, thread, jobs }
     }
 
-    fn wait<T>(&self, future: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
-    }
-
     /// Invites a person; answers with the person's id and the enrolment link.
     pub fn invite(&self, name: &str, groups: &[&str]) -> (PersonId, String) {
         let groups = groups.iter().map(|group| GroupName::parse(group).unwrap()).collect();
         let command = ConsoleCommand::Invite { name: name.to_owned(), groups, admin: false };
-        match self.wait(self.app.console(command)).unwrap() {
+        match wait(self.app.console(command)).unwrap() {
             ConsoleAnswer::Invited { person, link, .. } => (person, link),
             other => panic!("{other:?}"),
         }
@@ -166,12 +162,12 @@ impl World {
     pub fn link_starter(&self, person: &PersonId) {
         let issuer = IssuerName::parse("gitlab").unwrap();
         let command = ConsoleCommand::Link { person: person.to_string(), issuer, user_id: STARTER.to_owned() };
-        self.wait(self.app.console(command)).unwrap();
+        wait(self.app.console(command)).unwrap();
     }
 
     /// Puts other rules in force.
     pub fn load_rules(&self, text: &str) {
-        self.wait(self.app.load_rules(&[("rules.toml".to_owned(), text.to_owned())])).unwrap();
+        wait(self.app.load_rules(&[("rules.toml".to_owned(), text.to_owned())])).unwrap();
     }
 
     /// A job of its own that asks, with claims changed.
@@ -217,6 +213,11 @@ impl Drop for World {
         }
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// The store's writer is a thread of its own, so any runtime may wait for it.
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 /// The server's thread.
