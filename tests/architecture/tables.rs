@@ -47,17 +47,12 @@ pub const DOORS: &[Door] = &[
     Door { place: "src/cli/", path: "crate::clock::Clock", why: "commands build the clock that is handed in" },
     Door { place: "src/cli/open.rs", path: "crate::crypto", why: "the one place that opens keys" },
     Door { place: "src/cli/open.rs", path: "crate::store::StoreError", why: "says why the state cannot be opened" },
-<<<<<<< HEAD
-    Door { place: "src/cli/open.rs", path: "crate::store::DATABASE", why: "`init` names the files that it made" },
-    Door { place: "src/cli/open.rs", path: "crate::store::LOCK", why: "`init` names the files that it made" },
-=======
     Door {
         place: "src/cli/open.rs",
         path: "crate::store::DATABASE",
         why: "checks its mode; removes what `init` began",
     },
     Door { place: "src/cli/open.rs", path: "crate::store::LOCK", why: "removes what `init` began" },
->>>>>>> main
     Door { place: "src/cli/surroundings.rs", path: "crate::crypto::random", why: "chance that is handed to a command" },
     Door { place: "src/cli/demo/", path: "crate::crypto", why: "plays operator, GitLab and browser on one machine" },
     Door { place: "src/http/edge.rs", path: "crate::crypto::random", why: "call ids" },
