@@ -1,5 +1,5 @@
 //! The job's two clients against the built server: `countersign token`, and `/countersign.sh` under dash and busybox.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at once")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may stop at once")]
 
 #[path = "support/built.rs"]
 mod built;

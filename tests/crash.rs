@@ -1,5 +1,5 @@
 //! The built server is killed under load, again and again: no token without its entry, and no answer doubled.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at once")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may stop at once")]
 
 #[path = "support/built.rs"]
 mod built;
