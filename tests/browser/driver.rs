@@ -38,16 +38,19 @@ impl Browser {
             skip(&format!("{} not found (apt-get install chromium chromium-driver)", missing.join(", ")));
             return None;
         }
+        let name = data_encoding::HEXLOWER.encode(&random::bytes::<8>().expect("randomness"));
+        let profile = std::env::temp_dir().join(format!("countersign-browser-{name}"));
+        std::fs::create_dir(&profile).expect("a folder");
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
+            // Whatever the two leave behind goes with the folder.
+            .env("TMPDIR", &profile)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("chromedriver starts");
         let base = format!("http://127.0.0.1:{}", port(&mut driver));
-        let name = data_encoding::HEXLOWER.encode(&random::bytes::<8>().expect("randomness"));
-        let profile = std::env::temp_dir().join(format!("countersign-browser-{name}"));
         let mut browser = Self { agent: agent(), driver, session: format!("{base}/session"), profile };
         let answer = browser.command("POST", "", &browser.capabilities()).expect("a session starts");
         let id = answer["sessionId"].as_str().expect("a session id");
@@ -56,7 +59,7 @@ impl Browser {
     }
 
     fn capabilities(&self) -> Value {
-        let profile = format!("--user-data-dir={}", self.profile.display());
+        let profile = format!("--user-data-dir={}", self.profile.join("profile").display());
         let args = [
             "--headless",
             "--no-sandbox",
