@@ -18,7 +18,7 @@ pub const MAX_SECRET_FILE: u64 = 64 * 1024;
 /// Mode of every file made here, unless its maker says otherwise.
 pub const FILE_MODE: u32 = 0o600;
 /// Mode of a file that everybody may read.
-pub const PUBLIC_MODE: u32 = 0o644;
+const PUBLIC_MODE: u32 = 0o644;
 /// What the group and everybody else may do.
 const OTHERS: u32 = 0o077;
 /// Mode of every directory made here.
