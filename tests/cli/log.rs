@@ -82,8 +82,7 @@ fn a_token_is_proven_offline_and_its_rule_explained_beside_the_running_server_an
     place.run(&["rule", "explain", "job.jwt", "--audience", "reports.example.com"]).expect(0, "→ issue");
     let server = place.serve();
     let issued = exchange(&server, &token);
-    let entry =
-        issued["log"]["index"].as_u64().or_else(|| issued["log"].as_u64()).unwrap_or_else(|| panic!("{issued}"));
+    let entry = index(&issued);
     let refused = exchange(&server, &job_token(&key, "production"));
     assert_eq!(refused["error_code"], "no_rule_matches", "{refused}");
     let refusal = index(&refused);
