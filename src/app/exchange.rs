@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::domain::canonical;
-use crate::domain::ids::Digest;
+use crate::domain::ids::{Digest, PersonId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::exchange::{Collector, ExchangeForm};
@@ -277,11 +277,28 @@ impl Countersign {
         }))
     }
 
+    /// Names of those who signed, where the rule lets the job log have them; decoration, never a claim.
+    fn names_to_tell(&self, row: &IssuedRow, claims: &Map<String, Value>) -> Result<Vec<String>, AppError> {
+        let Some(id) = &row.request else { return Ok(Vec::new()) };
+        self.store.read(|reader| {
+            let shown =
+                reader.request(id)?.is_some_and(|request| request.rule.allow().is_some_and(|a| a.show_approvers));
+            let by = claims.get("approval").and_then(|approval| approval.get("by")).and_then(Value::as_array);
+            let mut names = Vec::new();
+            for person in by.into_iter().flatten().filter(|_| shown) {
+                let person = person.get("sub").and_then(Value::as_str).and_then(|id| PersonId::parse(id).ok());
+                let row = person.map(|id| reader.person(&id)).transpose()?.flatten();
+                names.extend(row.map(|row| row.name));
+            }
+            Ok(names)
+        })
+    }
+
     /// Signs recorded claims; called only with a row whose entry is committed.
     fn token_answer(&self, row: &IssuedRow) -> Result<TokenAnswer, AppError> {
         let mut claims: Map<String, Value> = serde_json::from_slice(&row.claims).map_err(AppError::internal)?;
         let approval = claims.get("approval").cloned();
-        let lines = summary::issued(&claims, row.entry);
+        let lines = summary::issued(&claims, &self.names_to_tell(row, &claims)?, row.entry);
         claims.insert("log".to_owned(), record_token::log_claim(&self.settings.origin, row.entry));
         let signer = self.signer_by_kid(&row.kid)?;
         let access_token = signer.key.sign(&canonical::to_bytes(&claims)?)?;

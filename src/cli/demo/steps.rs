@@ -186,8 +186,8 @@ fn what_changed(world: &World, job: &Ran, printer: &mut Printer) -> Result<(), S
     if !amr.contains(&"pop") || text(&now, "acr") != "phr" || text(&now, "approver") != world.you.as_str() {
         return Err("the token does not say who approved, and how".to_owned());
     }
-    let line = |name: &str, before: &str, after: &str| format!("    {name:<11} {before:<38} {after}");
-    printer.words(format!("3/4 {:<11} {:<38} {}", "What changed", "the job had", "the job has now"));
+    let line = |name: &str, before: &str, after: &str| format!("    {name:<12} {before:<38} {after}");
+    printer.words(format!("3/4 {:<12} {:<38} {}", "What changed", "the job had", "the job has now"));
     printer.words(line("sub", &shortened(&text(&job.claims, "sub")), &text(&now, "sub")));
     printer.words(line("amr · acr", "none", &format!("{} · {}", amr.join(" "), text(&now, "acr"))));
     printer.words(line("approver", "nobody", &format!("{} (you)", text(&now, "approver"))));
