@@ -47,7 +47,7 @@ pub const MAX_ORIGIN_BYTES: usize = 255;
 /// # Errors
 /// All faults at once.
 pub fn check(file: &Path, source: &Source, origins: &Origins) -> Result<Settings, ConfigError> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = file.parent().unwrap_or(Path::new(""));
     let mut checking = Checking::new(folder, origins);
     let url = checking.url(source.url.as_deref());
     let host = url.as_ref().and_then(Url::host_str).unwrap_or_default().to_owned();
