@@ -47,9 +47,14 @@ impl Edge {
         address(request, &self.trusted_proxies)
     }
 
-    /// A JSON answer for a failure.
+    /// A JSON answer for a job's failure.
     pub fn fail(&self, error: AppError) -> HttpResponse {
         Problem::of(error, call_id()).json(&self.app)
+    }
+
+    /// A JSON answer for the failure of a page's call.
+    pub fn fail_script(&self, error: AppError) -> HttpResponse {
+        Problem::of(error, call_id()).json_for_page(&self.app)
     }
 
     /// A page for a failure.

@@ -75,10 +75,23 @@ impl Problem {
         StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// The JSON answer.
+    fn page_status(&self) -> StatusCode {
+        StatusCode::from_u16(self.code.page_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The JSON answer to a job.
     pub fn json(&self, app: &Countersign) -> HttpResponse {
-        let mut answer = HttpResponse::build(self.status());
-        if matches!(self.status().as_u16(), 429 | 503) {
+        self.json_with(self.status(), app)
+    }
+
+    /// The JSON answer to a page's script.
+    pub fn json_for_page(&self, app: &Countersign) -> HttpResponse {
+        self.json_with(self.page_status(), app)
+    }
+
+    fn json_with(&self, status: StatusCode, app: &Countersign) -> HttpResponse {
+        let mut answer = HttpResponse::build(status);
+        if matches!(status.as_u16(), 429 | 503) {
             let after = self.retry_after.map_or_else(|| RETRY_AFTER.to_owned(), |seconds| seconds.to_string());
             answer.insert_header((header::RETRY_AFTER, after));
         }
@@ -93,7 +106,7 @@ impl Problem {
         } else {
             ErrorPage::of(place, self.code, &self.description)
         };
-        html(self.status(), &page)
+        html(self.page_status(), &page)
     }
 }
 

@@ -10,4 +10,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod approval;
+mod discovery;
+mod routes;
 mod token;
+mod waiting;

@@ -79,6 +79,16 @@ macro_rules! error_codes {
                 match self { $(Self::$variant => $status,)* }
             }
 
+            /// The HTTP status that carries it where a page asked: what is over is a conflict or gone there.
+            #[must_use]
+            pub const fn page_status(self) -> u16 {
+                match self {
+                    Self::RuleChanged | Self::RequestContested => 409,
+                    Self::RequestExpired => 410,
+                    other => other.status(),
+                }
+            }
+
             /// What to do next, where the place that refuses knows nothing better.
             #[must_use]
             pub const fn cure(self) -> &'static str {

@@ -68,21 +68,21 @@ pub async fn page(id: Path<String>, edge: Shared) -> HttpResponse {
 
 /// Starts a signature.
 pub async fn options(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
-    if let Some(answer) = edge.refuse_ceremony(&request) {
-        return answer;
-    }
     let body: OptionsBody = match edge.json_from_our_page(&request, payload).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };
-    let Ok(id) = RequestId::parse(&id) else { return edge.fail(unknown()) };
+    if let Some(answer) = edge.refuse_ceremony(&request) {
+        return answer;
+    }
+    let Ok(id) = RequestId::parse(&id) else { return edge.fail_script(unknown()) };
     let intent = Intent { choice: body.decision, reason: body.reason };
     match edge.app.begin_decision(&id, intent).await {
         Ok(ceremony) => {
             let public_key = ceremony.options.get("publicKey").cloned().unwrap_or(Value::Null);
             json_answer(&json!({ "ceremony": ceremony.id, "publicKey": public_key, "statement": ceremony.statement }))
         }
-        Err(error) => edge.fail(error),
+        Err(error) => edge.fail_script(error),
     }
 }
 
@@ -96,17 +96,17 @@ pub async fn decision(request: HttpRequest, id: Path<String>, payload: Payload, 
         Ok(body) => body,
         Err(answer) => return answer,
     };
-    let Ok(id) = RequestId::parse(&id) else { return edge.fail(unknown()) };
+    let Ok(id) = RequestId::parse(&id) else { return edge.fail_script(unknown()) };
     match edge.app.finish_decision(&id, &body.ceremony, &body.response).await {
         Ok(decided) => match find(&edge.app, id.as_str()) {
             Ok(seen) => json_answer(&state(&edge.app, &seen, Some(&decided))),
-            Err(error) => edge.fail(error),
+            Err(error) => edge.fail_script(error),
         },
         Err(error) => {
-            if error.code().status() == 400 {
+            if error.code().page_status() == 400 {
                 edge.wrong_ceremonies.count(address, edge.app.clock.monotonic());
             }
-            edge.fail(error)
+            edge.fail_script(error)
         }
     }
 }
@@ -206,7 +206,7 @@ struct Stream {
 pub async fn events(id: Path<String>, edge: Shared) -> HttpResponse {
     let seen = match find(&edge.app, &id) {
         Ok(seen) => seen,
-        Err(error) => return edge.fail(error),
+        Err(error) => return edge.fail_script(error),
     };
     let id = seen.row.request.id.clone();
     let subscription = edge.app.waiting().watch(&id);

@@ -80,10 +80,10 @@ pub async fn page(request: HttpRequest, link: Path<String>, edge: Shared) -> Htt
 
 /// Starts a registration.
 pub async fn options(request: HttpRequest, link: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
-    if let Some(answer) = edge.refuse_ceremony(&request) {
+    if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
         return answer;
     }
-    if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
+    if let Some(answer) = edge.refuse_ceremony(&request) {
         return answer;
     }
     match edge.app.begin_enrolment(holder(&request, &link)).await {
@@ -91,7 +91,7 @@ pub async fn options(request: HttpRequest, link: Path<String>, payload: Payload,
             let public_key = ceremony.options.get("publicKey").cloned().unwrap_or(Value::Null);
             json_answer(&json!({ "ceremony": ceremony.id, "publicKey": public_key, "statement": ceremony.statement }))
         }
-        Err(error) => edge.fail(error),
+        Err(error) => edge.fail_script(error),
     }
 }
 
@@ -108,10 +108,10 @@ pub async fn passkey(request: HttpRequest, link: Path<String>, payload: Payload,
     match edge.app.finish_enrolment(holder(&request, &link), &body.ceremony, &body.response).await {
         Ok(enrolled) => enrolled_answer(&edge, enrolled),
         Err(error) => {
-            if error.code().status() == 400 {
+            if error.code().page_status() == 400 {
                 edge.wrong_ceremonies.count(address, edge.app.clock.monotonic());
             }
-            edge.fail(error)
+            edge.fail_script(error)
         }
     }
 }
@@ -145,7 +145,7 @@ pub async fn name(request: HttpRequest, link: Path<String>, payload: Payload, ed
     };
     match edge.app.name_passkey(holder(&request, &link), &body.name).await {
         Ok(()) => json_answer(&json!({})),
-        Err(error) => edge.fail(error),
+        Err(error) => edge.fail_script(error),
     }
 }
 
@@ -156,7 +156,7 @@ pub async fn decline(request: HttpRequest, link: Path<String>, payload: Payload,
     }
     match edge.app.decline_enrolment(holder(&request, &link)).await {
         Ok(()) => json_answer(&json!({})),
-        Err(error) => edge.fail(error),
+        Err(error) => edge.fail_script(error),
     }
 }
 

@@ -1,0 +1,174 @@
+//! Lost answers, a clock that jumps, and many who wait.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use countersign::domain::time::Timestamp;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::support::gitlab::claims_of;
+use crate::support::rules::AWS;
+use crate::support::server::block_on;
+use crate::support::wire::{Answer, PATIENCE};
+use crate::support::{Logged, Options, Person, Server, Snapshot, collector, refused};
+
+/// Waits until the log has so many tokens.
+fn until_tokens(server: &Server, wanted: usize) {
+    let reached = block_on(async {
+        tokio::time::timeout(PATIENCE, async {
+            while Snapshot::of(server).count("token") < wanted {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await
+    });
+    assert!(reached.is_ok(), "the log never had {wanted} tokens");
+}
+
+#[test]
+fn attack_088_a_lost_answer_is_given_again_after_a_restart() {
+    let mut server = Server::start();
+    let mut mara = Person::manager(&server, "Mara");
+    let (token, key) = (server.job().sign(), collector());
+    let id = server.ask(&token, &key);
+    mara.approve(&server, &id);
+    server.pass(6);
+    // The answer is in the log, and on its way when the server dies.
+    drop(server.exchange(&token, &[AWS]).collector(&key).call().start());
+    until_tokens(&server, 1);
+    server.restart();
+    let first = server.exchange(&token, &[AWS]).collector(&key).send().expect(200).claims();
+    server.restart();
+    assert_eq!(server.exchange(&token, &[AWS]).collector(&key).send().expect(200).claims(), first);
+    let snapshot = Snapshot::of(&server);
+    assert_eq!(snapshot.count("token"), 1);
+    assert_eq!(snapshot.of_kind("token").next().unwrap()["jti"], first["jti"]);
+
+    // Without a collector it is spent, never doubled.
+    let token = server.job().environment("staging").sign();
+    drop(server.exchange(&token, &[AWS]).call().start());
+    until_tokens(&server, 2);
+    server.restart();
+    server.exchange(&token, &[AWS]).send().invalid("token_spent");
+    assert_eq!(Snapshot::of(&server).count("token"), 2);
+}
+
+#[test]
+fn attack_088_what_waits_survives_a_restart() {
+    let mut server = Server::start();
+    let mut mara = Person::manager(&server, "Mara");
+    let (token, key) = (server.job().sign(), collector());
+    let id = server.ask(&token, &key);
+    let held = server.exchange(&token, &[AWS]).collector(&key).wait(50).call().start();
+    let signed = mara.sign(&server, &id, "approve");
+    server.restart();
+    drop(held);
+    crate::support::person::decide(&server, &id, &signed).expect(200);
+    server.restart();
+    server.exchange(&token, &[AWS]).collector(&key).send().expect(200);
+}
+
+#[test]
+fn attack_084_a_clock_that_jumps_stops_issuing() {
+    let server = Server::start();
+    let mut mara = Person::manager(&server, "Mara");
+    let (token, key) = (server.job().sign(), collector());
+    let id = server.ask(&token, &key);
+    mara.approve(&server, &id);
+    server.pass(6);
+    let true_time = Timestamp::from_seconds(server.now());
+    for wrong in [server.now() - 3600, server.now() + 10 * 365 * 86_400, server.now() + 61] {
+        server.hand.set(Timestamp::from_seconds(wrong));
+        let before = Snapshot::of(&server);
+        let answer = server.exchange(&token, &[AWS]).collector(&key).send();
+        let answer = answer.expect_error(503, "temporarily_unavailable", "clock_stepped");
+        assert!(answer.header("retry-after").is_some());
+        refused(&server, &before, &answer, Logged::No);
+        server.get("/readyz").expect(503);
+        server.get("/healthz").expect(200);
+        server.hand.set(true_time);
+    }
+    server.get("/readyz").expect(200);
+    server.exchange(&token, &[AWS]).collector(&key).send().expect(200);
+}
+
+/// How many wait in the test below; the real thing has ten thousand.
+const WAITERS: usize = 300;
+
+#[test]
+fn attack_091_each_of_many_waiters_gets_its_own_answer() {
+    let server = Server::with(Options { workers: 2, ..Options::default() });
+    let mut mara = Person::manager(&server, "Mara");
+    mara.authenticator.behaviour.counter_step = 0;
+    let jobs: Vec<_> = (0..WAITERS).map(|_| (server.job(), collector())).collect();
+    let requests: Vec<String> = jobs.iter().map(|(job, key)| server.ask(&job.sign(), key)).collect();
+    let calls: Vec<Vec<u8>> = jobs
+        .iter()
+        .map(|(job, key)| server.exchange(&job.sign(), &[AWS]).collector(key).wait(50).call().bytes())
+        .collect();
+    let address = server.address;
+    let (ready, waiting) = std::sync::mpsc::channel();
+    let waiters = std::thread::spawn(move || {
+        block_on(async move {
+            let local = tokio::task::LocalSet::new();
+            local
+                .run_until(async move {
+                    let mut tasks = Vec::new();
+                    for call in calls {
+                        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+                        stream.write_all(&call).await.unwrap();
+                        tasks.push(tokio::task::spawn_local(async move {
+                            let mut bytes = Vec::new();
+                            tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.unwrap().unwrap();
+                            Answer::parse(&bytes)
+                        }));
+                    }
+                    ready.send(()).unwrap();
+                    let mut answers = Vec::new();
+                    for task in tasks {
+                        answers.push(task.await.unwrap());
+                    }
+                    answers
+                })
+                .await
+        })
+    });
+    waiting.recv_timeout(PATIENCE).unwrap();
+    let all_held = block_on(async {
+        tokio::time::timeout(PATIENCE, async {
+            while server.app.waiting().count() < WAITERS {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await
+    });
+    assert!(all_held.is_ok(), "only {} are held", server.app.waiting().count());
+    // The server is not busy with waiting.
+    server.get("/healthz").expect(200);
+    // One address starts at most 120 ceremonies a minute; the calls are held all the while.
+    let signed: Vec<_> = requests
+        .iter()
+        .enumerate()
+        .map(|(n, request)| {
+            if n % 100 == 99 {
+                server.pass(16);
+                server.hand.advance(Duration::from_secs(45));
+            }
+            (request, mara.sign(&server, request, "approve"))
+        })
+        .collect();
+    for (request, signed) in signed {
+        crate::support::person::decide(&server, request, &signed).expect(200);
+    }
+    let answers = waiters.join().unwrap();
+    let mut jtis = BTreeMap::new();
+    for ((job, _), answer) in jobs.iter().zip(&answers) {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        server.note(answer);
+        let claims = claims_of(&answer.member("access_token"));
+        assert_eq!(claims["gitlab_job_id"], job.claim("job_id"), "somebody else's answer");
+        *jtis.entry(claims["jti"].to_string()).or_insert(0) += 1;
+    }
+    assert_eq!(jtis.len(), WAITERS);
+    assert_eq!(Snapshot::of(&server).count("token"), WAITERS);
+}

@@ -1,0 +1,274 @@
+//! The table of routes, row by row, and what every answer carries.
+
+use countersign::http::routes::{Row, TABLE, Who};
+use countersign::http::serve::CONTENT_SECURITY_POLICY;
+use serde_json::json;
+
+use crate::support::wire::{Call, HOST};
+use crate::support::{Answer, Logged, Person, Server, Snapshot, URL, collector, refused};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// A path of the row that leads somewhere, and one that leads nowhere.
+fn paths(row: &Row, request: &str, link: &str) -> [String; 2] {
+    let fill =
+        |id: &str, link: &str, name: &str| row.path.replace("{id}", id).replace("{link}", link).replace("{name}", name);
+    let name = if row.path.starts_with("/static") { "countersign.css" } else { "rules" };
+    [fill(request, link, name), fill("AAAAAAAAAAAAAAAAAAAAAA", "unknown", "unknown")]
+}
+
+fn check_headers(answer: &Answer, place: &str) {
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "no-referrer"),
+        ("content-security-policy", CONTENT_SECURITY_POLICY),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("strict-transport-security", "max-age=31536000"),
+    ] {
+        assert_eq!(answer.header(name), Some(value), "{place}: {}", answer.status);
+    }
+    let resource =
+        if place.contains("/jwks") || place.contains("/.well-known/") { "cross-origin" } else { "same-origin" };
+    let found = answer.header("cross-origin-resource-policy");
+    assert!(
+        found == Some(resource) || (!(200..300).contains(&answer.status) && found == Some("same-origin")),
+        "{place}"
+    );
+    assert!(answer.header("permissions-policy").is_some(), "{place}");
+    assert!(answer.header("server").is_none() && answer.header("x-powered-by").is_none(), "{place}");
+}
+
+struct Scene {
+    server: Server,
+    request: String,
+    link: String,
+}
+
+fn scene() -> Scene {
+    let server = Server::start();
+    let _mara = Person::manager(&server, "Mara");
+    let request = server.ask(&server.job().sign(), &collector());
+    let (_, link) = server.invite("Ben", &["release-managers"]);
+    Scene { server, request, link }
+}
+
+impl Scene {
+    fn call(&self, method: &str, path: &str) -> Call {
+        self.server.call(method, path)
+    }
+
+    /// The stream never ends by itself; its head is enough.
+    fn answer(&self, method: &str, path: &str, change: impl Fn(Call) -> Call) -> Answer {
+        let call = change(self.call(method, path));
+        if !path.ends_with("/events") || method != "GET" {
+            return call.send();
+        }
+        let mut stream = call.start();
+        let mut bytes = Vec::new();
+        crate::support::wire::read_until(&mut stream, &mut bytes, "\r\n\r\n", 1);
+        let end = crate::support::wire::find(&bytes, b"\r\n\r\n").unwrap();
+        let head = String::from_utf8_lossy(&bytes[..end + 4]).replace("transfer-encoding: chunked\r\n", "");
+        Answer::parse(head.as_bytes())
+    }
+
+    fn kind(row: &Row) -> &'static str {
+        if row.who == Who::Job { FORM } else { "application/json" }
+    }
+}
+
+#[test]
+fn without_credentials_a_route_answers_as_its_row_says() {
+    let scene = scene();
+    for row in TABLE {
+        let [known, unknown] = paths(row, &scene.request, &scene.link);
+        let before = Snapshot::of(&scene.server);
+        let answer = scene.answer(row.method, &known, |call| call);
+        check_headers(&answer, &known);
+        let lost = scene.answer(row.method, &unknown, |call| call);
+        check_headers(&lost, &unknown);
+        match row.who {
+            Who::Anybody | Who::LinkHolder => {
+                assert_eq!(answer.status, 200, "{known}: {}", answer.text());
+                if row.path.contains('{') {
+                    let gone = if row.path.contains("{link}") { 410 } else { 404 };
+                    assert_eq!(lost.status, gone, "{unknown}");
+                }
+            }
+            Who::Job => assert_eq!(answer.status, 415, "{known}: {}", answer.text()),
+            Who::OurPage => {
+                assert_eq!((answer.status, answer.code().as_str()), (400, "origin_wrong"), "{known}");
+                assert_eq!((lost.status, lost.code().as_str()), (400, "origin_wrong"), "{unknown}");
+            }
+        }
+        Snapshot::of(&scene.server).assert_identical(&before);
+    }
+}
+
+#[test]
+fn a_foreign_page_changes_nothing() {
+    let scene = scene();
+    for row in TABLE {
+        let [known, _] = paths(row, &scene.request, &scene.link);
+        for origin in
+            ["https://evil.example", "null", "https://sign.shop.example.evil.example", "http://sign.shop.example"]
+        {
+            let before = Snapshot::of(&scene.server);
+            let answer = scene.answer(row.method, &known, |call| {
+                let call = call.header("origin", origin).header("sec-fetch-site", "cross-site");
+                if row.method == "POST" { call.body(Scene::kind(row), "{}") } else { call }
+            });
+            check_headers(&answer, &known);
+            let may_read = answer.header("access-control-allow-origin");
+            let public = matches!(row.path, "/jwks" | "/.well-known/openid-configuration");
+            assert_eq!(may_read, public.then_some("*"), "{known}");
+            assert!(answer.header("access-control-allow-credentials").is_none());
+            if row.who == Who::OurPage {
+                answer.clone().invalid("origin_wrong");
+            }
+            Snapshot::of(&scene.server).assert_identical(&before);
+            let preflight = scene.call("OPTIONS", &known).header("origin", origin);
+            let preflight = preflight.header("access-control-request-method", row.method).send();
+            assert_eq!(preflight.status, 405, "{known}");
+            assert!(preflight.header("access-control-allow-origin").is_none(), "{known}");
+        }
+    }
+}
+
+#[test]
+fn one_byte_over_the_limit_is_too_much() {
+    let scene = scene();
+    for row in TABLE {
+        let [known, _] = paths(row, &scene.request, &scene.link);
+        let before = Snapshot::of(&scene.server);
+        let body = vec![b'a'; row.max_body + 1];
+        let answer = scene.answer(row.method, &known, |call| {
+            if row.method == "GET" {
+                return call.body("text/plain", "x");
+            }
+            call.header("origin", URL).body(Scene::kind(row), body.clone())
+        });
+        check_headers(&answer, &known);
+        if row.method == "GET" {
+            assert_eq!(answer.status, 200, "{known}: a body is of no use here, and of no harm");
+        } else {
+            answer.clone().expect_error(413, "invalid_request", "body_too_large");
+            refused(&scene.server, &before, &answer, Logged::No);
+            let whole = scene.answer(row.method, &known, |call| {
+                call.header("origin", URL).body(Scene::kind(row), vec![b'a'; row.max_body])
+            });
+            assert_eq!(whole.status, 400, "{known} takes {} bytes and reads them: {}", row.max_body, whole.text());
+        }
+        Snapshot::of(&scene.server).assert_identical(&before);
+    }
+}
+
+#[test]
+fn another_method_is_told_which_would_do() {
+    let scene = scene();
+    for row in TABLE {
+        let [known, _] = paths(row, &scene.request, &scene.link);
+        let others: &[&str] = if row.method == "GET" {
+            &["POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "FOO"]
+        } else {
+            &["GET", "HEAD", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "FOO"]
+        };
+        for method in others {
+            let answer = scene.call(method, &known).header("origin", URL).send();
+            assert_eq!(answer.status, 405, "{method} {known}");
+            let allow = if row.method == "GET" { "GET, HEAD" } else { "POST" };
+            assert_eq!(answer.header("allow"), Some(allow), "{method} {known}");
+            check_headers(&answer, &known);
+        }
+        if row.method == "GET" && !known.ends_with("/events") {
+            let answer = scene.call("HEAD", &known).send();
+            assert_eq!((answer.status, answer.body.len()), (200, 0), "{known}");
+        }
+    }
+}
+
+#[test]
+fn attack_078_only_our_own_name_is_answered() {
+    let scene = scene();
+    for row in TABLE.iter().filter(|row| !matches!(row.path, "/healthz" | "/readyz")) {
+        let [known, _] = paths(row, &scene.request, &scene.link);
+        for host in ["evil.example", "sign.shop.example.evil.example", "sign.shop.example:8443", "127.0.0.1", ""] {
+            let answer = scene.call(row.method, &known).instead("host", host).send();
+            assert!(matches!(answer.status, 400 | 421), "{known} as `{host}`: {}", answer.status);
+        }
+        let twice = scene.call(row.method, &known).header("host", "evil.example").send();
+        assert!(matches!(twice.status, 400 | 421), "{known}: {}", twice.status);
+    }
+    for host in ["SIGN.shop.example", "sign.shop.example:443"] {
+        scene.call("GET", "/jwks").instead("host", host).send().expect(200);
+    }
+    // Nothing that a proxy might add makes our links.
+    let token = scene.server.job().sign();
+    let call = scene.server.exchange(&token, &["sts.amazonaws.com"]).collector(&collector());
+    let call = call.header("x-forwarded-host", "evil.example").header("x-forwarded-proto", "http");
+    let answer = call.header("forwarded", "host=evil.example;proto=http").send().pending();
+    assert!(answer.member("approval_uri").starts_with(URL), "{}", answer.text());
+    assert_eq!(HOST, "sign.shop.example");
+}
+
+#[test]
+fn a_path_that_is_no_row_is_not_found() {
+    let scene = scene();
+    for path in [
+        "/",
+        "/admin",
+        "/token/",
+        "/a",
+        "/a/",
+        "/enrol",
+        "/.git/config",
+        "/static/../Cargo.toml",
+        "//jwks",
+        "/docs/../../etc/passwd",
+    ] {
+        let answer = scene.call("GET", path).send();
+        assert_eq!(answer.status, 404, "{path}");
+        check_headers(&answer, "/");
+    }
+}
+
+#[test]
+fn refused_calls_of_one_address_have_an_end() {
+    let server = Server::with(crate::support::Options {
+        refused_a_minute: 5,
+        ceremonies_a_minute: 3,
+        ..crate::support::Options::default()
+    });
+    let mut mara = Person::manager(&server, "Mara");
+    let id = server.ask(&server.job().sign(), &collector());
+    let junk = server.job().header("alg", "none").sign();
+    for _ in 0..5 {
+        server.exchange(&junk, &["x"]).send().invalid("alg_not_allowed");
+    }
+    let answer = server.exchange(&junk, &["x"]).send();
+    let answer = answer.expect_error(429, "temporarily_unavailable", "rate_limited");
+    assert_eq!(answer.header("retry-after"), Some("61"));
+    server.pass(61);
+    server.exchange(&junk, &["x"]).send().invalid("alg_not_allowed");
+
+    let wrong = json!({ "ceremony": "x", "response": {} });
+    let signed = mara.sign(&server, &id, "approve");
+    for _ in 0..3 {
+        server.post_page(&format!("/a/{id}/decision"), &wrong).invalid("challenge_unknown");
+    }
+    let answer = crate::support::person::decide(&server, &id, &signed);
+    answer.expect_error(429, "temporarily_unavailable", "rate_limited");
+    server.pass(61);
+    crate::support::person::decide(&server, &id, &signed).expect(200);
+}
+
+#[test]
+fn a_foreign_page_cannot_use_up_its_readers_share_of_ceremonies() {
+    let scene = scene();
+    let place = format!("/a/{}/options", scene.request);
+    for _ in 0..130 {
+        let call = scene.call("POST", &place).header("origin", "https://evil.example").body("text/plain", "{}");
+        call.send().invalid("origin_wrong");
+    }
+    scene.server.post_page(&place, &json!({ "decision": "approve" })).expect(200);
+}
