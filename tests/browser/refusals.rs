@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use countersign::domain::ids::RequestId;
 use countersign::domain::request::standing::Standing;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::approval::{open_ready, world_with_ada};
 use crate::authenticator::Authenticator;
@@ -238,8 +238,9 @@ fn a_changed_rule_takes_no_signature() {
     Authenticator::in_browser(&browser).add(&ada.credential);
     open_ready(&browser, &job);
     world.load_rules(&RULES.replace("role/deploy", "role/other"));
-    browser.click("[data-act=approve]");
+    // The open page hears of it and takes the button away.
     browser.until_says("h1", "The rule changed after this request was made, so nothing was signed.");
+    assert_eq!(browser.eval("document.querySelector('[data-act=approve]')"), Value::Null);
     look(&browser, "approval-changed");
     assert_eq!(standing(&world, &job), (Standing::Voided, 0));
 }
