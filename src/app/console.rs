@@ -103,6 +103,10 @@ pub struct PersonLine {
 impl Countersign {
     /// Runs a console command.
     pub async fn console(&self, command: ConsoleCommand) -> Result<ConsoleAnswer, AppError> {
+        // An entry at a wrong time would hold the log's time there for ever.
+        if command != ConsoleCommand::List {
+            self.steady_now()?;
+        }
         match command {
             ConsoleCommand::Invite { name, groups, admin } => self.invite(name, groups, admin).await,
             ConsoleCommand::Link { person, issuer, user_id } => self.link(person, issuer, user_id).await,

@@ -14,10 +14,11 @@ use crate::domain::rules::compile::Rules;
 use crate::domain::rules::decide::decide;
 use crate::domain::rules::{Outcome, Refusal, Rule, Trace};
 use crate::domain::statement::Choice;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{LEEWAY, Timestamp};
 use crate::store::requests::{DecisionRow, RequestRow};
 use crate::store::tokens::{IssuedRow, TokenUseRow};
 
+use super::ask::job_record;
 use super::known::{Known, KnownRequest, approval_terms};
 
 /// Most open requests of one job.
@@ -117,7 +118,8 @@ pub fn course(call: &Call, known: &Known, rules: &Rules, limits: &CallLimits, no
         return refuse(ErrorCode::DeniedByPerson, text);
     }
     // It may have been used in the part of the log that is lost.
-    if known.resumed.is_some_and(|resumed| call.job.issued_at <= resumed) {
+    // Its `iat` is the issuer's clock, which may be ahead of ours (relies on INVARIANT(leeway)).
+    if known.resumed.is_some_and(|resumed| call.job.issued_at <= resumed + LEEWAY) {
         return refuse(ErrorCode::TokenTooOld, "this job token is not younger than the log's last restore");
     }
     match &known.bound {
@@ -193,6 +195,9 @@ fn first_course(call: &Call, known: &Known, rules: &Rules, limits: &CallLimits, 
         }
         if call.collector != Some(request.row.request.collector) {
             return stranger(request, now);
+        }
+        if !says_the_same(&call.job, &request.row) {
+            return refuse(ErrorCode::TokenSpent, "this job token says something else than the request of its job");
         }
         return Course::Join(Box::new(request.row.clone()));
     }
@@ -282,6 +287,13 @@ fn request_course(call: &Call, known: &Known, request: &KnownRequest, rules: &Ru
             refuse(ErrorCode::TokenSpent, "this request has ended")
         }
     }
+}
+
+/// Another token of a job serves its request only where it says all that people sign, and no more.
+fn says_the_same(job: &Job, row: &RequestRow) -> bool {
+    let mut said = job_record(job, &row.rule);
+    said.extend(row.request.job.get("token_sha256").map(|first| ("token_sha256".to_owned(), first.clone())));
+    said == row.request.job
 }
 
 /// What the rule says of a request now.

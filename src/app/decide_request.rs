@@ -78,11 +78,15 @@ impl Intent {
 }
 
 impl Countersign {
+    /// A link that names nothing costs a read, never a write.
+    fn find_request(&self, id: &RequestId) -> Result<(), AppError> {
+        self.store.read(|reader| reader.request(id)?.ok_or_else(unknown_request).map(|_| ()))
+    }
+
     /// Starts a ceremony over a decision.
     pub async fn begin_decision(&self, id: &RequestId, intent: Intent) -> Result<Ceremony, AppError> {
         let intent = intent.checked()?;
-        // A link that names nothing costs a read, never a write.
-        self.store.read(|reader| reader.request(id)?.ok_or_else(unknown_request).map(|_| ()))?;
+        self.find_request(id)?;
         let ceremony = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<CEREMONY_ID>()?);
         let nonce = Bytes(random::bytes::<32>()?.to_vec());
         let (request_id, ceremony_id, choice) = (id.clone(), ceremony.clone(), intent.choice);
@@ -116,6 +120,7 @@ impl Countersign {
     /// Finishes a ceremony: verifies the assertion over the server's own statement, then records the decision.
     pub async fn finish_decision(&self, id: &RequestId, ceremony: &str, response: &Value) -> Result<Decided, AppError> {
         self.steady_now()?;
+        self.find_request(id)?;
         let statement = self.take_approval(id, ceremony).await?;
         let Ok(Statement::Approval(approval)) = Statement::from_bytes(&statement) else {
             return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is not over a decision"));

@@ -28,6 +28,8 @@ use super::{AppError, Countersign, record_token, summary};
 
 /// How often a call may find that something changed before it gives up; a held call sees one turn a signature.
 const MAX_TURNS: usize = 64;
+/// How long a call waits for rules that are in the log and not yet in force.
+const RULES_SETTLE: Duration = Duration::from_millis(10);
 
 /// The answer to a call.
 #[derive(Debug)]
@@ -76,6 +78,8 @@ enum Done {
     Opened(Box<RequestRow>),
     Refused(Refusal, u64),
     Again,
+    /// The log knows newer rules than those that judged.
+    Stale,
 }
 
 impl Countersign {
@@ -163,7 +167,12 @@ impl Countersign {
         call: &Call,
         taken: &Taken,
     ) -> Result<Option<Answer>, AppError> {
-        match self.act(form, call, taken).await? {
+        let done = match self.act(form, call, taken).await {
+            // The unit is rolled back whole; the refusal is logged like any other, within its cap.
+            Err(AppError::Refused { refusal, .. }) => return Err(self.log_refusal(form, call, refusal).await),
+            done => done?,
+        };
+        match done {
             Done::Issued(row) => {
                 if let Some(id) = &row.request {
                     self.waiting.wake(id);
@@ -183,6 +192,10 @@ impl Countersign {
                 Err(logged(refusal, Some(entry)))
             }
             Done::Again => Ok(None),
+            Done::Stale => {
+                tokio::time::sleep(RULES_SETTLE).await;
+                Ok(None)
+            }
         }
     }
 
@@ -203,29 +216,20 @@ impl Countersign {
         let done = self
             .store
             .write(move |unit| -> Result<Done, AppError> {
+                // Nothing is decided by rules that an earlier entry replaced, however long this unit was queued.
+                if unit.reader().rules_in_force()?.is_some_and(|(logged, _)| logged != rules.rules.digest()) {
+                    return Ok(Done::Stale);
+                }
                 let now = unit.now();
                 let known = know(&unit.reader(), &rules.rules, &call, now)?;
                 match course(&call, &known, &rules.rules, &limits, now) {
                     Course::Issue(issuing) => {
-                        let minted = record_token::record(unit, &issue, &call, &token, &issuing);
-                        match minted {
-                            Ok(row) => Ok(Done::Issued(Box::new(row))),
-                            Err(AppError::Refused { refusal, .. }) => {
-                                let entry = append_refusal(unit, &call.job, &token, &refusal, 0)?;
-                                Ok(Done::Refused(refusal, entry))
-                            }
-                            Err(fault) => Err(fault),
-                        }
+                        let row = record_token::record(unit, &issue, &call, &token, &issuing)?;
+                        Ok(Done::Issued(Box::new(row)))
                     }
                     Course::Open { rule } => {
-                        match super::ask::open_request(unit, &issue, &call, &token, &rule, &known) {
-                            Ok(row) => Ok(Done::Opened(Box::new(row))),
-                            Err(AppError::Refused { refusal, .. }) => {
-                                let entry = append_refusal(unit, &call.job, &token, &refusal, 0)?;
-                                Ok(Done::Refused(refusal, entry))
-                            }
-                            Err(fault) => Err(fault),
-                        }
+                        let row = super::ask::open_request(unit, &issue, &call, &token, &rule, &known)?;
+                        Ok(Done::Opened(Box::new(row)))
                     }
                     Course::Join(row) => {
                         let audiences = row.request.audiences().cloned().collect();

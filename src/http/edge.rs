@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut, Data, Payload};
@@ -23,6 +24,8 @@ use super::problem::Problem;
 
 /// Largest body of any route.
 pub const MAX_BODY: usize = 64 * 1024;
+/// How long a client may take to send its body (slow clients are let go).
+pub const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// What handlers are given.
 pub struct Edge {
@@ -94,11 +97,18 @@ impl Edge {
         ))
     }
 
-    /// Reads a body of at most `limit` bytes.
+    /// Reads a body of at most `limit` bytes, within `BODY_WITHIN`.
     ///
     /// # Errors
-    /// The answer: 413, or 400 where the connection broke.
-    pub async fn body(&self, mut payload: Payload, limit: usize) -> Result<Bytes, HttpResponse> {
+    /// The answer: 413, or 400 where the connection broke or dawdled.
+    pub async fn body(&self, payload: Payload, limit: usize) -> Result<Bytes, HttpResponse> {
+        tokio::time::timeout(BODY_WITHIN, self.gather(payload, limit)).await.unwrap_or_else(|_| {
+            let text = format!("the body did not come within {} s", BODY_WITHIN.as_secs());
+            Err(self.fail(AppError::refused(ErrorCode::ParameterInvalid, text)))
+        })
+    }
+
+    async fn gather(&self, mut payload: Payload, limit: usize) -> Result<Bytes, HttpResponse> {
         let mut body = BytesMut::new();
         while let Some(chunk) = payload.next().await {
             let Ok(chunk) = chunk else {
