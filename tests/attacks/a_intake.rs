@@ -122,7 +122,8 @@ fn attack_006_members_occur_once() {
     let server = Server::start();
     let job = staging(&server);
     let forge = |header: String, claims: String| {
-        let input = format!("{}.{}", BASE64URL_NOPAD.encode(header.as_bytes()), BASE64URL_NOPAD.encode(claims.as_bytes()));
+        let input =
+            format!("{}.{}", BASE64URL_NOPAD.encode(header.as_bytes()), BASE64URL_NOPAD.encode(claims.as_bytes()));
         let signature = gitlab().sign_raw(input.as_bytes());
         format!("{input}.{}", BASE64URL_NOPAD.encode(&signature))
     };
@@ -181,7 +182,8 @@ fn attack_007_size_is_bounded_and_a_true_large_token_passes() {
     let too_long = staging(&server).with("x", "y".repeat(30_000)).sign();
     let answer = server.exchange(&too_long, &[AWS]).send().invalid("parameter_invalid");
     refused(&server, &before, &answer, Logged::No);
-    let deep = format!("{}.{}.AA", encode(&staging(&server).header), BASE64URL_NOPAD.encode("[".repeat(20_000).as_bytes()));
+    let deep =
+        format!("{}.{}.AA", encode(&staging(&server).header), BASE64URL_NOPAD.encode("[".repeat(20_000).as_bytes()));
     junk(&server, &deep, "not_compact_jws");
     let answer = server.exchange(&"x".repeat(100_000), &[AWS]).send();
     assert_eq!((answer.status, answer.code().as_str()), (413, "body_too_large"));
@@ -190,7 +192,8 @@ fn attack_007_size_is_bounded_and_a_true_large_token_passes() {
 #[test]
 fn attack_009_critical_extensions_are_not_understood() {
     let server = Server::start();
-    for crit in [json!(["b64"]), json!(["x"]), json!([]), json!("exp"), json!(["alg"]), json!(["missing"]), Value::Null] {
+    for crit in [json!(["b64"]), json!(["x"]), json!([]), json!("exp"), json!(["alg"]), json!(["missing"]), Value::Null]
+    {
         let job = staging(&server).header("b64", false).header("crit", crit);
         junk(&server, &job.sign(), "crit_not_allowed");
     }

@@ -70,7 +70,12 @@ fn attack_014_unknown_keys_and_issuers_ask_nobody() {
     assert!(listener.accept().is_err(), "somebody connected");
 }
 
-fn hostile_issuer(name: &str, url: &str, ca: &std::path::Path, allow_private: bool) -> countersign::app::settings::IssuerSettings {
+fn hostile_issuer(
+    name: &str,
+    url: &str,
+    ca: &std::path::Path,
+    allow_private: bool,
+) -> countersign::app::settings::IssuerSettings {
     countersign::app::settings::IssuerSettings {
         terms: IssuerTerms {
             name: IssuerName::parse(name).unwrap(),

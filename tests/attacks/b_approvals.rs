@@ -288,7 +288,8 @@ fn attack_031_two_signatures_are_two_people() {
     let response = second.create(&options).unwrap();
     call("passkey", &json!({ "ceremony": options["ceremony"], "response": response })).expect(200);
     for keys in [&mut mara.authenticator, &mut second] {
-        let options = server.post_page(&format!("/a/{id}/options"), &json!({ "decision": "approve" })).expect(200).json();
+        let options =
+            server.post_page(&format!("/a/{id}/options"), &json!({ "decision": "approve" })).expect(200).json();
         let body = json!({ "ceremony": options["ceremony"], "response": keys.get(&options).unwrap() });
         let before = Snapshot::of(&server);
         let answer = server.post_page(&format!("/a/{id}/decision"), &body);

@@ -149,7 +149,8 @@ fn attack_021_a_stranger_among_the_collectors_contests_or_comes_too_late() {
             }
         }
         let snapshot = Snapshot::of(&server);
-        let contested = snapshot.of_kind("request").any(|entry| entry["outcome"] == "contested" && entry["request"] == id.as_str());
+        let contested =
+            snapshot.of_kind("request").any(|entry| entry["outcome"] == "contested" && entry["request"] == id.as_str());
         assert_eq!(tokens.len(), usize::from(!contested), "either contested, or one token");
     }
 }
@@ -175,7 +176,8 @@ fn attack_021_a_stranger_before_the_issue_contests() {
 #[test]
 fn attack_021_a_second_server_does_not_start_on_the_same_state() {
     let server = Server::start();
-    let (clock, _) = countersign::clock::Clock::steerable(countersign::domain::time::Timestamp::from_seconds(server.now()));
+    let (clock, _) =
+        countersign::clock::Clock::steerable(countersign::domain::time::Timestamp::from_seconds(server.now()));
     let parts = parts(&server.directory, &clock, &Options::default());
     let second = crate::support::server::block_on(countersign::app::start::start(parts, None));
     assert!(second.is_err());

@@ -79,7 +79,9 @@ fn attack_043_nobody_but_us_says_what_a_person_did() {
     let (token, key) = (server.job().environment("staging").with_all(claimed.clone()).sign(), collector());
     let answer = send(&token, &key).expect(200);
     let claims = answer.claims();
-    for name in ["amr", "acr", "auth_time", "approved_by", "approver", "approval", "act", "may_act", "amr_missing", "cnf"] {
+    for name in
+        ["amr", "acr", "auth_time", "approved_by", "approver", "approval", "act", "may_act", "amr_missing", "cnf"]
+    {
         assert!(claims.get(name).is_none(), "{name}: {claims}");
     }
     assert_eq!((&claims["presence"], &claims["log"]["origin"]), (&json!("none"), &json!("sign.shop.example/log")));
@@ -103,10 +105,7 @@ fn attack_043_nobody_but_us_says_what_a_person_did() {
 #[test]
 fn attack_044_polling_and_asking_have_limits() {
     let server = Server::with(Options {
-        limits: countersign::app::course::CallLimits {
-            open_of_project: 5,
-            ..Options::default().limits
-        },
+        limits: countersign::app::course::CallLimits { open_of_project: 5, ..Options::default().limits },
         ..Options::default()
     });
     let mut mara = Person::manager(&server, "Mara");
@@ -165,7 +164,8 @@ fn attack_046_a_parameter_occurs_once_and_in_the_body() {
     refused(&server, &before, &answer, Logged::No);
     let array = whole.replace("audience=", "audience%5B%5D=").replace("subject_token=", "subject_token[]=");
     refused(&server, &before, &post("/token", FORM, &array).invalid("parameter_missing"), Logged::No);
-    for grant in ["URN:ietf:params:oauth:grant-type:token-exchange", "token-exchange", "client_credentials", "password"] {
+    for grant in ["URN:ietf:params:oauth:grant-type:token-exchange", "token-exchange", "client_credentials", "password"]
+    {
         let answer = server.exchange(&token, &[AWS]).set("grant_type", grant).send();
         let answer = answer.expect_error(400, "unsupported_grant_type", "grant_unsupported");
         refused(&server, &before, &answer, Logged::No);
@@ -176,7 +176,12 @@ fn attack_046_a_parameter_occurs_once_and_in_the_body() {
         refused(&server, &before, &answer, Logged::No);
     }
     let many: String = (0..10_000).map(|n| format!("&p{n}=")).collect();
-    refused(&server, &before, &post("/token", FORM, &format!("{whole}{}", &many[..50_000])).invalid("parameter_invalid"), Logged::No);
+    refused(
+        &server,
+        &before,
+        &post("/token", FORM, &format!("{whole}{}", &many[..50_000])).invalid("parameter_invalid"),
+        Logged::No,
+    );
     let some: String = (0..50).map(|n| format!("&p{n}=1")).collect();
     let body = format!("{whole}{some}&audience={VAULT}");
     let answer = post("/token", "Application/X-WWW-Form-Urlencoded; charset=UTF-8", &body).expect(200);

@@ -204,7 +204,9 @@ fn attack_038_a_name_that_changed_hands_is_not_the_project() {
 
 #[test]
 fn attack_039_protected_means_exactly_true() {
-    let server = Server::with(Options::rules(&RULES.replace("ref_protected = \"true\"", "ref_protected = \"true\", ref = \"main\", ref_type = \"branch\"")));
+    let server = Server::with(Options::rules(
+        &RULES.replace("ref_protected = \"true\"", "ref_protected = \"true\", ref = \"main\", ref_type = \"branch\""),
+    ));
     let _mara = Person::manager(&server, "Mara");
     for changes in [
         json!({ "ref_protected": "false" }),

@@ -56,9 +56,7 @@ fn attack_047_a_challenge_is_used_once() {
     refused(server, &before, &answer, Logged::No);
     // One challenge for two people.
     let options = server.post_page(&format!("/a/{}/options", scene.request), &json!({ "decision": "approve" })).json();
-    let one = |keys: &mut SoftAuthenticator| {
-        json!({ "ceremony": options["ceremony"], "response": keys.get(&options).unwrap() })
-    };
+    let one = |keys: &mut SoftAuthenticator| json!({ "ceremony": options["ceremony"], "response": keys.get(&options).unwrap() });
     let (first, second) = (one(&mut scene.mara.authenticator), one(&mut ben.authenticator));
     let place = format!("/a/{}/decision", scene.request);
     server.post_page(&place, &first).expect(200);
@@ -76,8 +74,10 @@ fn attack_047_a_challenge_is_used_once() {
 #[test]
 fn attack_047_a_challenge_lives_five_minutes() {
     let mut scene = scene();
-    let (late, in_time) =
-        (scene.mara.sign(&scene.server, &scene.request, "approve"), scene.mara.sign(&scene.server, &scene.request, "deny"));
+    let (late, in_time) = (
+        scene.mara.sign(&scene.server, &scene.request, "approve"),
+        scene.mara.sign(&scene.server, &scene.request, "deny"),
+    );
     scene.server.pass(299);
     decide(&scene.server, &scene.request, &in_time).expect(200);
     scene.server.pass(2);
@@ -154,7 +154,7 @@ fn attack_048_only_our_own_page_posts() {
         let mut call = json();
         call = origin.map_or(call.clone(), |origin| call.header("origin", origin));
         call = site.map_or(call.clone(), |site| call.header("sec-fetch-site", site));
-        let answer = call.send().invalid("origin_wrong");
+        call.send().invalid("origin_wrong");
         Snapshot::of(&scene.server).assert_identical(&before);
     }
     decide(&scene.server, &scene.request, &signed).expect(200);

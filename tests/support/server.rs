@@ -4,7 +4,9 @@
 //! Never shares a state directory between tests; the founded state is copied.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::future::Future;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -102,7 +104,7 @@ pub struct Server {
 
 /// A state that was founded once and is copied for each test: RSA keys are slow to make.
 struct Template {
-    directory: PathBuf,
+    files: Vec<(OsString, Vec<u8>)>,
     admin_link: String,
 }
 
@@ -121,7 +123,10 @@ static TEMPLATE: LazyLock<Template> = LazyLock::new(|| {
     let asked = parse(body.as_bytes(), ExchangeHeaders::default()).unwrap();
     assert!(block_on(app.exchange(asked, None)).is_err(), "there are no rules yet");
     app.store.close();
-    Template { directory, admin_link: founded.link }
+    let files = std::fs::read_dir(&directory).unwrap().map(|file| file.unwrap());
+    let files = files.map(|file| (file.file_name(), std::fs::read(file.path()).unwrap())).collect();
+    std::fs::remove_dir_all(&directory).unwrap();
+    Template { files, admin_link: founded.link }
 });
 
 /// The one-time link of the first admin, of every server.
@@ -138,6 +143,12 @@ pub fn fresh_directory() -> PathBuf {
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::DirBuilder::new().mode(0o700).create(&directory).unwrap();
     directory
+}
+
+fn write_secret(path: &Path, bytes: &[u8]) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).unwrap();
+    file.write_all(bytes).unwrap();
 }
 
 fn issuer_settings(issuer: &Issuer) -> IssuerSettings {
@@ -194,8 +205,7 @@ pub fn collector() -> String {
 
 /// The parameters of an exchange.
 pub fn exchange_pairs<'a>(token: &'a str, audiences: &[&'a str]) -> Vec<(&'a str, &'a str)> {
-    let mut pairs =
-        vec![("grant_type", GRANT_TYPE), ("subject_token_type", TYPE_ID_TOKEN), ("subject_token", token)];
+    let mut pairs = vec![("grant_type", GRANT_TYPE), ("subject_token_type", TYPE_ID_TOKEN), ("subject_token", token)];
     pairs.extend(audiences.iter().map(|audience| ("audience", *audience)));
     pairs
 }
@@ -235,23 +245,12 @@ impl Server {
     pub fn with(options: Options) -> Self {
         super::diagnostics::listen();
         let directory = fresh_directory();
-        for file in std::fs::read_dir(&TEMPLATE.directory).unwrap() {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), directory.join(file.file_name())).unwrap();
+        for (name, bytes) in &TEMPLATE.files {
+            write_secret(&directory.join(name), bytes);
         }
         let (clock, hand) = Clock::steerable(Timestamp::from_seconds(NOW));
         let ((app, address, handle), thread) = run(&directory, &clock, &options);
-        Self {
-            app,
-            hand,
-            address,
-            directory,
-            issued: Mutex::default(),
-            clock,
-            options,
-            handle,
-            thread: Some(thread),
-        }
+        Self { app, hand, address, directory, issued: Mutex::default(), clock, options, handle, thread: Some(thread) }
     }
 
     /// Ends the server without letting answers finish, and starts it again on the same state.
