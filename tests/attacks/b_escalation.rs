@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::support::exchange::exchange_pairs;
 use crate::support::rules::{AWS, VAULT};
-use crate::support::server::exchange_pairs;
 use crate::support::wire::form;
 use crate::support::{Logged, Options, Person, Server, Snapshot, URL, collector, refused};
 

@@ -27,10 +27,11 @@ use countersign::crypto::master_key::{MasterKey, MasterKeySource};
 use countersign::crypto::random;
 use countersign::domain::ids::{GroupName, IssuerName};
 use countersign::domain::job::gitlab::IssuerTerms;
-use countersign::domain::oauth::exchange::{ExchangeHeaders, GRANT_TYPE, TYPE_ID_TOKEN, parse};
+use countersign::domain::oauth::exchange::{ExchangeHeaders, parse};
 use countersign::domain::time::{MAX_TOKEN_AGE, Timestamp, WAIT_LIMIT};
 use countersign::http::serve::{Listening, serve};
 
+use super::exchange::{Exchange, exchange_pairs};
 use super::gitlab::{Issuer, JobToken, claims_of, gitlab, other};
 use super::rules::RULES;
 use super::wire::{Answer, Call, form};
@@ -203,13 +204,6 @@ pub fn collector() -> String {
     data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<32>().unwrap())
 }
 
-/// The parameters of an exchange.
-pub fn exchange_pairs<'a>(token: &'a str, audiences: &[&'a str]) -> Vec<(&'a str, &'a str)> {
-    let mut pairs = vec![("grant_type", GRANT_TYPE), ("subject_token_type", TYPE_ID_TOKEN), ("subject_token", token)];
-    pairs.extend(audiences.iter().map(|audience| ("audience", *audience)));
-    pairs
-}
-
 type Started = (Arc<Countersign>, SocketAddr, ServerHandle);
 
 fn run(directory: &Path, clock: &Clock, options: &Options) -> (Started, JoinHandle<()>) {
@@ -330,7 +324,7 @@ impl Server {
 
     /// An exchange.
     pub fn exchange<'a>(&'a self, token: &'a str, audiences: &[&'a str]) -> Exchange<'a> {
-        Exchange { server: self, pairs: exchange_pairs(token, audiences), headers: Vec::new() }
+        Exchange::new(self, token, audiences)
     }
 
     /// Asks for AWS with a collector; the answer must be pending. Gives the request's id.
@@ -363,61 +357,5 @@ impl Drop for Server {
         }
         self.stop();
         let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
-/// An exchange before it is sent.
-#[derive(Clone)]
-pub struct Exchange<'a> {
-    server: &'a Server,
-    /// The form.
-    pub pairs: Vec<(&'a str, &'a str)>,
-    headers: Vec<(String, String)>,
-}
-
-impl<'a> Exchange<'a> {
-    /// With this collector.
-    pub fn collector(self, collector: &str) -> Self {
-        self.header("idempotency-key", collector)
-    }
-
-    /// Lets itself be held.
-    pub fn wait(self, seconds: u32) -> Self {
-        self.header("prefer", &format!("wait={seconds}"))
-    }
-
-    /// With one more header.
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// With one more parameter.
-    pub fn pair(mut self, name: &'a str, value: &'a str) -> Self {
-        self.pairs.push((name, value));
-        self
-    }
-
-    /// With another value of a parameter.
-    pub fn set(mut self, name: &'a str, value: &'a str) -> Self {
-        self.pairs.retain(|(known, _)| *known != name);
-        self.pair(name, value)
-    }
-
-    /// The call that it makes.
-    pub fn call(&self) -> Call {
-        let mut call = self.server.call("POST", "/token");
-        for (name, value) in &self.headers {
-            call = call.header(name, value);
-        }
-        call.body("application/x-www-form-urlencoded", form(&self.pairs))
-    }
-
-    /// Sends and waits for the answer.
-    pub fn send(&self) -> Answer {
-        let answer = self.call().send();
-        assert_eq!(answer.header("cache-control"), Some("no-store"), "{}", answer.text());
-        self.server.note(&answer);
-        answer
     }
 }
