@@ -88,7 +88,7 @@ function make() {
       made = count;
       given = passkey.name;
       step('name').querySelector('[data-strength]').textContent = passkey.strength;
-      step('name').querySelector('[data-claim]').textContent = passkey.claimed ? ' · claimed, not proven' : ' ✓ proven by its maker';
+      step('name').querySelector('[data-claim]').textContent = passkey.claimed ? ' · the name is what the device claims' : '';
       find('#name').value = passkey.name;
       note('');
       show('name');

@@ -1,5 +1,5 @@
 //! The proof bundle, made by the demo's real thread: whatever one value is changed, the verification says no and where.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at once")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at once")]
 
 use std::path::PathBuf;
 use std::process::Command;

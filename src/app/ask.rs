@@ -19,8 +19,9 @@ use crate::store::requests::RequestRow;
 use crate::store::tokens::TokenUseRow;
 
 use super::AppError;
-use super::course::{Call, Known, approval_terms, refusal};
+use super::course::{Call, refusal};
 use super::exchange::{binding, hashed, not_evaluable};
+use super::known::{Known, approval_terms};
 use super::record_token::Minting;
 use super::refuse::job_fields;
 use crate::domain::oauth::error_code::ErrorCode;
@@ -154,9 +155,9 @@ mod tests {
     fn no_deadline_outlives_the_job_token() {
         let now = Timestamp::from_seconds(1000);
         let far = Timestamp::from_seconds(100_000);
-        let (decide_by, use_by) = deadlines(now, Duration::from_secs(900), far);
+        let (decide_by, use_by) = deadlines(now, Duration::from_mins(15), far);
         assert_eq!((decide_by.seconds(), use_by.seconds()), (1900, 2200));
         let near = Timestamp::from_seconds(1500);
-        assert_eq!(deadlines(now, Duration::from_secs(900), near), (near, near));
+        assert_eq!(deadlines(now, Duration::from_mins(15), near), (near, near));
     }
 }

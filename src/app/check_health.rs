@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::rules::{Effect, Require};
 use crate::domain::time::{LEEWAY, humane};
 
-use super::course::approval_terms;
+use super::known::approval_terms;
 use super::{AppError, Countersign};
 
 /// A clock that is off by more than this is worth a warning.
@@ -94,15 +94,19 @@ impl Countersign {
             }
             Ok((approvers, reader.has_admin()?))
         })?;
-        let count = rules.rules.iter().len();
         let mut findings = vec![Finding::ok(
             "config",
-            format!("{count} rules, {} issuers, {} people can approve", self.settings.issuers.len(), approvers.len()),
+            format!(
+                "{}, {}, {} can approve",
+                counted(rules.rules.iter().len(), "rule", "rules"),
+                counted(self.settings.issuers.len(), "issuer", "issuers"),
+                counted(approvers.len(), "person", "people")
+            ),
         )];
-        if count == 0 {
-            findings.push(Finding::fail(
+        if !rules.rules.iter().any(|rule| matches!(rule.effect, Effect::Allow(_))) {
+            findings.push(Finding::warn(
                 "rules",
-                "there is no rule, so nothing is issued",
+                "no rule allows anything yet, so nothing is issued",
                 "write one: rules/example.toml shows how",
             ));
         }
@@ -178,6 +182,11 @@ impl Countersign {
         }
         findings
     }
+}
+
+/// `1 rule`, `2 rules`.
+pub fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// What a difference of clocks means; `ahead` is the other's clock minus ours, in seconds.

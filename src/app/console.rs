@@ -103,6 +103,10 @@ pub struct PersonLine {
 impl Countersign {
     /// Runs a console command.
     pub async fn console(&self, command: ConsoleCommand) -> Result<ConsoleAnswer, AppError> {
+        // An entry at a wrong time would hold the log's time there for ever.
+        if command != ConsoleCommand::List {
+            self.steady_now()?;
+        }
         match command {
             ConsoleCommand::Invite { name, groups, admin } => self.invite(name, groups, admin).await,
             ConsoleCommand::Link { person, issuer, user_id } => self.link(person, issuer, user_id).await,
@@ -148,11 +152,11 @@ impl Countersign {
         if self.settings.issuer(&issuer).is_none() {
             let known: Vec<_> = self.settings.issuers.iter().map(|one| one.terms.name.to_string()).collect();
             let text = format!("there is no issuer `{issuer}`; the configuration has {}", known.join(", "));
-            return Err(AppError::refused(ErrorCode::ParameterInvalid, text));
+            return Err(AppError::refused(ErrorCode::ParameterInvalid, text).with_hint("use one of these names"));
         }
         if user_id.is_empty() || user_id.len() > 20 || !user_id.bytes().all(|b| b.is_ascii_digit()) {
-            let text = "a GitLab user id is a number (GitLab: the user's page, `User ID`)";
-            return Err(AppError::refused(ErrorCode::ParameterInvalid, text));
+            let refused = AppError::refused(ErrorCode::ParameterInvalid, "a GitLab user id is a number");
+            return Err(refused.with_hint("copy it from the user's page in GitLab: `User ID`"));
         }
         let person = self
             .store
@@ -337,7 +341,7 @@ pub fn checked_name(name: &str) -> Result<String, AppError> {
     let count = name.chars().count();
     if count == 0 || count > MAX_NAME_CHARS || name.chars().any(char::is_control) {
         let text = format!("a name has 1 to {MAX_NAME_CHARS} characters and no control characters");
-        return Err(AppError::refused(ErrorCode::ParameterInvalid, text));
+        return Err(AppError::refused(ErrorCode::ParameterInvalid, text).with_hint("write the name on one line"));
     }
     Ok(name.to_owned())
 }

@@ -3,24 +3,23 @@
 //! Implements DESIGN §5 (several audiences, once, waiting), the order of its refusals included.
 //! Never reads or writes: the same function answers on a reader and decides inside the writer's unit.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::assurance::{Assurance, assess};
-use crate::domain::ids::{Audience, Digest, GroupName, PersonId};
+use crate::domain::ids::{Audience, Digest};
 use crate::domain::job::{Job, gitlab};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::request::standing::{Mark, Standing, standing};
 use crate::domain::rules::compile::Rules;
 use crate::domain::rules::decide::decide;
-use crate::domain::rules::{Approver, Effect, Facts, Outcome, Refusal, Require, Rule, Trace};
+use crate::domain::rules::{Outcome, Refusal, Rule, Trace};
 use crate::domain::statement::Choice;
-use crate::domain::time::Timestamp;
-use crate::store::people::LinkRow;
+use crate::domain::time::{LEEWAY, Timestamp};
 use crate::store::requests::{DecisionRow, RequestRow};
 use crate::store::tokens::{IssuedRow, TokenUseRow};
-use crate::store::{Reader, StoreError};
+
+use super::ask::job_record;
+use super::known::{Known, KnownRequest, approval_terms};
 
 /// Most open requests of one job.
 pub const MAX_OPEN_OF_JOB: usize = 8;
@@ -48,36 +47,6 @@ pub struct CallLimits {
     /// Open requests of a project.
     pub open_of_project: u64,
     /// Open requests of a rule.
-    pub open_of_rule: u64,
-}
-
-/// A request of the job, with all that hangs on it.
-#[derive(Debug, Clone)]
-pub struct KnownRequest {
-    /// The record and its state.
-    pub row: RequestRow,
-    /// What people decided.
-    pub decisions: Vec<DecisionRow>,
-    /// What was issued for it.
-    pub issued: Vec<IssuedRow>,
-}
-
-/// What the store knows about a call.
-#[derive(Debug, Clone, Default)]
-pub struct Known {
-    /// What the job token's `jti` is bound to.
-    pub bound: Option<TokenUseRow>,
-    /// Every request of the job.
-    pub requests: Vec<KnownRequest>,
-    /// What was issued for this job token.
-    pub issued: Vec<IssuedRow>,
-    /// Members of the groups that the rule names.
-    pub groups: BTreeMap<GroupName, BTreeSet<PersonId>>,
-    /// The person tied to the job's user.
-    pub starter: Option<LinkRow>,
-    /// Open requests of the project.
-    pub open_of_project: u64,
-    /// Open requests of the rule.
     pub open_of_rule: u64,
 }
 
@@ -137,100 +106,6 @@ fn refuse(code: ErrorCode, description: impl Into<String>) -> Course {
     Course::Refuse { refusal: refusal(code, description), transition: None }
 }
 
-/// Judges a decision by today's knowledge.
-pub fn assurance_of(decision: &DecisionRow) -> Assurance {
-    assess(&decision.facts, &decision.registered, decision.at)
-}
-
-/// The approvals among decisions, as `decide` takes them.
-pub fn approvers(decisions: &[DecisionRow]) -> Vec<Approver> {
-    decisions
-        .iter()
-        .filter(|decision| decision.choice == Choice::Approve)
-        .map(|decision| Approver {
-            person: decision.person.clone(),
-            credential: decision.public_key_sha256,
-            acr: assurance_of(decision).acr,
-            at: decision.at,
-            void: decision.void,
-        })
-        .collect()
-}
-
-/// The terms of an approval rule, where the rule is one.
-pub fn approval_terms(rule: &Rule) -> Option<&crate::domain::rules::ApprovalTerms> {
-    match &rule.effect {
-        Effect::Allow(allow) => match &allow.require {
-            Require::Approval(terms) => Some(terms),
-            Require::None => None,
-        },
-        Effect::Deny(_) => None,
-    }
-}
-
-/// Reads members of the groups that a rule names.
-pub fn groups_of(reader: &Reader<'_>, rule: &Rule) -> Result<BTreeMap<GroupName, BTreeSet<PersonId>>, StoreError> {
-    let mut groups = BTreeMap::new();
-    if let Some(terms) = approval_terms(rule) {
-        for group in &terms.of {
-            groups.insert(group.clone(), reader.members(group)?);
-        }
-    }
-    Ok(groups)
-}
-
-/// Reads what is known about a call.
-pub fn know(reader: &Reader<'_>, rules: &Rules, call: &Call, now: Timestamp) -> Result<Known, StoreError> {
-    let job = &call.job;
-    let bound = reader.token_use(&job.issuer, &job.jti)?;
-    let mut requests = Vec::new();
-    for row in reader.requests_of_job(&job.issuer, job.job_id())? {
-        let decisions = reader.decisions(&row.request.id)?;
-        let issued = reader.issued_for_request(&row.request.id)?;
-        requests.push(KnownRequest { row, decisions, issued });
-    }
-    let issued = if bound.is_some() { reader.issued_for_token(&job.issuer, &job.jti)? } else { Vec::new() };
-    let mut known = Known { bound, requests, issued, ..Known::default() };
-    if let (Ok(rule), _) = rules.matching(job, &known.list(call)) {
-        known.groups = groups_of(reader, &rule)?;
-        if approval_terms(&rule).is_some() {
-            if let Some(user_id) = job.user_id() {
-                known.starter = reader.linked(&job.issuer, user_id)?;
-            }
-            if known.bound.is_none() {
-                known.open_of_project = reader.open_requests_of_project(&job.issuer, job.job_project_id(), now)?;
-                known.open_of_rule = reader.open_requests_of_rule(&rule.name, now)?;
-            }
-        }
-    }
-    Ok(known)
-}
-
-impl Known {
-    /// The whole list that this call belongs to: the bound one, a request's, or the one asked.
-    fn list(&self, call: &Call) -> Vec<Audience> {
-        if let Some(bound) = &self.bound {
-            return bound.audiences.clone();
-        }
-        match self.overlapping(call) {
-            Some(known) => known.row.request.audiences().cloned().collect(),
-            None => call.asked.clone(),
-        }
-    }
-
-    fn overlapping(&self, call: &Call) -> Option<&KnownRequest> {
-        self.requests.iter().find(|known| known.row.request.audiences().any(|one| call.asked.contains(one)))
-    }
-
-    fn facts(&self, decisions: &[DecisionRow]) -> Facts {
-        Facts {
-            groups: self.groups.clone(),
-            starter: self.starter.as_ref().map(|link| link.person.clone()),
-            approvals: approvers(decisions),
-        }
-    }
-}
-
 /// What the call must do next.
 pub fn course(call: &Call, known: &Known, rules: &Rules, limits: &CallLimits, now: Timestamp) -> Course {
     // A denial closes the job for every audience, whoever asks.
@@ -241,6 +116,11 @@ pub fn course(call: &Call, known: &Known, rules: &Rules, limits: &CallLimits, no
             |reason| format!("a person denied this job: {reason}"),
         );
         return refuse(ErrorCode::DeniedByPerson, text);
+    }
+    // It may have been used in the part of the log that is lost.
+    // Its `iat` is the issuer's clock, which may be ahead of ours (relies on INVARIANT(leeway)).
+    if known.resumed.is_some_and(|resumed| call.job.issued_at <= resumed + LEEWAY) {
+        return refuse(ErrorCode::TokenTooOld, "this job token is not younger than the log's last restore");
     }
     match &known.bound {
         Some(bound) => bound_course(call, known, bound, rules, now),
@@ -315,6 +195,9 @@ fn first_course(call: &Call, known: &Known, rules: &Rules, limits: &CallLimits, 
         }
         if call.collector != Some(request.row.request.collector) {
             return stranger(request, now);
+        }
+        if !says_the_same(&call.job, &request.row) {
+            return refuse(ErrorCode::TokenSpent, "this job token says something else than the request of its job");
         }
         return Course::Join(Box::new(request.row.clone()));
     }
@@ -404,6 +287,13 @@ fn request_course(call: &Call, known: &Known, request: &KnownRequest, rules: &Ru
             refuse(ErrorCode::TokenSpent, "this request has ended")
         }
     }
+}
+
+/// Another token of a job serves its request only where it says all that people sign, and no more.
+fn says_the_same(job: &Job, row: &RequestRow) -> bool {
+    let mut said = job_record(job, &row.rule);
+    said.extend(row.request.job.get("token_sha256").map(|first| ("token_sha256".to_owned(), first.clone())));
+    said == row.request.job
 }
 
 /// What the rule says of a request now.

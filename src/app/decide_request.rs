@@ -8,23 +8,23 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::crypto::random;
-use crate::domain::bundle::verify::AssertionEvidence;
+use crate::domain::bundle::signatures::AssertionEvidence;
 use crate::domain::canonical::{self, Bytes};
 use crate::domain::ids::{PersonId, RequestId};
 use crate::domain::log::entry::{Event, JobFields};
 use crate::domain::oauth::error_code::ErrorCode;
-use crate::domain::request::standing::{Mark, Standing, standing};
-use crate::domain::rules::{Effect, Excluded, Facts, Refusal, Rule};
+use crate::domain::request::standing::Mark;
+use crate::domain::rules::Refusal;
 use crate::domain::statement::{Approval, Choice, MAX_REASON_CHARS, Statement, challenge};
 use crate::domain::time::Timestamp;
 use crate::passkeys::assertion::{self, StoredCredential, Verification};
 use crate::store::passkeys::{CeremonyRow, PasskeyRow};
 use crate::store::people::PersonRow;
 use crate::store::requests::{DecisionRow, RequestRow};
-use crate::store::{Reader, StoreError, Unit};
+use crate::store::{StoreError, Unit};
 
-use super::course::{approval_terms, approvers, groups_of, refusal};
-use super::record_token::starter_of;
+use super::course::refusal;
+use super::entitled::{entitled, still_open, unchanged};
 use super::refuse::{append_person_refusal, logged};
 use super::{AppError, Countersign};
 
@@ -78,11 +78,15 @@ impl Intent {
 }
 
 impl Countersign {
+    /// A link that names nothing costs a read, never a write.
+    fn find_request(&self, id: &RequestId) -> Result<(), AppError> {
+        self.store.read(|reader| reader.request(id)?.ok_or_else(unknown_request).map(|_| ()))
+    }
+
     /// Starts a ceremony over a decision.
     pub async fn begin_decision(&self, id: &RequestId, intent: Intent) -> Result<Ceremony, AppError> {
         let intent = intent.checked()?;
-        // A link that names nothing costs a read, never a write.
-        self.store.read(|reader| reader.request(id)?.ok_or_else(unknown_request).map(|_| ()))?;
+        self.find_request(id)?;
         let ceremony = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<CEREMONY_ID>()?);
         let nonce = Bytes(random::bytes::<32>()?.to_vec());
         let (request_id, ceremony_id, choice) = (id.clone(), ceremony.clone(), intent.choice);
@@ -116,6 +120,7 @@ impl Countersign {
     /// Finishes a ceremony: verifies the assertion over the server's own statement, then records the decision.
     pub async fn finish_decision(&self, id: &RequestId, ceremony: &str, response: &Value) -> Result<Decided, AppError> {
         self.steady_now()?;
+        self.find_request(id)?;
         let statement = self.take_approval(id, ceremony).await?;
         let Ok(Statement::Approval(approval)) = Statement::from_bytes(&statement) else {
             return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is not over a decision"));
@@ -127,8 +132,7 @@ impl Countersign {
                 credential_id: &passkey.credential_id,
                 user_handle: &person.user_handle,
             };
-            assertion::verify(&self.relying_party, challenge(&statement), &stored, response)
-                .map_err(|error| AppError::refused(error.code(), error.to_string()))?
+            assertion::verify(&self.relying_party, challenge(&statement), &stored, response)?
         };
         let decided = self.record_decision(approval, statement, passkey, verified).await;
         if decided.is_ok() {
@@ -216,123 +220,6 @@ impl Countersign {
 
 fn unknown_request() -> AppError {
     AppError::refused(ErrorCode::NotFound, "there is no such request")
-}
-
-/// Whether the rule of a request is still the one that people would sign under.
-pub fn unchanged(rules: &crate::domain::rules::compile::Rules, row: &RequestRow) -> Result<bool, AppError> {
-    let Some(rule) = rules.by_name(&row.request.rule.name) else { return Ok(false) };
-    Ok(rule.digest()? == row.request.rule.sha256)
-}
-
-/// Where a request stands, with the signatures that count now.
-pub fn standing_of(
-    reader: &Reader<'_>,
-    row: &RequestRow,
-    starter: Option<PersonId>,
-    now: Timestamp,
-) -> Result<(Standing, u32, u32), StoreError> {
-    let decisions = reader.decisions(&row.request.id)?;
-    let Some(terms) = approval_terms(&row.rule) else { return Ok((Standing::Voided, 0, 0)) };
-    let facts = Facts { groups: groups_of(reader, &row.rule)?, starter, approvals: approvers(&decisions) };
-    let signed = crate::domain::rules::decide::counting(&row.rule, &facts).len();
-    let signed = u32::try_from(signed).unwrap_or(u32::MAX);
-    Ok((standing(&row.request, row.mark, signed >= terms.count, now), signed, terms.count))
-}
-
-fn demanded(rule: &Rule) -> Option<crate::domain::assurance::Acr> {
-    match &rule.effect {
-        Effect::Allow(allow) => allow.acr,
-        Effect::Deny(_) => None,
-    }
-}
-
-fn still_open(reader: &Reader<'_>, row: &RequestRow, choice: Choice, now: Timestamp) -> Result<(), AppError> {
-    let starter = match row.request.job_claim("user_id") {
-        Some(user_id) => reader.linked(&row.issuer, user_id)?.map(|link| link.person),
-        None => None,
-    };
-    let (standing, _, _) = standing_of(reader, row, starter, now)?;
-    standing.take(choice).map_err(|code| AppError::refused(code, describe(code)))
-}
-
-const fn describe(code: ErrorCode) -> &'static str {
-    match code {
-        ErrorCode::AlreadyApproved => "this request is approved already",
-        ErrorCode::AlreadyDecided => "this request is decided already",
-        ErrorCode::RequestContested => "somebody else tried to collect this token",
-        ErrorCode::RuleChanged => "the rule changed after this request was made",
-        _ => "too late: this request has ended",
-    }
-}
-
-/// Judges whether a person may decide, in the writer's savepoint. Answers with the entry of the membership that counts;
-/// none where the job's starter withdraws.
-fn entitled(
-    unit: &mut Unit<'_>,
-    rules: &crate::domain::rules::compile::Rules,
-    row: &RequestRow,
-    choice: Choice,
-    passkey: &PasskeyRow,
-    verified: &Verification,
-) -> Result<Option<u64>, AppError> {
-    let person = &passkey.person;
-    let known = unit.reader().passkey(&passkey.credential_id)?.filter(|row| row.suspended.is_none());
-    let active = unit.reader().person(person)?.is_some_and(|row| row.suspended.is_none());
-    if known.is_none() || !active {
-        return Err(AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not known here (any more)"));
-    }
-    // Two answers of one key at once: the second was verified against a counter that is old by now.
-    if known.is_some_and(|known| known.credential != passkey.credential) {
-        return Err(AppError::refused(ErrorCode::AssertionInvalid, "this passkey was used at the same moment"));
-    }
-    if choice == Choice::Approve && !unchanged(rules, row)? {
-        return Err(AppError::refused(ErrorCode::RuleChanged, describe(ErrorCode::RuleChanged)));
-    }
-    let terms = approval_terms(&row.rule)
-        .ok_or_else(|| AppError::refused(ErrorCode::RuleChanged, describe(ErrorCode::RuleChanged)))?;
-    let starter = starter_of(unit, row)?;
-    let is_starter = starter.as_ref() == Some(person);
-    let memberships = unit.reader().memberships(person)?;
-    let membership = terms.of.iter().find_map(|group| memberships.get(group).copied());
-    match (choice, membership) {
-        (Choice::Approve, _) if is_starter && terms.not.contains(&Excluded::Starter) => {
-            return Err(AppError::refused(
-                ErrorCode::SelfApproval,
-                "you started this job, and this rule wants somebody else",
-            ));
-        }
-        (Choice::Deny, None) if is_starter => {}
-        (_, None) => {
-            let groups: Vec<_> = terms.of.iter().map(ToString::to_string).collect();
-            let text = format!("only {} can sign this", groups.join(" or "));
-            return Err(AppError::refused(ErrorCode::NotAnApprover, text));
-        }
-        (_, Some(_)) => {}
-    }
-    distinct(unit, row, choice, passkey)?;
-    still_open(&unit.reader(), row, choice, unit.now())?;
-    if choice == Choice::Approve {
-        let reached = crate::domain::assurance::assess(&verified.facts, &passkey.registered, unit.now()).acr;
-        if demanded(&row.rule).is_some_and(|acr| reached < acr) {
-            return Err(AppError::refused(
-                ErrorCode::AcrNotReached,
-                "this rule needs a hardware key with proof from its maker",
-            ));
-        }
-    }
-    Ok(membership)
-}
-
-fn distinct(unit: &Unit<'_>, row: &RequestRow, choice: Choice, passkey: &PasskeyRow) -> Result<(), AppError> {
-    let decisions = unit.reader().decisions(&row.request.id)?;
-    let same = decisions.iter().any(|decision| {
-        decision.choice == choice
-            && (decision.person == passkey.person || decision.public_key_sha256 == passkey.public_key_sha256)
-    });
-    if same && choice == Choice::Approve {
-        return Err(AppError::refused(ErrorCode::AlreadyApproved, "your signature counts already"));
-    }
-    Ok(())
 }
 
 struct Signed {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::crypto::random;
-use crate::domain::bundle::verify::RegistrationEvidence;
+use crate::domain::bundle::signatures::RegistrationEvidence;
 use crate::domain::canonical::{self, Bytes};
 use crate::domain::ids::{Digest, GroupName, MAX_NAME_CHARS};
 use crate::domain::log::entry::Event;
@@ -129,11 +129,15 @@ impl Countersign {
         })
     }
 
+    /// A dead link costs a read, never a write.
+    fn find_link(&self, holder: &LinkHolder) -> Result<(), AppError> {
+        let now = self.clock.now();
+        self.store.read(|reader| find(reader, holder, now).map(|_| ()))
+    }
+
     /// Starts a registration.
     pub async fn begin_enrolment(&self, holder: LinkHolder) -> Result<Ceremony, AppError> {
-        // A dead link costs a read, never a write.
-        let now = self.clock.now();
-        self.store.read(|reader| find(reader, &holder, now).map(|_| ()))?;
+        self.find_link(&holder)?;
         let id = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<16>()?);
         let nonce = Bytes(random::bytes::<32>()?.to_vec());
         let (ceremony, issuer) = (id.clone(), self.settings.url.clone());
@@ -179,9 +183,10 @@ impl Countersign {
         ceremony: &str,
         response: &Value,
     ) -> Result<Enrolled, AppError> {
+        self.steady_now()?;
+        self.find_link(&holder)?;
         let statement = self.take_registration(&holder, ceremony).await?;
-        let registered = registration::finish(&self.relying_party, challenge(&statement), response)
-            .map_err(|error| AppError::refused(error.code(), error.to_string()))?;
+        let registered = registration::finish(&self.relying_party, challenge(&statement), response)?;
         let session = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<32>()?);
         let session_sha256 = Digest::of(session.as_bytes());
         let enrolled = self.store.write(move |unit| -> Result<Enrolled, AppError> {
@@ -191,6 +196,10 @@ impl Countersign {
                 || unit.reader().has_public_key(&registered.public_key_sha256)?
             {
                 return Err(AppError::refused(ErrorCode::PasskeyKnown, "this passkey is enrolled already"));
+            }
+            // Ceremonies may have been started side by side.
+            if row.ended.is_some() && unit.reader().passkeys_of(&person.id)?.len() >= MAX_PASSKEYS_A_LINK {
+                return Err(AppError::refused(ErrorCode::LinkSpent, "this link has admitted enough passkeys"));
             }
             let first = row.ended.is_none();
             let entry = write_passkey(unit, &row, &person, &statement, &registered)?;
@@ -237,6 +246,8 @@ impl Countersign {
 
     /// "I am not that person": ends the link, and the log says so.
     pub async fn decline_enrolment(&self, holder: LinkHolder) -> Result<(), AppError> {
+        self.steady_now()?;
+        self.find_link(&holder)?;
         self.store
             .write(move |unit| -> Result<(), AppError> {
                 let now = unit.now();
@@ -265,6 +276,7 @@ impl Countersign {
             let text = format!("a name has 1 to {MAX_NAME_CHARS} characters and no control characters");
             return Err(AppError::refused(ErrorCode::ParameterInvalid, text));
         }
+        self.find_link(&holder)?;
         self.store
             .write(move |unit| -> Result<(), AppError> {
                 let now = unit.now();

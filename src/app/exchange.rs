@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::domain::canonical;
-use crate::domain::ids::Digest;
+use crate::domain::ids::{Digest, PersonId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::exchange::{Collector, ExchangeForm};
@@ -19,14 +19,17 @@ use crate::store::requests::RequestRow;
 use crate::store::tokens::{Binding, IssuedRow, TokenUseRow};
 use crate::store::{StoreError, Unit};
 
-use super::course::{Call, Course, course, know, refusal};
+use super::course::{Call, Course, course, refusal};
 use super::intake::Taken;
+use super::known::know;
 use super::refuse::{Admit, append_refusal, job_fields, logged};
 use super::waiting::{Subscription, Woken};
 use super::{AppError, Countersign, record_token, summary};
 
 /// How often a call may find that something changed before it gives up; a held call sees one turn a signature.
 const MAX_TURNS: usize = 64;
+/// How long a call waits for rules that are in the log and not yet in force.
+const RULES_SETTLE: Duration = Duration::from_millis(10);
 
 /// The answer to a call.
 #[derive(Debug)]
@@ -75,6 +78,8 @@ enum Done {
     Opened(Box<RequestRow>),
     Refused(Refusal, u64),
     Again,
+    /// The log knows newer rules than those that judged.
+    Stale,
 }
 
 impl Countersign {
@@ -162,7 +167,12 @@ impl Countersign {
         call: &Call,
         taken: &Taken,
     ) -> Result<Option<Answer>, AppError> {
-        match self.act(form, call, taken).await? {
+        let done = match self.act(form, call, taken).await {
+            // The unit is rolled back whole; the refusal is logged like any other, within its cap.
+            Err(AppError::Refused { refusal, .. }) => return Err(self.log_refusal(form, call, refusal).await),
+            done => done?,
+        };
+        match done {
             Done::Issued(row) => {
                 if let Some(id) = &row.request {
                     self.waiting.wake(id);
@@ -182,6 +192,10 @@ impl Countersign {
                 Err(logged(refusal, Some(entry)))
             }
             Done::Again => Ok(None),
+            Done::Stale => {
+                tokio::time::sleep(RULES_SETTLE).await;
+                Ok(None)
+            }
         }
     }
 
@@ -202,29 +216,20 @@ impl Countersign {
         let done = self
             .store
             .write(move |unit| -> Result<Done, AppError> {
+                // Nothing is decided by rules that an earlier entry replaced, however long this unit was queued.
+                if unit.reader().rules_in_force()?.is_some_and(|(logged, _)| logged != rules.rules.digest()) {
+                    return Ok(Done::Stale);
+                }
                 let now = unit.now();
                 let known = know(&unit.reader(), &rules.rules, &call, now)?;
                 match course(&call, &known, &rules.rules, &limits, now) {
                     Course::Issue(issuing) => {
-                        let minted = record_token::record(unit, &issue, &call, &token, &issuing);
-                        match minted {
-                            Ok(row) => Ok(Done::Issued(Box::new(row))),
-                            Err(AppError::Refused { refusal, .. }) => {
-                                let entry = append_refusal(unit, &call.job, &token, &refusal, 0)?;
-                                Ok(Done::Refused(refusal, entry))
-                            }
-                            Err(fault) => Err(fault),
-                        }
+                        let row = record_token::record(unit, &issue, &call, &token, &issuing)?;
+                        Ok(Done::Issued(Box::new(row)))
                     }
                     Course::Open { rule } => {
-                        match super::ask::open_request(unit, &issue, &call, &token, &rule, &known) {
-                            Ok(row) => Ok(Done::Opened(Box::new(row))),
-                            Err(AppError::Refused { refusal, .. }) => {
-                                let entry = append_refusal(unit, &call.job, &token, &refusal, 0)?;
-                                Ok(Done::Refused(refusal, entry))
-                            }
-                            Err(fault) => Err(fault),
-                        }
+                        let row = super::ask::open_request(unit, &issue, &call, &token, &rule, &known)?;
+                        Ok(Done::Opened(Box::new(row)))
                     }
                     Course::Join(row) => {
                         let audiences = row.request.audiences().cloned().collect();
@@ -276,11 +281,28 @@ impl Countersign {
         }))
     }
 
+    /// Names of those who signed, where the rule lets the job log have them; decoration, never a claim.
+    fn names_to_tell(&self, row: &IssuedRow, claims: &Map<String, Value>) -> Result<Vec<String>, AppError> {
+        let Some(id) = &row.request else { return Ok(Vec::new()) };
+        self.store.read(|reader| {
+            let shown =
+                reader.request(id)?.is_some_and(|request| request.rule.allow().is_some_and(|a| a.show_approvers));
+            let by = claims.get("approval").and_then(|approval| approval.get("by")).and_then(Value::as_array);
+            let mut names = Vec::new();
+            for person in by.into_iter().flatten().filter(|_| shown) {
+                let person = person.get("sub").and_then(Value::as_str).and_then(|id| PersonId::parse(id).ok());
+                let row = person.map(|id| reader.person(&id)).transpose()?.flatten();
+                names.extend(row.map(|row| row.name));
+            }
+            Ok(names)
+        })
+    }
+
     /// Signs recorded claims; called only with a row whose entry is committed.
     fn token_answer(&self, row: &IssuedRow) -> Result<TokenAnswer, AppError> {
         let mut claims: Map<String, Value> = serde_json::from_slice(&row.claims).map_err(AppError::internal)?;
         let approval = claims.get("approval").cloned();
-        let lines = summary::issued(&claims, row.entry);
+        let lines = summary::issued(&claims, &self.names_to_tell(row, &claims)?, row.entry);
         claims.insert("log".to_owned(), record_token::log_claim(&self.settings.origin, row.entry));
         let signer = self.signer_by_kid(&row.kid)?;
         let access_token = signer.key.sign(&canonical::to_bytes(&claims)?)?;

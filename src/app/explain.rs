@@ -12,8 +12,9 @@ use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::rules::compile::Rules;
 use crate::domain::rules::{Outcome, Trace};
 
-use super::course::{Call, know, trace};
+use super::course::{Call, trace};
 use super::intake::IssuerKeysEvidence;
+use super::known::know;
 use super::{AppError, Countersign};
 
 /// What the rules say.
@@ -68,6 +69,20 @@ impl Countersign {
         };
         let asked = if asked.is_empty() { known } else { asked };
         Ok(Explanation { refused, ..self.explain_job(job, asked)? })
+    }
+
+    /// As `job_of`, asking the issuer for keys where the log holds none that fit.
+    pub async fn job_of_asking(&self, token: &str) -> Result<Job, AppError> {
+        match self.job_of(token) {
+            Err(error) if error.code() == ErrorCode::UnknownKey => {}
+            known => return known,
+        }
+        let token =
+            UnverifiedToken::parse(token.trim()).map_err(|error| AppError::refused(error.code(), error.to_string()))?;
+        let issuer = self.issuer_of(&token)?;
+        let keys = self.keys_of(&issuer, token.unverified_kid()).await?;
+        let verified = token.verify(&keys.keys).map_err(|error| AppError::refused(error.code(), error.to_string()))?;
+        Ok(gitlab::from_log(&verified, &issuer.settings.terms.name, &issuer.settings.terms.url, &self.settings.url)?)
     }
 
     /// The job of a token whose time may be long over; verified under the keys that the log holds.

@@ -85,7 +85,11 @@ impl Countersign {
         Ok(Arc::clone(found.ok_or_else(unknown)?))
     }
 
-    async fn keys_of(&self, issuer: &Arc<Issuer>, kid: Option<&str>) -> Result<Arc<Snapshot<KeySet>>, AppError> {
+    pub(super) async fn keys_of(
+        &self,
+        issuer: &Arc<Issuer>,
+        kid: Option<&str>,
+    ) -> Result<Arc<Snapshot<KeySet>>, AppError> {
         let now = self.clock.monotonic();
         if let Some(snapshot) = issuer.keys.cached(kid, now) {
             return Ok(snapshot);

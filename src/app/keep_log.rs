@@ -5,9 +5,10 @@
 
 use crate::crypto::log_key::verify_ed25519;
 use crate::domain::log::checkpoint::Checkpoint;
+use crate::domain::log::high_water::Mark;
 use crate::domain::log::note::{VerifierKey, open};
 use crate::domain::oauth::error_code::ErrorCode;
-use crate::store::{CheckReport, check_log};
+use crate::store::{CheckReport, Fault, check_log};
 
 use super::{AppError, Countersign};
 
@@ -18,8 +19,11 @@ impl Countersign {
     /// One entry, as its leaf spells it.
     pub fn show_entry(&self, index: u64) -> Result<String, AppError> {
         let bytes = self.store.read(|reader| reader.entry(index))?;
-        let bytes =
-            bytes.ok_or_else(|| AppError::refused(ErrorCode::NotFound, format!("the log has no entry {index}")))?;
+        let missing = || {
+            AppError::refused(ErrorCode::NotFound, format!("the log has no entry {index}"))
+                .with_hint("the newest: countersign log show --last 1")
+        };
+        let bytes = bytes.ok_or_else(missing)?;
         String::from_utf8(bytes).map_err(AppError::internal)
     }
 
@@ -47,5 +51,17 @@ impl Countersign {
             Checkpoint::parse(&text).map_err(|error| error.to_string())
         };
         Ok(self.store.read(|reader| check_log(reader, &verify, &|| false))?)
+    }
+
+    /// As `check_log`, and against a high-water mark that was read before: the log goes back to what it names.
+    pub fn check_log_against(&self, mark: Option<&Mark>) -> Result<CheckReport, AppError> {
+        let mut report = self.check_log()?;
+        if let (None, Some(mark)) = (&report.fault, mark)
+            && (report.entries < mark.size || self.store.read(|reader| reader.root(mark.size))? != mark.root)
+        {
+            let what = format!("the high-water mark names {} entries, and these do not go back to them", mark.size);
+            report.fault = Some(Fault { index: Some(report.entries.min(mark.size)), what });
+        }
+        Ok(report)
     }
 }

@@ -82,11 +82,14 @@ impl Countersign {
     /// The old rules stay in force.
     pub async fn load_rules(&self, files: &[(String, String)]) -> Result<Vec<String>, LoadError> {
         let issuers: Vec<_> = self.settings.issuers.iter().map(|issuer| issuer.terms.name.clone()).collect();
+        self.steady_now()?;
         let mut rules = compile(files, &issuers).map_err(LoadError::Rules)?;
         rules.warnings.extend(self.empty_groups(&rules.rules)?);
         log_rules(&self.store, &rules.rules).await?;
         let warnings = rules.warnings.clone();
         self.put_rules(rules);
+        // A changed rule voids the requests made under the old one: their pages and jobs are told.
+        self.waiting.wake_all();
         Ok(warnings)
     }
 

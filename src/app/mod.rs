@@ -9,10 +9,12 @@ pub mod console;
 pub mod course;
 pub mod decide_request;
 pub mod enrol;
+pub mod entitled;
 pub mod exchange;
 pub mod explain;
 pub mod intake;
 pub mod keep_log;
+pub mod known;
 pub mod load_rules;
 pub mod make_bundle;
 pub mod record_token;
@@ -144,6 +146,17 @@ impl From<StoreError> for AppError {
             _ => ErrorCode::LogUnavailable,
         };
         Self::Fault { code, detail: error.to_string() }
+    }
+}
+
+impl From<crate::passkeys::PasskeyError> for AppError {
+    /// What was found, and its own cure instead of the code's: pages show both.
+    fn from(error: crate::passkeys::PasskeyError) -> Self {
+        let text = error.to_string();
+        match text.rsplit_once("; ") {
+            Some((found, cure)) => Self::refused(error.code(), found).with_hint(cure),
+            None => Self::refused(error.code(), text),
+        }
     }
 }
 

@@ -21,8 +21,9 @@ use crate::store::tokens::{IssuedRow, TokenUseRow};
 
 use super::AppError;
 use super::ask::intake;
-use super::course::{Call, Issuing, assurance_of};
+use super::course::{Call, Issuing};
 use super::exchange::{binding, hashed, not_evaluable};
+use super::known::assurance_of;
 use super::refuse::job_fields;
 
 /// What an issue needs of the server.
@@ -61,14 +62,13 @@ pub fn record(
     let counted = issuing.request.as_ref().map(|(_, counted)| counted.as_slice()).unwrap_or_default();
     let made = make_claims(unit, minting, call, issuing, counted)?;
     let mut evidence = BTreeMap::new();
-    let (asked, token_intake) = match &issuing.request {
-        Some((row, _)) => (Some(row.entry), None),
-        None => {
-            let (rule_bytes, _) = hashed(issuing.rule.as_ref())?;
-            evidence.insert("rule".to_owned(), unit.put_evidence("rule", &rule_bytes, None)?);
-            evidence.insert("job_token".to_owned(), unit.put_evidence("job_token", token.expose().as_bytes(), None)?);
-            (None, Some(intake(call, &issuing.list, minting.issuer_keys)))
-        }
+    let (asked, token_intake) = if let Some((row, _)) = &issuing.request {
+        (Some(row.entry), None)
+    } else {
+        let (rule_bytes, _) = hashed(issuing.rule.as_ref())?;
+        evidence.insert("rule".to_owned(), unit.put_evidence("rule", &rule_bytes, None)?);
+        evidence.insert("job_token".to_owned(), unit.put_evidence("job_token", token.expose().as_bytes(), None)?);
+        (None, Some(intake(call, &issuing.list, minting.issuer_keys)))
     };
     let entry = unit.append(Event::Token {
         jti: made.jti.clone(),

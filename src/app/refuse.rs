@@ -20,7 +20,7 @@ use super::AppError;
 pub const MAX_LOGGED_A_MINUTE: u32 = 60;
 /// Most projects remembered; beyond it the memory starts anew.
 pub const MAX_PROJECTS: usize = 10_000;
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// How many refusals of each project were logged lately.
 #[derive(Debug, Default)]

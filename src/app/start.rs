@@ -8,14 +8,15 @@ use std::sync::{Arc, RwLock};
 
 use crate::clock::Clock;
 use crate::crypto::jwk::KeySet;
-use crate::crypto::log_key::LogKey;
+use crate::crypto::log_key::{LogKey, verify_ed25519};
 use crate::crypto::master_key::MasterKey;
 use crate::crypto::random;
 use crate::crypto::signing::SigningKey;
 use crate::domain::canonical;
 use crate::domain::ids::Digest;
 use crate::domain::log::entry::{Event, FORMAT};
-use crate::domain::log::high_water::HighWater;
+use crate::domain::log::high_water::{HighWater, Mark};
+use crate::domain::log::note::{self, VerifierKey};
 use crate::domain::rules::TokenAlg;
 use crate::passkeys::{PasskeyError, RelyingParty};
 use crate::store::keys::SigningKeyRow;
@@ -29,12 +30,14 @@ use super::load_rules::{LoadError, compile, log_rules};
 use super::refuse::RefusalCap;
 use super::settings::{IssuerSettings, Settings};
 use super::waiting::Waiting;
-use super::{AppError, Counters, Countersign, Signer};
+use super::{AppError, Counters, Countersign, RulesInForce, Signer};
 
 /// RSA size of the RS256 key where the operator says nothing.
 pub const RSA_BITS: u32 = 2048;
 /// How many may read the store at once.
 const READERS: usize = 8;
+/// As many as a command needs that only looks.
+const LOOKERS: usize = 2;
 
 /// Keys and files that the command line opened.
 pub struct Parts {
@@ -72,6 +75,9 @@ pub enum StartError {
     /// Rules.
     #[error(transparent)]
     Rules(#[from] LoadError),
+    /// The log key is another log's, or an earlier one of this log.
+    #[error("`{0}` is not the key that signed this log; put back the log key that belongs to this state")]
+    LogKey(String),
     /// Anything else that use cases say.
     #[error(transparent)]
     App(#[from] AppError),
@@ -166,37 +172,107 @@ const NAME: &str = "Countersign";
 /// # Errors
 /// What is wrong, with the cure.
 pub async fn start(parts: Parts, rules: Option<&[(String, String)]>) -> Result<Countersign, StartError> {
-    let relying_party = RelyingParty::new(&parts.settings.rp_id, &parts.settings.url, NAME)?;
     let (settings, clock, master_key, log_vkey, opening) = opening(parts);
-    let mut issuers = Vec::new();
-    for issuer in &settings.issuers {
-        let keys = issuer_keys(issuer).map_err(|error| StartError::Upstream(issuer.terms.name.to_string(), error))?;
-        issuers.push(Arc::new(Issuer::new(issuer.clone(), keys)));
-    }
-    let names: Vec<_> = settings.issuers.iter().map(|issuer| issuer.terms.name.clone()).collect();
-    let mut compiled = compile(rules.unwrap_or_default(), &names).map_err(LoadError::Rules)?;
+    let prepared = Prepared::new(settings, rules)?;
     let store = Store::open(opening)?;
-    check_genesis(&store, &settings)?;
+    check_genesis(&store, &prepared.settings)?;
+    check_log_key(&store, &log_vkey)?;
     let signers = signers(&store, &master_key)?;
     if rules.is_some() {
-        log_rules(&store, &compiled.rules).await?;
+        log_rules(&store, &prepared.compiled.rules).await?;
     }
-    let made = Countersign {
-        relying_party,
-        log_vkey,
-        issuers,
-        signers,
-        rules: RwLock::new(Arc::new(compiled.clone())),
-        waiting: Waiting::default(),
-        refusals: RefusalCap::default(),
-        counters: Counters::default(),
-        settings,
-        store,
-        clock,
-    };
-    compiled.warnings.extend(made.empty_groups(&compiled.rules)?);
-    made.put_rules(compiled);
-    Ok(made)
+    Ok(prepared.put_together(store, clock, log_vkey, signers)?)
+}
+
+/// Opens a state for looking at it, beside a running server too: nothing is locked, checked, logged or signed.
+///
+/// # Errors
+/// Rules that do not compile; no state.
+pub fn look(
+    settings: Settings,
+    clock: Clock,
+    log_vkey: String,
+    rules: Option<&[(String, String)]>,
+) -> Result<Countersign, StartError> {
+    let prepared = Prepared::new(settings, rules)?;
+    let store = Store::open_read_only(&prepared.settings.directory, LOOKERS)?;
+    Ok(prepared.put_together(store, clock, log_vkey, HashMap::new())?)
+}
+
+impl Countersign {
+    /// Checks a state that is looked at, as `start` would: whose it is, its newest entries against the mark, its keys.
+    /// How many entries there are.
+    ///
+    /// # Errors
+    /// Why `start` would refuse it.
+    pub fn check_state(&self, mark: &Mark, master_key: &MasterKey) -> Result<u64, StartError> {
+        let size = self.store.check_head(&self.settings.origin, mark)?;
+        check_genesis(&self.store, &self.settings)?;
+        check_log_key(&self.store, &self.log_vkey)?;
+        signers(&self.store, master_key)?;
+        Ok(size)
+    }
+}
+
+/// All that is ready before the store is opened.
+struct Prepared {
+    settings: Settings,
+    relying_party: RelyingParty,
+    issuers: Vec<Arc<Issuer>>,
+    compiled: RulesInForce,
+}
+
+impl Prepared {
+    fn new(settings: Settings, rules: Option<&[(String, String)]>) -> Result<Self, StartError> {
+        let relying_party = RelyingParty::new(&settings.rp_id, &settings.url, NAME)?;
+        let mut issuers = Vec::new();
+        for issuer in &settings.issuers {
+            let keys = issuer_keys(issuer);
+            let keys = keys.map_err(|error| StartError::Upstream(issuer.terms.name.to_string(), error))?;
+            issuers.push(Arc::new(Issuer::new(issuer.clone(), keys)));
+        }
+        let names: Vec<_> = settings.issuers.iter().map(|issuer| issuer.terms.name.clone()).collect();
+        let compiled = compile(rules.unwrap_or_default(), &names).map_err(LoadError::Rules)?;
+        Ok(Self { settings, relying_party, issuers, compiled })
+    }
+
+    fn put_together(
+        self,
+        store: Store,
+        clock: Clock,
+        log_vkey: String,
+        signers: HashMap<TokenAlg, Signer>,
+    ) -> Result<Countersign, AppError> {
+        let Self { settings, relying_party, issuers, mut compiled } = self;
+        let made = Countersign {
+            relying_party,
+            log_vkey,
+            issuers,
+            signers,
+            rules: RwLock::new(Arc::new(compiled.clone())),
+            waiting: Waiting::default(),
+            refusals: RefusalCap::default(),
+            counters: Counters::default(),
+            settings,
+            store,
+            clock,
+        };
+        compiled.warnings.extend(made.empty_groups(&compiled.rules)?);
+        made.put_rules(compiled);
+        Ok(made)
+    }
+}
+
+/// Goes on after a restore: the index of the entry that says so.
+///
+/// # Errors
+/// Nothing was put back, or the state cannot be opened.
+pub fn resume(parts: Parts) -> Result<u64, StartError> {
+    let (settings, _, _, _, opening) = opening(parts);
+    let (store, entry) = Store::resume(opening)?;
+    check_genesis(&store, &settings)?;
+    store.close();
+    Ok(entry)
 }
 
 /// An issuer's source of keys.
@@ -239,6 +315,14 @@ fn signers(store: &Store, master_key: &MasterKey) -> Result<HashMap<TokenAlg, Si
         signers.entry(row.alg).or_insert(Signer { key, entry: row.entry });
     }
     Ok(signers)
+}
+
+/// The log goes on under the key that signed it so far: verifiers have pinned that one.
+fn check_log_key(store: &Store, vkey: &str) -> Result<(), StartError> {
+    let note = store.read(|reader| reader.checkpoint())?.ok_or(StoreError::Missing)?;
+    let key = VerifierKey::parse(vkey).map_err(AppError::internal)?;
+    let opened = note::open(&note, &key, &|public, message, signature| verify_ed25519(public, message, signature));
+    opened.map(|_| ()).map_err(|_| StartError::LogKey(vkey.to_owned()))
 }
 
 /// The state must be this issuer's, and a demo's state is never served as production.

@@ -1,7 +1,7 @@
 //! The lines that a terminal shows, made here so that every client prints the same.
 //! In: a request or issued claims. Out: lines without colour or control characters.
 //! Implements DESIGN §1, §5 (`summary`).
-//! Never names a person: job logs are read by others.
+//! Never names a person unless the rule says so: job logs are read by others.
 
 use serde_json::{Map, Value};
 
@@ -9,7 +9,7 @@ use crate::domain::request::Request;
 use crate::domain::rules::Rule;
 use crate::domain::time::{Timestamp, humane};
 
-use super::course::approval_terms;
+use super::known::approval_terms;
 
 /// Characters of a commit that are shown.
 const SHORT_SHA: usize = 7;
@@ -33,7 +33,7 @@ pub fn pending(request: &Request, rule: &Rule, uri: &str, now: Timestamp) -> Vec
 }
 
 /// What a job prints that has its token.
-pub fn issued(claims: &Map<String, Value>, entry: u64) -> Vec<String> {
+pub fn issued(claims: &Map<String, Value>, approvers: &[String], entry: u64) -> Vec<String> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let seconds = |name: &str| claims.get(name).and_then(Value::as_i64).unwrap_or_default();
     let lifetime = u64::try_from(seconds("exp") - seconds("iat")).unwrap_or(0);
@@ -50,7 +50,13 @@ pub fn issued(claims: &Map<String, Value>, entry: u64) -> Vec<String> {
     } else {
         parts.push("issued; the rule asks nobody".to_owned());
     }
-    vec![parts.join(" · "), format!("valid {} · log entry {entry}", humane(std::time::Duration::from_secs(lifetime)))]
+    let mut lines = vec![parts.join(" · ")];
+    if !approvers.is_empty() {
+        let names: Vec<_> = approvers.iter().map(|name| plain(name)).collect();
+        lines.push(format!("  by {}", names.join(" and ")));
+    }
+    lines.push(format!("valid {} · log entry {entry}", humane(std::time::Duration::from_secs(lifetime))));
+    lines
 }
 
 fn shown(request: &Request, name: &str) -> Option<String> {
@@ -71,6 +77,19 @@ pub fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_job_log_names_people_only_where_the_rule_says_so() {
+        let claims = serde_json::json!({
+            "iat": 0, "exp": 600, "acr": "phr", "amr": ["pop", "user"],
+            "amr_missing": { "hwk": "no_attestation" }, "approval": {},
+        });
+        let claims = claims.as_object().unwrap();
+        let silent = issued(claims, &[], 7);
+        assert_eq!(silent, ["approved · pop user · phr · not hwk: no attestation", "valid 10 min · log entry 7"]);
+        let told = issued(claims, &["Ada Lind".to_owned(), "Tom\u{1b}[2J Ahl".to_owned()], 7);
+        assert_eq!(told.get(1).map(String::as_str), Some("  by Ada Lind and Tom\\u{1b}[2J Ahl"));
+    }
 
     #[test]
     fn names_cannot_draw_in_a_terminal() {

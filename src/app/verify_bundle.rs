@@ -10,9 +10,8 @@ use crate::crypto::jwt::UnverifiedToken;
 use crate::crypto::log_key::verify_ed25519;
 use crate::domain::assurance::AuthenticatorFacts;
 use crate::domain::bundle::report::Report;
-use crate::domain::bundle::verify::{
-    AssertionEvidence, Place, RegisteredKey, RegistrationEvidence, Signatures, verify,
-};
+use crate::domain::bundle::signatures::{AssertionEvidence, Place, RegisteredKey, RegistrationEvidence, Signatures};
+use crate::domain::bundle::verify::verify;
 use crate::domain::ids::{Digest, Kid};
 use crate::domain::log::note::VerifierKey;
 use crate::domain::verified::{RawClaims, Verified};

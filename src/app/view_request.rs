@@ -9,8 +9,8 @@ use crate::domain::time::Timestamp;
 use crate::store::requests::{DecisionRow, RequestRow};
 use crate::store::{Reader, StoreError};
 
-use super::course::approval_terms;
-use super::decide_request::{standing_of, unchanged};
+use super::entitled::{standing_of, unchanged};
+use super::known::approval_terms;
 use super::{AppError, Countersign};
 
 /// A request, seen.

@@ -16,7 +16,7 @@ use crate::domain::time::POLL_INTERVAL;
 pub const MAX_WAITS_A_MINUTE: usize = 10;
 /// Most requests whose pace is remembered; beyond it the memory starts anew, which only makes us lenient.
 pub const MAX_PACED: usize = 100_000;
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// Who waits.
 #[derive(Debug, Default)]
@@ -86,6 +86,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn make_room(paces: &mut HashMap<RequestId, Pace>) {
+    if paces.len() >= MAX_PACED {
+        paces.clear();
+    }
+}
+
 impl Waiting {
     /// Subscribes a page.
     pub fn watch(&self, id: &RequestId) -> Subscription {
@@ -118,6 +124,13 @@ impl Waiting {
         channels.retain(|_, channel| channel.changes.receiver_count() > 0);
     }
 
+    /// Wakes everybody: something changed that any request may depend on.
+    pub fn wake_all(&self) {
+        for channel in lock(&self.channels).values() {
+            channel.changes.send_modify(|count| *count += 1);
+        }
+    }
+
     /// Ends every wait: the server stops.
     pub fn stop(&self) {
         self.stopping.send_replace(true);
@@ -139,10 +152,8 @@ impl Waiting {
     /// The interval to keep from here on, where the poll came too fast.
     pub fn pace(&self, id: &RequestId, waits: bool, now: Duration) -> Result<Duration, Duration> {
         let mut paces = lock(&self.paces);
-        if paces.len() >= MAX_PACED && !paces.contains_key(id) {
-            paces.clear();
-        }
         let Some(pace) = paces.get_mut(id) else {
+            make_room(&mut paces);
             let waiting = if waits { VecDeque::from([now]) } else { VecDeque::new() };
             paces.insert(id.clone(), Pace { interval: POLL_INTERVAL, last: now, waits: waiting });
             return Ok(POLL_INTERVAL);
@@ -176,7 +187,9 @@ impl Waiting {
     /// Starts the pace of a request at its first call.
     pub fn begin(&self, id: &RequestId, now: Duration) {
         let pace = Pace { interval: POLL_INTERVAL, last: now, waits: VecDeque::new() };
-        lock(&self.paces).insert(id.clone(), pace);
+        let mut paces = lock(&self.paces);
+        make_room(&mut paces);
+        paces.insert(id.clone(), pace);
     }
 }
 
@@ -196,6 +209,17 @@ mod tests {
         assert_eq!(waiting.pace(&id, false, seconds(4)), Err(seconds(10)));
         assert_eq!(waiting.pace(&id, false, seconds(13)), Err(seconds(15)));
         assert_eq!(waiting.pace(&id, false, seconds(28)), Ok(seconds(15)));
+    }
+
+    #[test]
+    fn requests_that_never_end_in_a_token_do_not_fill_the_memory() {
+        let waiting = Waiting::default();
+        for n in 0..=MAX_PACED {
+            let mut id = [0; 16];
+            id[..8].copy_from_slice(&n.to_le_bytes());
+            waiting.begin(&RequestId::from_random(id), seconds(0));
+        }
+        assert!(lock(&waiting.paces).len() <= MAX_PACED);
     }
 
     #[test]

@@ -67,15 +67,27 @@ pub struct DemoArgs {
 #[derive(Debug, clap::Args)]
 pub struct InitArgs {
     /// The address at which people and jobs will reach this server
-    #[arg(long, value_name = "URL", required_unless_present = "new_link")]
+    #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// The GitLab whose jobs are accepted
-    #[arg(long, value_name = "URL", required_unless_present = "new_link")]
+    #[arg(long, value_name = "URL")]
     pub gitlab: Option<String>,
     /// The short name of that GitLab in rules
     #[arg(long, value_name = "NAME", default_value = "gitlab")]
     pub gitlab_name: String,
-    /// Where to put configuration, keys and state
+    /// Admit jobs of this project alone, by its number; may repeat
+    #[arg(long, value_name = "ID")]
+    pub project: Vec<String>,
+    /// Admit jobs of this group alone, by its number; may repeat (gitlab.com needs one of the two)
+    #[arg(long, value_name = "ID")]
+    pub namespace: Vec<String>,
+    /// The first admin's name [else `First admin`]
+    #[arg(long, value_name = "NAME")]
+    pub admin: Option<String>,
+    /// Bits of the RSA signing key: 2048 or 3072
+    #[arg(long, value_name = "BITS", default_value_t = 2048, value_parser = rsa_bits)]
+    pub rsa_bits: u32,
+    /// Where to put configuration, keys and state [else here]
     #[arg(long, value_name = "DIR")]
     pub directory: Option<PathBuf>,
     /// Print a new link for the first admin, while there is none
@@ -155,6 +167,14 @@ pub enum PeopleCommand {
     List,
 }
 
+fn rsa_bits(text: &str) -> Result<u32, String> {
+    match text {
+        "2048" => Ok(2048),
+        "3072" => Ok(3072),
+        _ => Err("2048 or 3072".to_owned()),
+    }
+}
+
 /// `log …`.
 #[derive(Debug, Subcommand)]
 pub enum LogCommand {
@@ -168,6 +188,12 @@ pub enum LogCommand {
     },
     /// Check the whole log against its own checkpoints
     Check,
+    /// Go on after a restore: what was lost is recorded, what was pending is void
+    Resume {
+        /// Say that the database was put back on purpose
+        #[arg(long, required = true)]
+        after_restore: bool,
+    },
     /// Take out the proof of one issued token
     Bundle {
         /// The token's entry
@@ -213,6 +239,8 @@ mod tests {
             "init --url https://sign.example.com --gitlab https://gitlab.example.com",
             "init --url u --gitlab g --gitlab-name main --directory dir",
             "init --new-link",
+            "init",
+            "init --url u --gitlab g --project 4711 --namespace 9001 --admin Ada",
             "serve --config file",
             "token --audience a --out f --audience b --out g --url u --id-token-env X --wait 10m",
             "token",
@@ -234,9 +262,7 @@ mod tests {
             let words = std::iter::once("countersign").chain(line.split(' '));
             assert!(Args::try_parse_from(words).is_ok(), "{line}");
         }
-        for line in
-            ["", "init", "init --new-link --url u", "log show 5 --last 3", "token --wait long", "people", "tokn"]
-        {
+        for line in ["", "init --new-link --url u", "log show 5 --last 3", "token --wait long", "people", "tokn"] {
             let words = std::iter::once("countersign").chain(line.split_whitespace());
             assert!(Args::try_parse_from(words).is_err(), "{line}");
         }

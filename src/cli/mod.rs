@@ -4,24 +4,34 @@
 //! Never names a store, a key or a passkey: commands call use cases.
 
 pub mod args;
+pub mod ask_url;
+pub mod console;
 pub mod demo;
+pub mod doctor;
 pub mod exit;
+pub mod init;
+pub mod log;
 pub mod open;
+pub mod people;
 pub mod printer;
+pub mod refusal;
+pub mod rule;
+pub mod serve;
 pub mod surroundings;
 pub mod token;
+pub mod verify;
 
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser;
 
+use crate::config;
 use crate::config::fault::ConfigError;
-use crate::domain::time::Timestamp;
+use crate::config::settings::Settings;
 use args::{Args, Command};
 use exit::Exit;
 use printer::{Abilities, Printer};
-use surroundings::Surroundings;
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
@@ -35,19 +45,17 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: &Args, printer: &mut Printer) -> Exit {
+    let config = args.config.as_deref();
     match &args.command {
-        Command::Token(token) => with_surroundings(|surroundings| token::run(token, surroundings, printer)),
         Command::Demo(demo) => demo::run(demo, printer),
-        Command::Init(_)
-        | Command::Serve
-        | Command::Rule(_)
-        | Command::People(_)
-        | Command::Log(_)
-        | Command::Verify(_)
-        | Command::Doctor => {
-            printer.problem("this command is not part of this build", "use a complete build");
-            Exit::OurFault
-        }
+        Command::Init(init) => init::run(init, config, printer),
+        Command::Serve => serve::run(config, printer),
+        Command::Token(token) => open::with_surroundings(|surroundings| token::run(token, surroundings, printer)),
+        Command::Rule(rule) => rule::run(rule, config, printer),
+        Command::People(people) => people::run(people, config, printer),
+        Command::Log(log) => log::run(log, config, printer),
+        Command::Verify(verify) => verify::run(verify, printer),
+        Command::Doctor => doctor::run(config, printer),
     }
 }
 
@@ -57,6 +65,14 @@ fn usage(said: &clap::Error) -> Exit {
     // The parser wraps, colours and picks the stream by itself; a closed pipe is nothing to tell.
     let _ = said.print();
     exit
+}
+
+/// The configuration, or the exit code once its faults are said.
+///
+/// # Errors
+/// The configuration cannot be used.
+pub fn configured(named: Option<&Path>, printer: &mut Printer) -> Result<Settings, Exit> {
+    config::load(named, &config::variables()).map_err(|error| configuration_faults(&error, printer))
 }
 
 /// Prints every fault of a configuration with its cure.
@@ -73,28 +89,6 @@ pub fn configuration_faults(error: &ConfigError, printer: &mut Printer) -> Exit 
         printer.problem(fault.to_string(), &fault.cure);
     }
     Exit::Usage
-}
-
-/// Hands in this machine's clock and chance.
-fn with_surroundings(command: impl FnOnce(&Surroundings<'_>) -> Exit) -> Exit {
-    #[expect(clippy::disallowed_methods, reason = "a command's own clock and chance, handed in from here")]
-    let (start, now, chance) = (
-        std::time::Instant::now(),
-        || {
-            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-            Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-        },
-        || {
-            let mut bytes = [0; 32];
-            getrandom::fill(&mut bytes).ok().map(|()| bytes)
-        },
-    );
-    command(&Surroundings {
-        now: &now,
-        elapsed: &|| start.elapsed(),
-        chance: &chance,
-        variable: &surroundings::variable,
-    })
 }
 
 #[cfg(test)]

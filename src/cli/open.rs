@@ -9,21 +9,24 @@ use crate::app::Countersign;
 use crate::app::course::CallLimits;
 use crate::app::load_rules::LoadError;
 use crate::app::settings::{IssuerSettings, Settings as AppSettings};
-use crate::app::start::{Parts, StartError, start};
+use crate::app::start::{self, Parts, StartError, start};
 use crate::clock::Clock;
 use crate::config::rules_folder;
 use crate::config::settings::{LegacyToken, MasterKeySource, Settings};
 use crate::crypto::high_water::HighWaterFile;
 use crate::crypto::log_key::LogKey;
 use crate::crypto::master_key::{self, MasterKey};
-use crate::crypto::{CryptoError, files};
+use crate::crypto::{CryptoError, files, random};
 use crate::domain::job::gitlab::IssuerTerms;
 use crate::domain::job::legacy::Legacy;
-use crate::store::StoreError;
+use crate::domain::log::high_water::{HighWater as _, Mark};
+use crate::domain::rules::compile::RuleError;
+use crate::store::{DATABASE, LOCK, StoreError};
 
 use super::configuration_faults;
 use super::exit::Exit;
 use super::printer::Printer;
+use super::surroundings::{self, Surroundings};
 
 /// Why the application could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +47,24 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+    /// A folder that cannot be made.
+    #[error("`{path}` cannot be made: {source}")]
+    Folder {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The state.
     #[error(transparent)]
     Start(#[from] StartError),
+}
+
+impl OpenError {
+    /// Another process holds the state directory.
+    pub const fn is_locked(&self) -> bool {
+        matches!(self, Self::Start(StartError::Store(StoreError::Locked)))
+    }
 }
 
 /// The settings that use cases need.
@@ -73,13 +91,14 @@ pub fn app_settings(settings: &Settings) -> Result<AppSettings, OpenError> {
                     .legacy
                     .iter()
                     .map(|kind| match kind {
+                        LegacyToken::CiJobJwt => Legacy::JwtV1,
                         LegacyToken::CiJobJwtV2 => Legacy::JwtV2,
                     })
                     .collect(),
                 projects: issuer.projects.clone().map(|ids| ids.into_iter().collect()),
                 namespaces: issuer.namespaces.clone().map(|ids| ids.into_iter().collect()),
             },
-            jwks_host: issuer.jwks_uri.as_deref().and_then(authority),
+            jwks_host: issuer.jwks_host.clone(),
             pinned_jwks,
             ca_file: issuer.ca_file.clone(),
             allow_private: issuer.allow_private,
@@ -102,10 +121,13 @@ pub fn app_settings(settings: &Settings) -> Result<AppSettings, OpenError> {
     })
 }
 
-fn authority(uri: &str) -> Option<String> {
-    let url = url::Url::parse(uri).ok()?;
-    let host = url.host_str()?;
-    Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+/// The state directory and the database in it must be ours and closed to others.
+fn check_state_files(settings: &Settings) -> Result<(), OpenError> {
+    if !exists(&settings.state_directory) {
+        return Err(StartError::Store(StoreError::Missing).into());
+    }
+    files::check_dir(&settings.state_directory)?;
+    Ok(files::check_file(&settings.state_directory.join(DATABASE))?)
 }
 
 /// Keys and files, opened.
@@ -113,12 +135,9 @@ fn authority(uri: &str) -> Option<String> {
 /// # Errors
 /// A key that is missing, damaged or open to others.
 pub fn parts(settings: &Settings, clock: Clock) -> Result<Parts, OpenError> {
-    let source = match &settings.keys.master {
-        MasterKeySource::File(path) => master_key::MasterKeySource::File(path.clone()),
-        MasterKeySource::Command(command) => master_key::MasterKeySource::Command(command.clone()),
-    };
+    check_state_files(settings)?;
     Ok(Parts {
-        master_key: MasterKey::load(&source)?,
+        master_key: load_master_key(settings)?,
         log_key: LogKey::load_file(&settings.keys.log_key_file)?,
         mark: Box::new(HighWaterFile::open(&settings.log.high_water_mark)?),
         max_size: settings.database_max_bytes,
@@ -126,6 +145,82 @@ pub fn parts(settings: &Settings, clock: Clock) -> Result<Parts, OpenError> {
         settings: app_settings(settings)?,
         clock,
     })
+}
+
+/// The key that wraps the signing keys.
+///
+/// # Errors
+/// A key that is missing, damaged or open to others; a command that fails.
+pub fn load_master_key(settings: &Settings) -> Result<MasterKey, OpenError> {
+    let source = match &settings.keys.master {
+        MasterKeySource::File(path) => master_key::MasterKeySource::File(path.clone()),
+        MasterKeySource::Command(command) => master_key::MasterKeySource::Command(command.clone()),
+    };
+    Ok(MasterKey::load(&source)?)
+}
+
+/// The high-water mark, as it stands.
+///
+/// # Errors
+/// A file that is missing, damaged or open to others.
+pub fn mark(settings: &Settings) -> Result<Option<Mark>, OpenError> {
+    let file = HighWaterFile::open(&settings.log.high_water_mark)?;
+    Ok(file.read().map_err(StoreError::Mark).map_err(StartError::from)?)
+}
+
+/// Goes on after a restore: the index of the entry that says so.
+///
+/// # Errors
+/// Nothing was put back, or the state cannot be opened.
+pub fn resume(settings: &Settings) -> Result<u64, OpenError> {
+    Ok(start::resume(parts(settings, Clock::system())?)?)
+}
+
+/// Makes keys and mark where the settings name them, and founds the state: the first admin's link. Each file is told
+/// to `made` as it is made.
+///
+/// # Errors
+/// A file that is there already or cannot be written; a state that is there already.
+pub fn found(
+    settings: &Settings,
+    log_key_line: &Path,
+    admin: (&str, u32),
+    made: &mut dyn FnMut(&Path),
+) -> Result<String, OpenError> {
+    let MasterKeySource::File(master) = &settings.keys.master else {
+        return Err(CryptoError::MasterKey("`init` makes a file, and the settings name a command".to_owned()).into());
+    };
+    let master_key = MasterKey::create_file(master)?;
+    made(master);
+    let log_key = LogKey::create_file(&settings.keys.log_key_file, &settings.log.origin)?;
+    made(&settings.keys.log_key_file);
+    files::create_public(log_key_line, format!("{}\n", log_key.vkey()).as_bytes())?;
+    made(log_key_line);
+    let mark = HighWaterFile::create(&settings.log.high_water_mark)?;
+    made(&settings.log.high_water_mark);
+    // The keys above are ours alone, so no other `init` makes this state at the same time.
+    for name in [LOCK, DATABASE] {
+        made(&settings.state_directory.join(name));
+    }
+    let parts = Parts {
+        master_key,
+        log_key,
+        mark: Box::new(mark),
+        max_size: settings.database_max_bytes,
+        fatal: Box::new(end_the_process),
+        settings: app_settings(settings)?,
+        clock: Clock::system(),
+    };
+    let (name, rsa_bits) = admin;
+    Ok(start::found(parts, name, rsa_bits)?.link)
+}
+
+/// Makes a new file that everybody may read.
+///
+/// # Errors
+/// A file that is there already or cannot be written.
+pub fn create_public(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
+    Ok(files::create_public(path, bytes)?)
 }
 
 /// What is on the disk is no longer known: the process ends at once, and restarting re-reads it.
@@ -140,7 +235,6 @@ pub fn end_the_process(why: &str) {
 /// See `OpenError`.
 pub async fn open(settings: &Settings) -> Result<Countersign, OpenError> {
     let rules = rules_folder::read(&settings.rules)?;
-    files::check_dir(&settings.state_directory)?;
     let app = start(parts(settings, Clock::system())?, Some(&rules)).await?;
     Ok(app)
 }
@@ -153,31 +247,75 @@ pub async fn open_quietly(settings: &Settings) -> Result<Countersign, OpenError>
     Ok(start(parts(settings, Clock::system())?, None).await?)
 }
 
+/// Opens the application for looking at it, beside a running server too; with the configured rules where asked for.
+///
+/// # Errors
+/// See `OpenError`.
+pub fn look(settings: &Settings, with_rules: bool) -> Result<Countersign, OpenError> {
+    let rules = if with_rules { Some(rules_folder::read(&settings.rules)?) } else { None };
+    check_state_files(settings)?;
+    let vkey = LogKey::load_file(&settings.keys.log_key_file)?.vkey();
+    Ok(start::look(app_settings(settings)?, Clock::system(), vkey, rules.as_deref())?)
+}
+
+/// Hands in this machine's clock and chance.
+pub fn with_surroundings(command: impl FnOnce(&Surroundings<'_>) -> Exit) -> Exit {
+    let clock = Clock::system();
+    command(&Surroundings {
+        now: &|| clock.now(),
+        elapsed: &|| clock.monotonic(),
+        chance: &|| random::bytes().ok(),
+        variable: &surroundings::variable,
+    })
+}
+
 /// Says why it could not be opened.
 pub fn explain(error: &OpenError, printer: &mut Printer) -> Exit {
+    if let OpenError::Config(error) = error {
+        return configuration_faults(error, printer);
+    }
+    for (what, cure) in faults(error) {
+        printer.problem(what, cure);
+    }
+    Exit::Usage
+}
+
+/// Every fault, each with its cure.
+pub fn faults(error: &OpenError) -> Vec<(String, String)> {
+    let one = |what: &str, cure: &str| vec![(what.to_owned(), cure.to_owned())];
     match error {
-        OpenError::Config(error) => configuration_faults(error, printer),
-        OpenError::Start(StartError::Rules(LoadError::Rules(faults))) => {
-            for fault in faults {
-                printer.problem(fault.to_string(), fault.hint.as_deref().unwrap_or("countersign rule check"));
-            }
-            Exit::Usage
+        OpenError::Config(error) => error.faults.iter().map(|fault| (fault.to_string(), fault.cure.clone())).collect(),
+        OpenError::Crypto(error) | OpenError::Start(StartError::Crypto(error)) => vec![of_crypto(error)],
+        OpenError::IssuerFile { .. } => one(&error.to_string(), "put the file there, or name the right one"),
+        OpenError::Folder { .. } => one(&error.to_string(), "make the folder by hand, or choose another"),
+        OpenError::Start(StartError::Rules(LoadError::Rules(faults))) => faults
+            .iter()
+            .map(|fault| {
+                let what = RuleError { hint: None, ..fault.clone() }.to_string();
+                (what, fault.hint.clone().unwrap_or_else(|| "countersign rule check".to_owned()))
+            })
+            .collect(),
+        OpenError::Start(StartError::Store(StoreError::Locked)) => one(
+            "another countersign holds the state directory",
+            "stop it first; people, log, rule and doctor work beside it",
+        ),
+        OpenError::Start(StartError::Store(StoreError::Missing)) => one(
+            "there is no state yet",
+            "countersign init --url https://sign.example.com --gitlab https://gitlab.example.com",
+        ),
+        OpenError::Start(error) => {
+            // Such sentences end with what to do.
+            let text = error.to_string();
+            let (what, cure) = text.rsplit_once("; ").unwrap_or((&text, "countersign doctor"));
+            one(what, cure)
         }
-        OpenError::Start(StartError::Store(StoreError::Locked)) => {
-            printer.problem("another countersign holds the state directory", "stop it first, or use its console");
-            Exit::Usage
-        }
-        OpenError::Start(StartError::Store(StoreError::Missing)) => {
-            printer.problem(
-                "there is no state yet",
-                "countersign init --url https://sign.example.com --gitlab https://gitlab.example.com",
-            );
-            Exit::Usage
-        }
-        error => {
-            printer.problem(error.to_string(), "countersign doctor");
-            Exit::Usage
-        }
+    }
+}
+
+fn of_crypto(error: &CryptoError) -> (String, String) {
+    match error {
+        CryptoError::File { path, problem, cure } => (format!("`{}` {problem}", path.display()), cure.clone()),
+        error => (error.to_string(), "look at `[keys]` of the configuration".to_owned()),
     }
 }
 
@@ -187,6 +325,14 @@ pub fn explain(error: &OpenError, printer: &mut Printer) -> Exit {
 /// The system gives no threads.
 pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Writes a file in one step, mode 0600, in place of what is there.
+///
+/// # Errors
+/// A file that cannot be written; what was there is as it was.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), CryptoError> {
+    files::write_atomically(path, bytes, files::FILE_MODE)
 }
 
 /// Whether a path is there.

@@ -19,7 +19,7 @@ pub enum Sign {
 }
 
 /// What the two streams can show.
-#[expect(clippy::struct_excessive_bools, reason = "four independent yes or no answers about two streams")]
+#[expect(clippy::struct_excessive_bools, reason = "five independent yes or no answers about two streams")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Abilities {
     /// Words go to a terminal: redrawing is possible.
@@ -30,6 +30,8 @@ pub struct Abilities {
     pub utf8: bool,
     /// Data is JSON.
     pub json: bool,
+    /// Data goes to a terminal, where a person reads it.
+    pub watched: bool,
 }
 
 impl Abilities {
@@ -43,6 +45,7 @@ impl Abilities {
             colour: terminal && !no_color && variable("NO_COLOR").is_none(),
             utf8: shows_utf8(&variable),
             json,
+            watched: io::stdout().is_terminal(),
         }
     }
 }
@@ -100,11 +103,27 @@ impl Printer {
         self.raw_data(text.as_bytes());
     }
 
+    /// A line of data behind a sign that `sign` made.
+    pub fn data_signed(&mut self, sign: &str, line: &str) {
+        self.erase();
+        let text = format!("{sign} {}\n", self.shown(line));
+        self.raw_data(text.as_bytes());
+    }
+
     /// A document as data, byte for byte (a bundle, a note, JSON).
     pub fn raw_data(&mut self, bytes: &[u8]) {
         if let Err(error) = self.out.write_all(bytes).and_then(|()| self.out.flush()) {
             // A reader that has seen enough (`| head`) is no fault; a full disk is.
             self.lost_data |= error.kind() != ErrorKind::BrokenPipe;
+        }
+    }
+
+    /// A line of a document as data: as it is, unless a person reads it in a terminal.
+    pub fn line(&mut self, line: &str) {
+        if self.abilities.watched {
+            self.data(line);
+        } else {
+            self.raw_data(format!("{line}\n").as_bytes());
         }
     }
 

@@ -1,10 +1,12 @@
 //! What a command takes from the machine: time, chance and variables.
 //! In: nothing. Out: functions that are handed in, so that a test hands in its own.
-//! Implements STYLE's third rule: time and chance are arguments.
+//! Implements the rule that time and chance are arguments.
 //! Never used by the server, whose clock is steerable.
 
 use std::time::Duration;
 
+use crate::clock::Clock;
+use crate::crypto::random;
 use crate::domain::time::Timestamp;
 
 /// Time, chance and variables.
@@ -17,6 +19,19 @@ pub struct Surroundings<'a> {
     pub chance: &'a dyn Fn() -> Option<[u8; 32]>,
     /// An environment variable that is set and not empty.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Surroundings<'_> {
+    /// Runs a command with this machine's time, chance and variables.
+    pub fn with_this_machine<T>(command: impl FnOnce(&Surroundings<'_>) -> T) -> T {
+        let clock = Clock::system();
+        command(&Surroundings {
+            now: &|| clock.now(),
+            elapsed: &|| clock.monotonic(),
+            chance: &|| random::bytes().ok(),
+            variable: &variable,
+        })
+    }
 }
 
 /// The process's own variable, if it is set, not empty and text.

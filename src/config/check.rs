@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
+use super::checking::{Checking, parse_size};
 use super::cidr::Cidr;
-use super::fault::{ConfigError, Fault};
+use super::fault::ConfigError;
 use super::issuer;
 use super::settings::{KeySettings, LimitSettings, LogSettings, MasterKeySource, ServerSettings, Settings, TlsFiles};
 use super::source::{KeysSource, LimitsSource, Origins, ServerSource, Source};
-use crate::domain::time::{self, humane, parse_duration};
+use crate::domain::time;
 
 /// Where the server listens unless told otherwise.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
@@ -46,8 +47,8 @@ pub const MAX_ORIGIN_BYTES: usize = 255;
 /// # Errors
 /// All faults at once.
 pub fn check(file: &Path, source: &Source, origins: &Origins) -> Result<Settings, ConfigError> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut checking = Checking { folder, origins, faults: Vec::new() };
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let mut checking = Checking::new(folder, origins);
     let url = checking.url(source.url.as_deref());
     let host = url.as_ref().and_then(Url::host_str).unwrap_or_default().to_owned();
     let local = host == LOCALHOST;
@@ -66,7 +67,7 @@ pub fn check(file: &Path, source: &Source, origins: &Origins) -> Result<Settings
     let state_directory = checking.resolve(source.state.directory.as_deref().unwrap_or(STATE_DEFAULT));
     let rules = checking.resolve(source.rules.as_deref().unwrap_or(RULES_DEFAULT));
     match (url, server, keys, high_water_mark) {
-        (Some(url), Some(server), Some(keys), Some(high_water_mark)) if checking.faults.is_empty() => Ok(Settings {
+        (Some(url), Some(server), Some(keys), Some(high_water_mark)) if checking.sound() => Ok(Settings {
             file: file.to_owned(),
             url: bare(&url),
             rp_id,
@@ -80,7 +81,7 @@ pub fn check(file: &Path, source: &Source, origins: &Origins) -> Result<Settings
             contact,
             issuers,
         }),
-        _ => Err(ConfigError::new(checking.faults)),
+        _ => Err(ConfigError::new(checking.faults())),
     }
 }
 
@@ -91,72 +92,7 @@ fn bare(url: &Url) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }
 
-/// The faults so far, and what paths are relative to.
-pub(super) struct Checking<'a> {
-    folder: &'a Path,
-    origins: &'a Origins,
-    faults: Vec<Fault>,
-}
-
 impl Checking<'_> {
-    pub(super) fn fault(&mut self, path: &str, what: impl Into<String>, cure: impl Into<String>) {
-        self.faults.push(Fault { origin: self.origins.of(path), what: what.into(), cure: cure.into() });
-    }
-
-    pub(super) fn resolve(&self, typed: &str) -> PathBuf {
-        self.folder.join(typed)
-    }
-
-    /// A file that must be there when the server starts.
-    pub(super) fn existing(&mut self, path: &str, typed: Option<&str>) -> Option<PathBuf> {
-        let typed = typed?;
-        let resolved = self.resolve(typed);
-        if !resolved.is_file() {
-            let what = format!("`{path}` names `{}`, where there is no file", resolved.display());
-            self.fault(
-                path,
-                what,
-                "put the file there, or name the right one; paths count from the configuration's folder",
-            );
-        }
-        Some(resolved)
-    }
-
-    pub(super) fn duration(&mut self, path: &str, typed: Option<&str>, (default, least, most): Span) -> Duration {
-        let Some(typed) = typed else { return default };
-        match parse_duration(typed) {
-            Some(span) if (least..=most).contains(&span) => span,
-            Some(_) => {
-                let what = format!("`{path}` is `{typed}`; {} to {} are possible", humane(least), humane(most));
-                self.fault(path, what, "choose a value in that range");
-                default
-            }
-            None => {
-                self.fault(
-                    path,
-                    format!("`{typed}` is not a duration"),
-                    "write a whole number and s, m, h or d: \"50s\"",
-                );
-                default
-            }
-        }
-    }
-
-    fn whole(&mut self, path: &str, typed: Option<i64>, default: u32) -> u32 {
-        let Some(typed) = typed else { return default };
-        match u32::try_from(typed) {
-            Ok(number) if number > 0 => number,
-            _ => {
-                self.fault(
-                    path,
-                    format!("`{path}` is {typed}"),
-                    format!("write a whole number of at least 1, such as {default}"),
-                );
-                default
-            }
-        }
-    }
-
     fn url(&mut self, typed: Option<&str>) -> Option<Url> {
         let Some(typed) = typed else {
             self.fault(
@@ -394,21 +330,6 @@ impl Checking<'_> {
         }
         Some(typed.to_owned())
     }
-}
-
-/// Default, least and most of a duration.
-pub(super) type Span = (Duration, Duration, Duration);
-
-/// A size as people write it: a whole number and one of `MiB`, `GiB`, `TiB`.
-fn parse_size(text: &str) -> Option<u64> {
-    let (digits, factor) = [("MiB", 1_u64 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)]
-        .into_iter()
-        .find_map(|(unit, factor)| text.strip_suffix(unit).map(|digits| (digits, factor)))?;
-    let digits = digits.strip_suffix(' ').unwrap_or(digits);
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse::<u64>().ok()?.checked_mul(factor).filter(|bytes| i64::try_from(*bytes).is_ok())
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::check::Checking;
-use super::nearest::nearest;
+use super::checking::Checking;
 use super::settings::{IssuerSettings, LegacyToken};
 use super::source::IssuerSource;
 use crate::domain::ids::IssuerName;
+use crate::domain::nearest::did_you_mean;
 
 /// Default of `stale_use`.
 pub const STALE_USE: Duration = Duration::from_hours(24);
@@ -24,6 +24,12 @@ pub const MAX_ADMITTED: usize = 10_000;
 
 /// Hosts that serve everybody: they must say whom we admit.
 const SHARED_HOSTS: &[&str] = &["gitlab.com"];
+
+/// Whether an issuer's URL is that of a GitLab that serves everybody.
+#[must_use]
+pub fn is_shared(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| SHARED_HOSTS.contains(&host))
+}
 
 /// Checks every issuer. Plain http is for an issuer on localhost of a server on localhost.
 pub(super) fn check(checking: &mut Checking<'_>, typed: &[IssuerSource], local: bool) -> Vec<IssuerSettings> {
@@ -79,19 +85,17 @@ fn one(checking: &mut Checking<'_>, path: &str, typed: &IssuerSource, local: boo
     let url = url(checking, path, typed.url.as_deref(), local);
     let projects = ids(checking, &at("projects"), typed.projects.as_deref());
     let namespaces = ids(checking, &at("namespaces"), typed.namespaces.as_deref());
-    if let Some(url) = &url {
-        let shared = url.host_str().is_some_and(|host| SHARED_HOSTS.contains(&host));
-        if shared && typed.projects.is_none() && typed.namespaces.is_none() {
-            let what = format!(
-                "`{}` serves everybody, and nothing says whom to admit",
-                typed.url.as_deref().unwrap_or_default()
-            );
-            checking.fault(&at("url"), what, "add `projects` or `namespaces` with their ids");
-        }
+    if url.as_ref().is_some_and(is_shared) && typed.projects.is_none() && typed.namespaces.is_none() {
+        let what =
+            format!("`{}` serves everybody, and nothing says whom to admit", typed.url.as_deref().unwrap_or_default());
+        checking.fault(&at("url"), what, "add `projects` or `namespaces` with their ids");
     }
-    let jwks_uri = typed.jwks_uri.as_deref().and_then(|uri| jwks_uri(checking, path, uri, local));
-    if typed.jwks_uri.is_some() && typed.jwks_file.is_some() {
-        checking.fault(&at("jwks_uri"), "`jwks_file` is set too", "keep one of the two");
+    let jwks_host = typed.jwks_host.as_deref().and_then(|host| jwks_host(checking, path, host));
+    if typed.jwks_host.is_some() && typed.jwks_file.is_some() {
+        checking.fault(&at("jwks_host"), "`jwks_file` is set too", "keep one of the two");
+    }
+    if url.as_ref().is_some_and(|url| url.scheme() == "http") && typed.jwks_file.is_none() {
+        checking.fault(&at("url"), "keys are never fetched over plain http", "pin them: jwks_file = \"jwks.json\"");
     }
     let stale_use = (STALE_USE, Duration::ZERO, STALE_USE_MOST);
     let settings = IssuerSettings {
@@ -100,7 +104,7 @@ fn one(checking: &mut Checking<'_>, path: &str, typed: &IssuerSource, local: boo
             url?;
             typed.url.clone()?
         },
-        jwks_uri,
+        jwks_host,
         jwks_file: checking.existing(&at("jwks_file"), typed.jwks_file.as_deref()),
         ca_file: checking.existing(&at("ca_file"), typed.ca_file.as_deref()),
         allow_private: typed.allow_private.unwrap_or(false),
@@ -155,18 +159,21 @@ fn url(checking: &mut Checking<'_>, path: &str, typed: Option<&str>, local: bool
     Some(url)
 }
 
-fn jwks_uri(checking: &mut Checking<'_>, path: &str, typed: &str, local: bool) -> Option<String> {
-    match Url::parse(typed) {
-        Ok(url) if is_fetchable(&url, local) => Some(typed.to_owned()),
-        _ => {
-            checking.fault(
-                &format!("{path}.jwks_uri"),
-                format!("`{typed}` is not an https URL"),
-                "write jwks_uri = \"https://gitlab.example.com/oauth/discovery/keys\"",
-            );
-            None
-        }
+/// A host as a URL spells it, with its port where that is not 443.
+fn jwks_host(checking: &mut Checking<'_>, path: &str, typed: &str) -> Option<String> {
+    let plain = Url::parse(&format!("https://{typed}")).ok().and_then(|url| {
+        let host = url.host_str()?;
+        Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+    });
+    if plain.as_deref() == Some(typed) {
+        return plain;
     }
+    checking.fault(
+        &format!("{path}.jwks_host"),
+        format!("`{typed}` is not a host"),
+        "write it without https:// and path: jwks_host = \"keys.example.com\", with its port where that is not 443",
+    );
+    None
 }
 
 fn is_fetchable(url: &Url, local: bool) -> bool {
@@ -200,19 +207,21 @@ fn ids(checking: &mut Checking<'_>, path: &str, typed: Option<&[String]>) -> Opt
     Some(typed.to_vec())
 }
 
+/// The names of the variables that held them.
+const LEGACY: &[(&str, LegacyToken)] =
+    &[("CI_JOB_JWT", LegacyToken::CiJobJwt), ("CI_JOB_JWT_V2", LegacyToken::CiJobJwtV2)];
+
 fn legacy(checking: &mut Checking<'_>, path: &str, typed: Option<&[String]>) -> Vec<LegacyToken> {
-    const KNOWN: &str = "CI_JOB_JWT_V2";
     let mut taken = Vec::new();
     for name in typed.unwrap_or_default() {
-        if name == KNOWN {
-            taken = vec![LegacyToken::CiJobJwtV2];
-        } else {
-            let cure = if nearest(name, [KNOWN]).is_some() {
-                "did you mean `CI_JOB_JWT_V2`?"
-            } else {
-                "`CI_JOB_JWT_V2` is the only one"
-            };
-            checking.fault(path, format!("`{name}` is no token that can be taken"), cure);
+        match LEGACY.iter().find(|(known, _)| known == name) {
+            Some((_, kind)) if taken.contains(kind) => {}
+            Some((_, kind)) => taken.push(*kind),
+            None => {
+                let cure = did_you_mean(name, LEGACY.iter().map(|(known, _)| *known))
+                    .unwrap_or_else(|| "`CI_JOB_JWT` and `CI_JOB_JWT_V2` are possible".to_owned());
+                checking.fault(path, format!("`{name}` is no token that can be taken"), cure);
+            }
         }
     }
     taken

@@ -72,7 +72,7 @@ pub const KEYS: &[Key] = &[
     key("people", "contact", Kind::Text),
     key(ISSUER, "name", Kind::Text),
     key(ISSUER, "url", Kind::Text),
-    key(ISSUER, "jwks_uri", Kind::Text),
+    key(ISSUER, "jwks_host", Kind::Text),
     key(ISSUER, "jwks_file", Kind::Text),
     key(ISSUER, "ca_file", Kind::Text),
     key(ISSUER, "allow_private", Kind::Flag),

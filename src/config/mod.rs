@@ -4,11 +4,11 @@
 //! Never guesses: an unknown key, a doubtful value or a file that others may change stops the start.
 
 pub mod check;
+mod checking;
 pub mod cidr;
 pub mod fault;
 pub mod issuer;
 pub mod keys;
-pub mod nearest;
 pub mod permissions;
 pub mod rules_folder;
 pub mod settings;
@@ -70,6 +70,15 @@ pub fn load(named: Option<&Path>, variables: &[(String, String)]) -> Result<Sett
     if open.is_empty() { Ok(settings) } else { Err(ConfigError::new(open)) }
 }
 
+/// Checks a text as the configuration of that file, which need not be there; the environment has no say.
+///
+/// # Errors
+/// Every fault of form and value.
+pub fn examine(file: &Path, text: &str) -> Result<Settings, ConfigError> {
+    let (source, origins) = source::read(file, text, &[])?;
+    check::check(file, &source, &origins)
+}
+
 /// Files and folders that are there already and open to others.
 fn too_open(settings: &Settings) -> Vec<Fault> {
     let master = match &settings.keys.master {
@@ -90,7 +99,10 @@ fn too_open(settings: &Settings) -> Vec<Fault> {
 }
 
 /// A file's bytes, if there are at most so many.
-fn read_limited(path: &Path, limit: usize) -> Result<Vec<u8>, String> {
+///
+/// # Errors
+/// A sentence that names the file.
+pub fn read_limited(path: &Path, limit: usize) -> Result<Vec<u8>, String> {
     let shown = path.display();
     let file = std::fs::File::open(path).map_err(|error| format!("`{shown}` cannot be read: {error}"))?;
     let mut bytes = Vec::new();

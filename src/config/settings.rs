@@ -121,8 +121,8 @@ pub struct IssuerSettings {
     pub name: IssuerName,
     /// Its `iss`, exactly.
     pub url: String,
-    /// Where its keys are, if its discovery document is not to be asked.
-    pub jwks_uri: Option<String>,
+    /// Where its keys may be beside its own origin: `host` or `host:port`.
+    pub jwks_host: Option<String>,
     /// Its keys, pinned; then nothing is fetched.
     pub jwks_file: Option<PathBuf>,
     /// The authority that signed its certificate, PEM.
@@ -142,6 +142,8 @@ pub struct IssuerSettings {
 /// A predecessor of `id_tokens:`, removed in GitLab 17.0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LegacyToken {
+    /// `CI_JOB_JWT`.
+    CiJobJwt,
     /// `CI_JOB_JWT_V2`.
     CiJobJwtV2,
 }

@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::fault::{ConfigError, Fault, Origin};
 use super::keys::{self, Key, Kind};
-use super::nearest::nearest;
+use crate::domain::nearest::nearest;
 
 /// Largest configuration file, in bytes.
 pub const MAX_CONFIG_FILE: usize = 1024 * 1024;
@@ -102,7 +102,7 @@ pub struct PeopleSource {
 pub struct IssuerSource {
     pub(super) name: Option<String>,
     pub(super) url: Option<String>,
-    pub(super) jwks_uri: Option<String>,
+    pub(super) jwks_host: Option<String>,
     pub(super) jwks_file: Option<String>,
     pub(super) ca_file: Option<String>,
     pub(super) allow_private: Option<bool>,

@@ -17,6 +17,8 @@ use super::{CryptoError, random};
 pub const MAX_SECRET_FILE: u64 = 64 * 1024;
 /// Mode of every file made here, unless its maker says otherwise.
 pub const FILE_MODE: u32 = 0o600;
+/// Mode of a file that everybody may read.
+const PUBLIC_MODE: u32 = 0o644;
 /// What the group and everybody else may do.
 const OTHERS: u32 = 0o077;
 /// Mode of every directory made here.
@@ -65,7 +67,19 @@ pub(super) fn read_secret_line(path: &Path) -> Result<Zeroizing<String>, CryptoE
 /// # Errors
 /// A file that exists already, or that cannot be written.
 pub fn create_secret(path: &Path, bytes: &[u8]) -> Result<(), CryptoError> {
-    let mut file = create_new(path, FILE_MODE)?;
+    create(path, bytes, FILE_MODE)
+}
+
+/// As `create_secret`, for what everybody may read: mode 0644.
+///
+/// # Errors
+/// A file that exists already, or that cannot be written.
+pub fn create_public(path: &Path, bytes: &[u8]) -> Result<(), CryptoError> {
+    create(path, bytes, PUBLIC_MODE)
+}
+
+fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), CryptoError> {
+    let mut file = create_new(path, mode)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     if let Err(error) = written {
         // Half a key is worse than none: the next attempt must not find it.
@@ -102,6 +116,19 @@ pub fn check_dir(path: &Path) -> Result<(), CryptoError> {
     }
     check_owner(path, &meta)?;
     check_mode(path, &meta, DIR_MODE, "chmod 0700")
+}
+
+/// Checks that a file is ours and closed to others; one that is not there is no fault here.
+///
+/// # Errors
+/// Anything else, with the mode that it needs.
+pub fn check_file(path: &Path) -> Result<(), CryptoError> {
+    let meta = match fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(|e| unreadable(path, &e))?,
+    };
+    check_owner(path, &meta)?;
+    check_mode(path, &meta, FILE_MODE, "chmod 0600")
 }
 
 /// Replaces a file in one step: after a crash there is the old content or the new, never a part.

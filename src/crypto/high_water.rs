@@ -124,6 +124,10 @@ impl HighWater for HighWaterFile {
         }
         self.put(self.older_slot(), mark).map_err(|e| self.no(format_args!("cannot be written ({e})")))
     }
+
+    fn reset(&mut self, mark: &Mark) -> Result<(), String> {
+        Self::reset(self, mark).map_err(|error| error.to_string())
+    }
 }
 
 fn encode(mark: &Mark) -> [u8; SLOT] {

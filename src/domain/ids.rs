@@ -74,7 +74,7 @@ macro_rules! text_id {
 
 fn is_name(text: &str) -> bool {
     let count = text.chars().count();
-    count >= 1 && count <= MAX_NAME_CHARS && text.trim() == text && !text.chars().any(char::is_control)
+    (1..=MAX_NAME_CHARS).contains(&count) && text.trim() == text && !text.chars().any(char::is_control)
 }
 
 fn is_slug(text: &str) -> bool {

@@ -1,10 +1,15 @@
-//! FLOOR 0, pure: values in, values out; no async, clock, chance, I/O or diagnostics.
+//! FLOOR 0, pure: what jobs, rules, requests, statements, tokens, the log and bundles are.
+//! In: values, the time among them. Out: values.
+//! Implements DESIGN §2 to §7; each module names its standard.
+//! Never waits, reads a clock, draws chance, touches a file or the network, or writes diagnostics.
+
 pub mod assurance;
 pub mod bundle;
 pub mod canonical;
 pub mod ids;
 pub mod job;
 pub mod log;
+pub mod nearest;
 pub mod oauth;
 pub mod request;
 pub mod rules;

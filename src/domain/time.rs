@@ -14,31 +14,31 @@ use serde::{Deserialize, Serialize};
 /// used again in between.
 pub const LEEWAY: Duration = Duration::from_secs(30);
 /// Default age (since `iat`) at which a job token may still make its first call.
-pub const MAX_TOKEN_AGE: Duration = Duration::from_secs(3600);
+pub const MAX_TOKEN_AGE: Duration = Duration::from_hours(1);
 /// How long a passkey ceremony may take.
-pub const CEREMONY: Duration = Duration::from_secs(300);
+pub const CEREMONY: Duration = Duration::from_mins(5);
 /// How long an enrolment link lives.
-pub const ENROLMENT_LINK: Duration = Duration::from_secs(24 * 3600);
+pub const ENROLMENT_LINK: Duration = Duration::from_hours(24);
 /// How long after the first passkey a second one may be added with the same link.
-pub const SECOND_PASSKEY: Duration = Duration::from_secs(15 * 60);
+pub const SECOND_PASSKEY: Duration = Duration::from_mins(15);
 /// Default of a rule's `within`.
-pub const WITHIN_DEFAULT: Duration = Duration::from_secs(15 * 60);
+pub const WITHIN_DEFAULT: Duration = Duration::from_mins(15);
 /// Least `within` that a rule may state.
-pub const WITHIN_LEAST: Duration = Duration::from_secs(60);
+pub const WITHIN_LEAST: Duration = Duration::from_mins(1);
 /// Most `within` that a rule may state.
-pub const WITHIN_MOST: Duration = Duration::from_secs(24 * 3600);
+pub const WITHIN_MOST: Duration = Duration::from_hours(24);
 /// How long after `decide_by` a job may collect.
-pub const USE_BY_AFTER_DECIDE_BY: Duration = Duration::from_secs(300);
+pub const USE_BY_AFTER_DECIDE_BY: Duration = Duration::from_mins(5);
 /// Default lifetime of an issued token.
-pub const LIFETIME_DEFAULT: Duration = Duration::from_secs(600);
+pub const LIFETIME_DEFAULT: Duration = Duration::from_mins(10);
 /// Longest lifetime of an issued token.
-pub const LIFETIME_MOST: Duration = Duration::from_secs(3600);
+pub const LIFETIME_MOST: Duration = Duration::from_hours(1);
 /// Default longest time a call is held (`Prefer: wait`, RFC 7240).
 pub const WAIT_LIMIT: Duration = Duration::from_secs(50);
 /// Least time between two polls of a job (RFC 8628 §3.5); `slow_down` adds as much again.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// A wall clock that steps further than this against the monotonic one stops issuing.
-pub const CLOCK_STEP: Duration = Duration::from_secs(60);
+pub const CLOCK_STEP: Duration = Duration::from_mins(1);
 
 /// A point in time: milliseconds since the Unix epoch, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -164,7 +164,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 pub fn humane(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
-        0..120 if seconds % 60 != 0 || seconds == 0 => format!("{seconds} s"),
+        0..120 if !seconds.is_multiple_of(60) || seconds == 0 => format!("{seconds} s"),
         0..7_200 => format!("{} min", seconds / 60),
         7_200..172_800 => format!("{} h", seconds / 3600),
         _ => format!("{} days", seconds / 86_400),
@@ -187,13 +187,13 @@ mod tests {
 
     #[test]
     fn durations_read_and_write() {
-        assert_eq!(parse_duration("15m"), Some(Duration::from_secs(900)));
+        assert_eq!(parse_duration("15m"), Some(Duration::from_mins(15)));
         for wrong in ["", "m", "15", "1.5h", "-1m", "1w", "99999999999s", "5 m"] {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
         }
         assert_eq!(humane(Duration::from_secs(9)), "9 s");
-        assert_eq!(humane(Duration::from_secs(900)), "15 min");
-        assert_eq!(humane(Duration::from_secs(86_400)), "24 h");
+        assert_eq!(humane(Duration::from_mins(15)), "15 min");
+        assert_eq!(humane(Duration::from_hours(24)), "24 h");
     }
 
     #[test]

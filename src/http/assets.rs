@@ -24,6 +24,9 @@ const SHELL_CLIENT: &str = include_str!("../../static/countersign.sh");
 
 /// The documentation, built in so that it always fits the version.
 pub const DOCUMENTS: &[(&str, &str)] = &[
+    ("clouds", include_str!("../../docs/clouds.md")),
+    ("deploy", include_str!("../../docs/deploy.md")),
+    ("gitlab", include_str!("../../docs/gitlab.md")),
     ("limits", include_str!("../../docs/limits.md")),
     ("rules", include_str!("../../docs/rules.md")),
     ("verify", include_str!("../../docs/verify.md")),

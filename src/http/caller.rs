@@ -4,7 +4,7 @@
 //! Never believes `X-Forwarded-For` of anybody but a configured proxy.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub const MAX_WRONG_CEREMONIES_A_MINUTE: u32 = 30;
 pub const MAX_STARTED_CEREMONIES_A_MINUTE: u32 = 120;
 /// Most addresses remembered; beyond it the memory starts anew, which only makes us lenient.
 pub const MAX_ADDRESSES: usize = 100_000;
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// The address that a call counts for.
 pub fn address(request: &HttpRequest, trusted: &[Cidr]) -> IpAddr {
@@ -31,14 +31,21 @@ pub fn address(request: &HttpRequest, trusted: &[Cidr]) -> IpAddr {
     if !is_trusted(peer) {
         return peer;
     }
-    let forwarded: Vec<IpAddr> = request
+    let forwarded: Vec<Option<IpAddr>> = request
         .headers()
         .get_all("x-forwarded-for")
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|part| part.trim().parse().ok())
+        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+        .map(|part| forwarded_address(part.trim()))
         .collect();
-    forwarded.into_iter().rev().find(|address| !is_trusted(*address)).unwrap_or(peer)
+    // From the right, where our own proxies write. What one of them wrote and we cannot read must not be skipped: what
+    // stands left of it is the client's own word.
+    forwarded.into_iter().rev().find(|address| address.is_none_or(|one| !is_trusted(one))).flatten().unwrap_or(peer)
+}
+
+/// An address as proxies write it: some add the port, some brackets.
+fn forwarded_address(part: &str) -> Option<IpAddr> {
+    let bare = part.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(part);
+    bare.parse().ok().or_else(|| part.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
 /// Whether a state-changing call comes from a page of ours: its `Origin` must be our own, exactly.
@@ -92,7 +99,7 @@ fn network(address: IpAddr) -> IpAddr {
             let [a, b, c, d, ..] = v6.segments();
             IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
-        v4 => v4,
+        IpAddr::V4(v4) => IpAddr::V4(v4),
     }
 }
 
@@ -129,5 +136,8 @@ mod tests {
         assert_eq!(call("10.1.1.1", "203.0.113.9"), "203.0.113.9");
         assert_eq!(call("10.1.1.1", "198.51.100.1, 203.0.113.9, 10.2.2.2"), "203.0.113.9");
         assert_eq!(call("10.1.1.1", "rubbish"), "10.1.1.1");
+        assert_eq!(call("10.1.1.1", "198.51.100.1, 203.0.113.9:4711"), "203.0.113.9");
+        assert_eq!(call("10.1.1.1", "198.51.100.1, [2001:db8::1]:4711, [2001:db8::2]"), "2001:db8::2");
+        assert_eq!(call("10.1.1.1", "198.51.100.1, unknown, 10.2.2.2"), "10.1.1.1", "left of it is the client's word");
     }
 }

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut, Data, Payload};
@@ -23,6 +24,8 @@ use super::problem::Problem;
 
 /// Largest body of any route.
 pub const MAX_BODY: usize = 64 * 1024;
+/// How long a client may take to send its body (slow clients are let go).
+pub const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// What handlers are given.
 pub struct Edge {
@@ -94,11 +97,18 @@ impl Edge {
         ))
     }
 
-    /// Reads a body of at most `limit` bytes.
+    /// Reads a body of at most `limit` bytes, within `BODY_WITHIN`.
     ///
     /// # Errors
-    /// The answer: 413, or 400 where the connection broke.
-    pub async fn body(&self, mut payload: Payload, limit: usize) -> Result<Bytes, HttpResponse> {
+    /// The answer: 413, or 400 where the connection broke or dawdled.
+    pub async fn body(&self, payload: Payload, limit: usize) -> Result<Bytes, HttpResponse> {
+        tokio::time::timeout(BODY_WITHIN, self.gather(payload, limit)).await.unwrap_or_else(|_| {
+            let text = format!("the body did not come within {} s", BODY_WITHIN.as_secs());
+            Err(self.fail(AppError::refused(ErrorCode::ParameterInvalid, text)))
+        })
+    }
+
+    async fn gather(&self, mut payload: Payload, limit: usize) -> Result<Bytes, HttpResponse> {
         let mut body = BytesMut::new();
         while let Some(chunk) = payload.next().await {
             let Ok(chunk) = chunk else {
@@ -113,34 +123,23 @@ impl Edge {
         Ok(body.freeze())
     }
 
-    /// Counts a ceremony that an address starts, and refuses it beyond its share.
-    ///
-    /// # Errors
-    /// The answer.
-    pub fn may_start_a_ceremony(&self, request: &HttpRequest) -> Result<(), HttpResponse> {
+    /// Counts a ceremony that an address starts; the refusal, where it has had its share.
+    pub fn refuse_ceremony(&self, request: &HttpRequest) -> Option<HttpResponse> {
         let address = self.address(request);
-        self.within(&self.started_ceremonies, address)?;
-        self.started_ceremonies.count(address, self.app.clock.monotonic());
-        Ok(())
+        let refused = self.refuse_beyond(&self.started_ceremonies, address);
+        if refused.is_none() {
+            self.started_ceremonies.count(address, self.app.clock.monotonic());
+        }
+        refused
     }
 
-    /// Refuses an address that has had its share of `tally`.
-    ///
-    /// # Errors
-    /// The answer.
-    pub fn within(&self, tally: &Tally, address: IpAddr) -> Result<(), HttpResponse> {
-        match tally.exhausted(address, self.app.clock.monotonic()) {
-            None => Ok(()),
-            Some(seconds) => {
-                let mut problem = Problem::at_the_edge(
-                    ErrorCode::RateLimited,
-                    "too many calls of this kind from this address",
-                    call_id(),
-                );
-                problem.retry_after = Some(seconds);
-                Err(problem.json(&self.app))
-            }
-        }
+    /// The refusal of an address that has had its share of `tally`.
+    pub fn refuse_beyond(&self, tally: &Tally, address: IpAddr) -> Option<HttpResponse> {
+        let seconds = tally.exhausted(address, self.app.clock.monotonic())?;
+        let text = "too many calls of this kind from this address";
+        let mut problem = Problem::at_the_edge(ErrorCode::RateLimited, text, call_id());
+        problem.retry_after = Some(seconds);
+        Some(problem.json(&self.app))
     }
 }
 

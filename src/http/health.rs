@@ -3,6 +3,8 @@
 //! Implements DESIGN §12.
 //! Never asks an issuer: it tells what is known.
 
+use std::sync::atomic::Ordering;
+
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use serde_json::json;
@@ -17,7 +19,14 @@ pub async fn live() -> HttpResponse {
 /// It can issue: the log can be read, the clock is steady, every issuer's keys are usable.
 pub async fn ready(edge: Shared) -> HttpResponse {
     let findings = edge.app.readiness();
-    let body = json!({ "ready": findings.is_empty(), "findings": findings });
+    let counters = edge.app.counters();
+    let body = json!({
+        "ready": findings.is_empty(),
+        "findings": findings,
+        "unknown_claims": counters.unknown_claims.load(Ordering::Relaxed),
+        "unverified_refusals": counters.unverified_refusals.load(Ordering::Relaxed),
+        "requests_with_waiters": edge.app.waiting().count(),
+    });
     let mut answer = if findings.is_empty() { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     answer.insert_header((header::CACHE_CONTROL, "no-store")).json(body)
 }

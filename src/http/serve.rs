@@ -65,14 +65,14 @@ pub struct Running {
 /// # Errors
 /// The address cannot be had.
 pub fn serve(app: Arc<Countersign>, listening: Listening) -> std::io::Result<Running> {
-    let listener = TcpListener::bind(listening.listen)?;
+    let Listening { listen, tls, trusted_proxies, refused_a_minute, ceremonies_a_minute, workers } = listening;
+    let listener = TcpListener::bind(listen)?;
     let address = listener.local_addr()?;
-    let tls = listening.tls.clone();
     let edge = web::Data::new(Edge {
         app,
-        trusted_proxies: listening.trusted_proxies.clone(),
-        refused: Tally::new(listening.refused_a_minute),
-        wrong_ceremonies: Tally::new(listening.ceremonies_a_minute),
+        trusted_proxies,
+        refused: Tally::new(refused_a_minute),
+        wrong_ceremonies: Tally::new(ceremonies_a_minute),
         started_ceremonies: Tally::new(MAX_STARTED_CEREMONIES_A_MINUTE),
     });
     let server = HttpServer::new(move || {
@@ -83,7 +83,7 @@ pub fn serve(app: Arc<Countersign>, listening: Listening) -> std::io::Result<Run
             .configure(routes::configure)
             .default_service(web::to(not_found))
     })
-    .workers(listening.workers)
+    .workers(workers)
     .max_connections(MAX_CONNECTIONS)
     .client_request_timeout(HEAD_WITHIN)
     .keep_alive(KEEP_ALIVE)

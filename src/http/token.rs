@@ -23,7 +23,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// Exchanges a job token.
 pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
     let address = edge.address(&request);
-    if let Err(answer) = edge.within(&edge.refused, address) {
+    if let Some(answer) = edge.refuse_beyond(&edge.refused, address) {
         return answer;
     }
     let form = match read(&request, payload, &edge).await {

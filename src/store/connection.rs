@@ -22,7 +22,7 @@ const STATEMENTS: usize = 128;
 
 /// The one connection that writes. In WAL mode only `synchronous = FULL` makes a commit survive a loss of power.
 pub(super) fn writer(path: &Path, max_size: Option<u64>) -> Result<Connection, StoreError> {
-    let conn = connect(path)?;
+    let conn = connect(path, Access::Ours)?;
     conn.execute_batch("PRAGMA secure_delete = ON; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
     let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
@@ -39,9 +39,21 @@ pub(super) fn writer(path: &Path, max_size: Option<u64>) -> Result<Connection, S
     Ok(conn)
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags)?;
+/// What a reader's connection may do beside reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Carry the write-ahead log over: it belongs to the process that holds the state directory.
+    Ours,
+    /// Nothing: another process may hold the state directory.
+    ReadOnly,
+}
+
+fn connect(path: &Path, access: Access) -> Result<Connection, StoreError> {
+    let mode = match access {
+        Access::Ours => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        Access::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
+    };
+    let conn = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.execute_batch("PRAGMA trusted_schema = OFF")?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -56,9 +68,9 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn open(path: &Path, readers: usize) -> Result<Self, StoreError> {
+    pub(super) fn open(path: &Path, readers: usize, access: Access) -> Result<Self, StoreError> {
         let connections = (0..readers.max(1)).map(|_| {
-            let conn = connect(path)?;
+            let conn = connect(path, access)?;
             conn.execute_batch("PRAGMA query_only = ON")?;
             Ok(conn)
         });

@@ -3,6 +3,8 @@
 //! Implements DESIGN §8.
 //! Never goes back, and never touches a schema newer than this program knows.
 
+use std::cmp::Ordering;
+
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::StoreError;
@@ -14,6 +16,19 @@ const MIGRATIONS: &[&str] =
 /// Brings the schema up to this program's version.
 pub(super) fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
     apply(conn, MIGRATIONS)
+}
+
+/// Refuses a schema that is not this program's, for those who only read.
+pub(super) fn check(conn: &Connection) -> Result<(), StoreError> {
+    let found: usize = conn.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))? as usize;
+    match found.cmp(&MIGRATIONS.len()) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(StoreError::NewerSchema { found, known: MIGRATIONS.len() }),
+        Ordering::Less => Err(StoreError::Invalid(format!(
+            "the database has schema {found}, this program reads {}; start `countersign serve` once, which brings it up",
+            MIGRATIONS.len()
+        ))),
+    }
 }
 
 fn apply(conn: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
@@ -51,6 +66,16 @@ mod tests {
         let mut conn = Connection::open_in_memory().unwrap();
         assert!(apply(&mut conn, &["CREATE TABLE one (a INTEGER) STRICT; nonsense"]).is_err());
         apply(&mut conn, &["CREATE TABLE one (a INTEGER) STRICT"]).unwrap();
+    }
+
+    #[test]
+    fn readers_take_this_schema_alone() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        assert!(matches!(check(&conn), Err(StoreError::Invalid(_))));
+        migrate(&mut conn).unwrap();
+        check(&conn).unwrap();
+        conn.pragma_update(None, "user_version", 1_000).unwrap();
+        assert!(matches!(check(&conn), Err(StoreError::NewerSchema { .. })));
     }
 
     #[test]

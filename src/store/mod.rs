@@ -14,6 +14,7 @@ mod open;
 pub mod passkeys;
 pub mod people;
 pub mod requests;
+mod resume;
 mod startup;
 pub mod tokens;
 mod unit;

@@ -13,11 +13,11 @@ use std::thread;
 use rusqlite::Connection;
 
 use crate::domain::log::entry::Event;
-use crate::domain::log::high_water::HighWater;
+use crate::domain::log::high_water::{HighWater, Mark};
 use crate::domain::log::merkle::Frontier;
 use crate::domain::time::Timestamp;
 
-use super::connection::{self, Pool};
+use super::connection::{self, Access, Pool};
 use super::unit::Position;
 use super::writer::{QUEUE, Writer};
 use super::{Inner, Reader, Store, StoreError, migrations, startup};
@@ -110,6 +110,32 @@ impl Store {
         }
         start(opening, &path, lock, conn, position)
     }
+
+    /// Opens the database for reading alone, beside whoever holds the state directory; every write gets `Stopped`.
+    ///
+    /// Nothing is checked, migrated or marked: a log that does not agree can still be shown and examined.
+    ///
+    /// # Errors
+    /// `Missing`, a schema that is not this program's, or why it cannot be opened.
+    pub fn open_read_only(directory: &Path, readers: usize) -> Result<Self, StoreError> {
+        let path = directory.join(DATABASE);
+        if !path.is_file() {
+            return Err(StoreError::Missing);
+        }
+        let pool = Pool::open(&path, readers, Access::ReadOnly)?;
+        pool.read(|reader| migrations::check(reader.conn()))?;
+        Ok(Self(Arc::new(Inner { queue: Mutex::new(None), writer: Mutex::new(None), pool })))
+    }
+
+    /// Checks the newest entries, the root and the newest checkpoint, as `open` does: how many entries there are.
+    ///
+    /// `mark` must have been read before: the log may have grown since, but never shrunk.
+    ///
+    /// # Errors
+    /// `RolledBack`, `ForeignLog`, `Corrupt`.
+    pub fn check_head(&self, origin: &str, mark: &Mark) -> Result<u64, StoreError> {
+        self.read(|reader| startup::check(reader, origin, mark)).map(|(_, head)| head.size)
+    }
 }
 
 /// Lays the foundation: schema and first entry.
@@ -122,8 +148,14 @@ fn found(opening: Opening, path: &Path, lock: File, genesis: Event) -> Result<St
     Ok(store)
 }
 
-fn start(opening: Opening, path: &Path, lock: File, conn: Connection, position: Position) -> Result<Store, StoreError> {
-    let pool = Pool::open(path, opening.readers)?;
+pub(super) fn start(
+    opening: Opening,
+    path: &Path,
+    lock: File,
+    conn: Connection,
+    position: Position,
+) -> Result<Store, StoreError> {
+    let pool = Pool::open(path, opening.readers, Access::Ours)?;
     let writer = Writer {
         conn,
         position,
@@ -145,7 +177,7 @@ fn start(opening: Opening, path: &Path, lock: File, conn: Connection, position: 
 }
 
 /// Takes the state directory for this process, until the file is closed.
-fn lock(directory: &Path) -> Result<File, StoreError> {
+pub(super) fn lock(directory: &Path) -> Result<File, StoreError> {
     let path = directory.join(LOCK);
     let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let failed = |source| StoreError::Io { path: path.clone(), source };

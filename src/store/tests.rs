@@ -1,6 +1,7 @@
 pub(in crate::store) mod scratch;
 
 mod durability;
+mod resume;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::Ordering;
@@ -203,7 +204,8 @@ fn closing_finishes_what_is_queued() {
     let scratch = Scratch::new();
     let store = scratch.create();
     let (go, held) = hold(&store);
-    let last = (1..=600).map(|n| store.write(move |unit| unit.append(step(n)))).last().unwrap();
+    let mut queued: Vec<_> = (1..=600).map(|n| store.write(move |unit| unit.append(step(n)))).collect();
+    let last = queued.pop().unwrap();
     go.send(()).unwrap();
     store.close();
     block_on(async {
@@ -293,4 +295,28 @@ fn what_is_too_large_is_refused_and_changes_nothing() {
     let second = store.write_blocking(|unit| unit.append(genesis(ORIGIN)));
     assert!(matches!(second, Err(StoreError::Invalid(_))));
     assert_eq!(append(&store, step(1)), 1);
+}
+
+#[test]
+fn a_store_opened_for_reading_sees_what_is_committed_beside_it_and_writes_nothing() {
+    let scratch = Scratch::new();
+    assert!(matches!(Store::open_read_only(&scratch.directory, 1), Err(StoreError::Missing)));
+    let store = scratch.create();
+    let looking = Store::open_read_only(&scratch.directory, 1).unwrap();
+    append(&store, step(1));
+    assert_eq!(read(&looking, |reader| reader.size()), 2, "no lock stands between them");
+    assert!(matches!(looking.write_blocking(|unit| unit.append(step(2))), Err(StoreError::Stopped)));
+    assert!(looking.read(|reader| Ok::<_, StoreError>(reader.conn().execute("DELETE FROM evidence", [])?)).is_err());
+    let mark = scratch.mark.kept.lock().unwrap().unwrap();
+    append(&store, step(2));
+    assert_eq!(looking.check_head(ORIGIN, &mark).unwrap(), 3, "grown since the mark was read");
+    let ahead = crate::domain::log::high_water::Mark { size: 9, ..mark };
+    assert!(matches!(looking.check_head(ORIGIN, &ahead), Err(StoreError::RolledBack { .. })));
+    drop(store);
+    assert_eq!(read(&looking, |reader| reader.size()), 3, "the writer may stop meanwhile");
+    drop(looking);
+    let looking = Store::open_read_only(&scratch.directory, 1).unwrap();
+    assert_eq!(read(&looking, |reader| reader.size()), 3, "or be stopped before");
+    let store = scratch.open().unwrap();
+    assert_eq!(append(&store, step(3)), 3, "looking keeps nobody from starting");
 }

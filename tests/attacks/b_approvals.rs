@@ -282,7 +282,7 @@ fn attack_031_two_signatures_are_two_people() {
     let mut second = crate::support::person::authenticator();
     let place = format!("/enrol/{}", mara.link);
     let call = |path: &str, body: &serde_json::Value| {
-        server.call("POST", &format!("{place}/{path}")).from_our_page(body).header("cookie", &mara.cookie).send()
+        server.call("POST", &format!("{place}/{path}")).of_our_page(body).header("cookie", &mara.cookie).send()
     };
     let options = call("options", &json!({})).expect(200).json();
     let response = second.create(&options).unwrap();

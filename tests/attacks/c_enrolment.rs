@@ -9,7 +9,7 @@ use crate::support::wire::{Call, find};
 use crate::support::{Answer, Logged, Person, Server, Snapshot, refused};
 
 fn enrol(server: &Server, link: &str, path: &str, cookie: &str, body: &serde_json::Value) -> Answer {
-    let call: Call = server.call("POST", &format!("/enrol/{link}/{path}")).from_our_page(body);
+    let call: Call = server.call("POST", &format!("/enrol/{link}/{path}")).of_our_page(body);
     let call = if cookie.is_empty() { call } else { call.header("cookie", cookie) };
     call.send()
 }

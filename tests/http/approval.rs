@@ -127,7 +127,7 @@ fn enrolment_goes_from_link_to_passkey_to_name() {
     assert!(!cookie.contains("Domain"), "{cookie}");
     let place = format!("/enrol/{link}/name");
     let name = |text: &str| {
-        let call = server.call("POST", &place).from_our_page(&json!({ "name": text }));
+        let call = server.call("POST", &place).of_our_page(&json!({ "name": text }));
         call.header("cookie", cookie.split(';').next().unwrap()).send()
     };
     name("").invalid("parameter_invalid");

@@ -319,7 +319,7 @@ impl Server {
 
     /// A call of a page of ours.
     pub fn post_page(&self, path: &str, body: &serde_json::Value) -> Answer {
-        self.call("POST", path).from_our_page(body).send()
+        self.call("POST", path).of_our_page(body).send()
     }
 
     /// An exchange.

@@ -154,7 +154,7 @@ impl Call {
     }
 
     /// With a JSON body, as a page of ours sends it.
-    pub fn from_our_page(self, body: &Value) -> Self {
+    pub fn of_our_page(self, body: &Value) -> Self {
         self.header("origin", super::URL)
             .header("sec-fetch-site", "same-origin")
             .body("application/json", body.to_string())
@@ -164,10 +164,10 @@ impl Call {
     pub fn bytes(&self) -> Vec<u8> {
         let mut head = self.head.clone();
         for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.extend([name, ": ", value, "\r\n"]);
         }
         if !self.body.is_empty() || self.head.starts_with("POST") {
-            head.push_str(&format!("content-length: {}\r\n", self.body.len()));
+            head.extend(["content-length: ", &self.body.len().to_string(), "\r\n"]);
         }
         head.push_str("\r\n");
         [head.as_bytes(), &self.body].concat()

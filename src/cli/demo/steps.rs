@@ -69,7 +69,8 @@ async fn enrol(
     if let Some(passkey) = passkey {
         printer.words("1/4 Make a passkey:   by software");
         let calls = Calls::new(&world.url);
-        let answer = calls_in_place(&calls, |calls| calls.enrol(&world.link, passkey)).await?;
+        // This thread may wait: the server's accept loop and workers are other threads.
+        let answer = calls.enrol(&world.link, passkey)?;
         if answer.status != 200 {
             return Err(format!("the passkey was refused: {}", answer.text("error_description")));
         }
@@ -93,12 +94,6 @@ async fn enrol(
     };
     printer.signed(Sign::Ok, format!("enrolled \"{}\" ({proves})", key.name));
     Ok(key.name.clone())
-}
-
-/// Runs blocking calls that borrow: the demo's own thread may wait, the server has threads of its own.
-async fn calls_in_place<T>(calls: &Calls, act: impl FnOnce(&Calls) -> Result<T, String>) -> Result<T, String> {
-    // The server's accept loop and workers are other threads; this one has nothing else to do.
-    act(calls)
 }
 
 /// Waits until a condition holds, looking every now and then; Ctrl-C ends it.
@@ -143,8 +138,7 @@ async fn deploy(
     let (uri, code, request) = (first.text("approval_uri"), first.text("approval_code"), first.text("approval_id"));
     printer.words(format!("2/4 A deploy job waits for you:   {uri}   code {code}"));
     if let Some(passkey) = passkey {
-        let signed =
-            calls_in_place(&calls, |calls| calls.decide(&request, &json!({ "decision": "approve" }), passkey)).await?;
+        let signed = calls.decide(&request, &json!({ "decision": "approve" }), passkey)?;
         if signed.status != 200 {
             return Err(format!("the approval was refused: {}", signed.text));
         }
@@ -192,8 +186,8 @@ fn what_changed(world: &World, job: &Ran, printer: &mut Printer) -> Result<(), S
     if !amr.contains(&"pop") || text(&now, "acr") != "phr" || text(&now, "approver") != world.you.as_str() {
         return Err("the token does not say who approved, and how".to_owned());
     }
-    let line = |name: &str, before: &str, after: &str| format!("    {name:<11} {before:<38} {after}");
-    printer.words(format!("3/4 {:<11} {:<38} {}", "What changed", "the job had", "the job has now"));
+    let line = |name: &str, before: &str, after: &str| format!("    {name:<12} {before:<38} {after}");
+    printer.words(format!("3/4 {:<12} {:<38} {}", "What changed", "the job had", "the job has now"));
     printer.words(line("sub", &shortened(&text(&job.claims, "sub")), &text(&now, "sub")));
     printer.words(line("amr · acr", "none", &format!("{} · {}", amr.join(" "), text(&now, "acr"))));
     printer.words(line("approver", "nobody", &format!("{} (you)", text(&now, "approver"))));
@@ -263,21 +257,19 @@ async fn stay(world: &World, passkey: &str, printer: &mut Printer) -> Result<(),
     let mut number = 2;
     loop {
         tokio::select! {
-            pressed = lines.recv() => match pressed {
-                Some(()) => {
-                    match deploy(world, number, None, printer).await {
-                        Ok(ran) => printer.words(format!("    log entry {}", ran.entry)),
-                        Err(said) if said == "stopped" => return Ok(()),
-                        Err(said) => printer.signed(Sign::Fail, said),
-                    }
-                    number += 1;
-                }
-                // No terminal to press Enter on: only Ctrl-C ends it.
-                None => {
+            pressed = lines.recv() => {
+                if pressed.is_none() {
+                    // No terminal to press Enter on: only Ctrl-C ends it.
                     let _ = tokio::signal::ctrl_c().await;
                     return Ok(());
                 }
-            },
+                match deploy(world, number, None, printer).await {
+                    Ok(ran) => printer.words(format!("    log entry {}", ran.entry)),
+                    Err(said) if said == "stopped" => return Ok(()),
+                    Err(said) => printer.signed(Sign::Fail, said),
+                }
+                number += 1;
+            }
             _ = tokio::signal::ctrl_c() => return Ok(()),
         }
     }

@@ -135,7 +135,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Result<Setting
     Ok(Settings {
         url: url.to_owned(),
         rp_id: "localhost".to_owned(),
-        origin: format!("{}/log", url.trim_start_matches("http://")),
+        origin: "localhost/log".to_owned(),
         directory: state.to_owned(),
         wait_limit: WAIT_LIMIT,
         limits: CallLimits {
@@ -149,7 +149,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Result<Setting
             pinned_jwks: None,
             ca_file: Some(gitlab.ca_file.clone()),
             allow_private: true,
-            stale_use: Duration::from_secs(24 * 3600),
+            stale_use: Duration::from_hours(24),
         }],
         demo: true,
     })

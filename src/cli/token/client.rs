@@ -100,32 +100,30 @@ impl Client {
             .timeout_global(Some(longest))
             .build()
             .send_form(form)
-            .map_err(|error| self.failed(&error))?;
-        let body =
-            response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec().map_err(|error| self.failed(&error))?;
+            .map_err(|error| call_error(&error, &self.plan.host))?;
+        let body = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
+        let body = body.map_err(|error| call_error(&error, &self.plan.host))?;
         let headers = response.headers();
         Ok(Reply { status: response.status().as_u16(), retry_after: retry_after(headers), date: date(headers), body })
     }
+}
 
-    fn failed(&self, error: &ureq::Error) -> CallError {
-        let host = &self.plan.host;
-        if let Some(tls) = tls_error(error) {
-            return CallError::Untrusted(format!("{host} cannot be trusted: {tls}"));
+/// Why nothing came back, without a word of the request.
+pub(in crate::cli) fn call_error(error: &ureq::Error, host: &str) -> CallError {
+    if let Some(tls) = tls_error(error) {
+        return CallError::Untrusted(format!("{host} cannot be trusted: {tls}"));
+    }
+    match error {
+        ureq::Error::Io(cause) => CallError::Unreachable(format!("{host} does not answer: {cause}")),
+        ureq::Error::HostNotFound => CallError::Unreachable(format!("{host} has no address")),
+        ureq::Error::Timeout(_) => CallError::Unreachable(format!("{host} does not answer in time")),
+        ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) => {
+            CallError::Unreachable(format!("{host} cannot be reached"))
         }
-        match error {
-            ureq::Error::Io(cause) => CallError::Unreachable(format!("{host} does not answer: {cause}")),
-            ureq::Error::HostNotFound => CallError::Unreachable(format!("{host} has no address")),
-            ureq::Error::Timeout(_) => CallError::Unreachable(format!("{host} does not answer in time")),
-            ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) => {
-                CallError::Unreachable(format!("{host} cannot be reached"))
-            }
-            ureq::Error::Protocol(_) => CallError::Unreachable(format!("{host} broke off its answer")),
-            ureq::Error::BodyExceedsLimit(_) => {
-                CallError::Strange(format!("{host} answers more than {MAX_ANSWER} bytes"))
-            }
-            // Others speak of the request itself, which holds the token: their text is not repeated.
-            _ => CallError::Strange(format!("{host} cannot be called")),
-        }
+        ureq::Error::Protocol(_) => CallError::Unreachable(format!("{host} broke off its answer")),
+        ureq::Error::BodyExceedsLimit(_) => CallError::Strange(format!("{host} answers more than {MAX_ANSWER} bytes")),
+        // Others speak of the request itself, which holds the token: their text is not repeated.
+        _ => CallError::Strange(format!("{host} cannot be called")),
     }
 }
 
@@ -166,7 +164,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers.get("Retry-After")?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
-fn date(headers: &HeaderMap) -> Option<Timestamp> {
+pub(in crate::cli) fn date(headers: &HeaderMap) -> Option<Timestamp> {
     read_date(headers.get("Date")?.to_str().ok()?)
 }
 
@@ -177,7 +175,7 @@ fn read_date(text: &str) -> Option<Timestamp> {
 }
 
 /// The authorities that may vouch for the server: those of the file, else the system's.
-fn roots(ca_file: Option<&Path>) -> Result<RootCerts, Problem> {
+pub(in crate::cli) fn roots(ca_file: Option<&Path>) -> Result<RootCerts, Problem> {
     let read = |path: &Path| -> Vec<Certificate<'static>> {
         let pem = std::fs::read(path).unwrap_or_default();
         let items = parse_pem(&pem).filter_map(Result::ok);

@@ -3,9 +3,15 @@
 //! Implements DESIGN §7; media type `application/vnd.countersign.proof+json`.
 //! Never holds a value that no log entry binds.
 
+mod case;
+mod job_token;
 mod proof;
 pub mod report;
 mod roles;
+mod ruling;
+pub mod signatures;
+mod signer;
+mod steps;
 pub mod verify;
 
 use std::collections::BTreeMap;

@@ -12,7 +12,7 @@ use crate::domain::log::merkle::{leaf_hash, verify_inclusion};
 use crate::domain::log::note::{SignedNote, VerifierKey, open};
 
 use super::Bundle;
-use super::verify::Signatures;
+use super::signatures::Signatures;
 
 /// The checkpoint under the pinned key. Lines of other keys are refused: nothing would bind them.
 pub(super) fn checkpoint(

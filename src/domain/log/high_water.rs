@@ -27,4 +27,10 @@ pub trait HighWater: Send {
     /// # Errors
     /// Why it cannot be kept, as a sentence.
     fn write(&mut self, mark: &Mark) -> Result<(), String>;
+
+    /// Sets the mark even where it goes back: after a restore, which an entry then records.
+    ///
+    /// # Errors
+    /// Why it cannot be kept; the higher mark then still stands.
+    fn reset(&mut self, mark: &Mark) -> Result<(), String>;
 }

@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::conditions::conditions;
-use super::nearest::did_you_mean;
 use super::source::{self, AwsSource, Source};
 use super::{Effect, MAX_RULES, MAX_RULES_FILE, MAX_SENTENCE_CHARS, Rule, caution, shadow, terms};
 use crate::domain::ids::{IssuerName, RuleName};
+use crate::domain::nearest::did_you_mean;
 
 pub use super::set::Rules;
 

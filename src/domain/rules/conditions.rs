@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use super::compile::Notes;
-use super::nearest::did_you_mean;
 use super::pattern::Pattern;
 use super::source::{At, MatchSource, Source};
 use crate::domain::ids::IssuerName;
 use crate::domain::job::gitlab::{Claim, Form, INVENTORY, inventory, is_id};
+use crate::domain::nearest::did_you_mean;
 
 /// Claims that say whose code runs, or where; an allowing rule binds one.
 pub(super) const PLACES: &[&str] = &[

@@ -8,7 +8,6 @@ pub mod compile;
 mod conditions;
 pub mod decide;
 pub mod explain;
-pub mod nearest;
 pub mod pattern;
 mod set;
 mod shadow;

@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::compile::RuleError;
-use super::nearest::did_you_mean;
+use crate::domain::nearest::did_you_mean;
 
 /// A value and the line on which it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::compile::Notes;
-use super::nearest::did_you_mean;
 use super::source::{ApprovalSource, At, RequireSource, Source, TokenSource};
 use super::{Allow, ApprovalTerms, AwsTerms, Excluded, MAX_COUNT, Require, TokenAlg, TokenTerms};
 use crate::domain::assurance::Acr;
 use crate::domain::ids::{Audience, GroupName};
 use crate::domain::job::gitlab::{INVENTORY, inventory};
+use crate::domain::nearest::did_you_mean;
 use crate::domain::time::{
     LIFETIME_DEFAULT, LIFETIME_MOST, WITHIN_DEFAULT, WITHIN_LEAST, WITHIN_MOST, humane, parse_duration,
 };

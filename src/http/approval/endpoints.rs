@@ -24,6 +24,7 @@ use crate::domain::statement::Choice;
 use crate::http::edge::{Edge, Shared};
 use crate::http::problem;
 
+use super::bands::is_fork;
 use super::view::{ApprovalInput, ApprovalView, JobDisplay, PageState, approval_view};
 
 /// How often a page's stream says that it lives, so that proxies keep it open.
@@ -71,7 +72,7 @@ pub async fn options(request: HttpRequest, id: Path<String>, payload: Payload, e
         Ok(body) => body,
         Err(answer) => return answer,
     };
-    if let Err(answer) = edge.may_start_a_ceremony(&request) {
+    if let Some(answer) = edge.refuse_ceremony(&request) {
         return answer;
     }
     let Ok(id) = RequestId::parse(&id) else { return edge.fail_script(unknown()) };
@@ -88,7 +89,7 @@ pub async fn options(request: HttpRequest, id: Path<String>, payload: Payload, e
 /// Finishes a signature.
 pub async fn decision(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
     let address = edge.address(&request);
-    if let Err(answer) = edge.within(&edge.wrong_ceremonies, address) {
+    if let Some(answer) = edge.refuse_beyond(&edge.wrong_ceremonies, address) {
         return answer;
     }
     let body: DecisionBody = match edge.json_from_our_page(&request, payload).await {
@@ -123,7 +124,7 @@ fn state(app: &Countersign, seen: &Seen, by: Option<&Decided>) -> Value {
 
 fn view(app: &Countersign, seen: &Seen, by: Option<&Decided>) -> ApprovalView {
     let request = &seen.row.request;
-    let groups = crate::app::course::approval_terms(&seen.row.rule).map(|terms| terms.of.iter().cloned().collect());
+    let groups = crate::app::known::approval_terms(&seen.row.rule).map(|terms| terms.of.iter().cloned().collect());
     let display = display(app, seen);
     approval_view(&ApprovalInput {
         request,
@@ -172,7 +173,10 @@ fn page_state(seen: &Seen, by: Option<&Decided>) -> PageState {
 fn display(app: &Countersign, seen: &Seen) -> JobDisplay {
     let members: serde_json::Map<String, Value> = serde_json::from_str(&seen.row.display).unwrap_or_default();
     let text = |name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
-    let path = text("job_project_path").or_else(|| seen.row.request.job_claim("project_path").map(str::to_owned));
+    let request = &seen.row.request;
+    // A fork's path is not the path of the project in which the job runs.
+    let same_project = || request.job_claim("project_path").filter(|_| !is_fork(request)).map(str::to_owned);
+    let path = text("job_project_path").or_else(same_project);
     let gitlab = app.settings.issuer(&seen.row.issuer).map(|issuer| issuer.terms.url.clone());
     let project_url = gitlab.zip(path.as_ref()).map(|(url, path)| format!("{}/{path}", url.trim_end_matches('/')));
     let job_url = project_url

@@ -83,7 +83,7 @@ pub async fn options(request: HttpRequest, link: Path<String>, payload: Payload,
     if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
         return answer;
     }
-    if let Err(answer) = edge.may_start_a_ceremony(&request) {
+    if let Some(answer) = edge.refuse_ceremony(&request) {
         return answer;
     }
     match edge.app.begin_enrolment(holder(&request, &link)).await {
@@ -98,7 +98,7 @@ pub async fn options(request: HttpRequest, link: Path<String>, payload: Payload,
 /// Finishes a registration.
 pub async fn passkey(request: HttpRequest, link: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
     let address = edge.address(&request);
-    if let Err(answer) = edge.within(&edge.wrong_ceremonies, address) {
+    if let Some(answer) = edge.refuse_beyond(&edge.wrong_ceremonies, address) {
         return answer;
     }
     let body: PasskeyBody = match edge.json_from_our_page(&request, payload).await {

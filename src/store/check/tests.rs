@@ -24,9 +24,9 @@ fn log(grouped: bool) -> (Scratch, Connection) {
         written.unwrap();
     };
     if grouped {
-        write((1..20).collect())
+        write((1..20).collect());
     } else {
-        (1..20).for_each(|n| write(vec![n]))
+        (1..20).for_each(|n| write(vec![n]));
     }
     store.close();
     let conn = scratch.tamper();

@@ -11,7 +11,7 @@ use crate::store::{Opening, Reader, Store, StoreError, check_log};
 
 fn large(store: &Store) -> Result<u64> {
     store.write_blocking(|unit| {
-        let document = unit.put_evidence("rules", &[7; 30_000], None)?;
+        let document = unit.put_evidence("rules", &vec![7; 30_000], None)?;
         unit.append(rules(document))
     })
 }
@@ -30,7 +30,7 @@ fn without_space_nothing_changes_and_with_space_it_goes_on() {
     // In a group too; a unit that needs no room before it may have been given up with it, and is told so.
     let (go, held) = hold(&store);
     let small = store.write(|unit| Ok::<_, StoreError>(unit.now()));
-    let big = store.write(|unit| unit.put_evidence("rules", &[7; 60_000], None));
+    let big = store.write(|unit| unit.put_evidence("rules", &vec![7; 60_000], None));
     go.send(()).unwrap();
     block_on(async {
         held.await.unwrap();

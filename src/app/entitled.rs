@@ -1,0 +1,144 @@
+//! Who may decide a request, and whether it is still open to a decision.
+//! In: a request, a person's passkey, what their signature reached. Out: the membership that counts, or the refusal.
+//! Implements DESIGN §2 (decision) and §6: only people whom the rule names, each once, never the starter where it says so.
+//! Never records: `decide_request` does, in the same unit.
+
+use crate::domain::assurance::{Acr, assess};
+use crate::domain::ids::PersonId;
+use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::request::standing::{Standing, standing};
+use crate::domain::rules::compile::Rules;
+use crate::domain::rules::decide::counting;
+use crate::domain::rules::{Effect, Excluded, Facts, Rule};
+use crate::domain::statement::Choice;
+use crate::domain::time::Timestamp;
+use crate::passkeys::assertion::Verification;
+use crate::store::passkeys::PasskeyRow;
+use crate::store::requests::RequestRow;
+use crate::store::{Reader, StoreError, Unit};
+
+use super::AppError;
+use super::known::{approval_terms, approvers, groups_of};
+use super::record_token::starter_of;
+
+/// Judges whether a person may decide, in the writer's savepoint. Answers with the entry of the membership that counts;
+/// none where the job's starter withdraws.
+pub(super) fn entitled(
+    unit: &mut Unit<'_>,
+    rules: &Rules,
+    row: &RequestRow,
+    choice: Choice,
+    passkey: &PasskeyRow,
+    verified: &Verification,
+) -> Result<Option<u64>, AppError> {
+    let person = &passkey.person;
+    let known = unit.reader().passkey(&passkey.credential_id)?.filter(|row| row.suspended.is_none());
+    let active = unit.reader().person(person)?.is_some_and(|row| row.suspended.is_none());
+    if known.is_none() || !active {
+        return Err(AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not known here (any more)"));
+    }
+    // Two answers of one key at once: the second was verified against a counter that is old by now.
+    if known.is_some_and(|known| known.credential != passkey.credential) {
+        return Err(AppError::refused(ErrorCode::AssertionInvalid, "this passkey was used at the same moment"));
+    }
+    if choice == Choice::Approve && !unchanged(rules, row)? {
+        return Err(AppError::refused(ErrorCode::RuleChanged, describe(ErrorCode::RuleChanged)));
+    }
+    let terms = approval_terms(&row.rule)
+        .ok_or_else(|| AppError::refused(ErrorCode::RuleChanged, describe(ErrorCode::RuleChanged)))?;
+    let starter = starter_of(unit, row)?;
+    let is_starter = starter.as_ref() == Some(person);
+    let memberships = unit.reader().memberships(person)?;
+    let membership = terms.of.iter().find_map(|group| memberships.get(group).copied());
+    match (choice, membership) {
+        (Choice::Approve, _) if is_starter && terms.not.contains(&Excluded::Starter) => {
+            return Err(AppError::refused(
+                ErrorCode::SelfApproval,
+                "you started this job, and this rule wants somebody else",
+            ));
+        }
+        (Choice::Deny, None) if is_starter => {}
+        (_, None) => {
+            let groups: Vec<_> = terms.of.iter().map(ToString::to_string).collect();
+            let text = format!("only {} can sign this", groups.join(" or "));
+            return Err(AppError::refused(ErrorCode::NotAnApprover, text));
+        }
+        (_, Some(_)) => {}
+    }
+    distinct(unit, row, choice, passkey)?;
+    still_open(&unit.reader(), row, choice, unit.now())?;
+    if choice == Choice::Approve {
+        let reached = assess(&verified.facts, &passkey.registered, unit.now()).acr;
+        if demanded(&row.rule).is_some_and(|acr| reached < acr) {
+            return Err(AppError::refused(
+                ErrorCode::AcrNotReached,
+                "this rule needs a hardware key with proof from its maker",
+            ));
+        }
+    }
+    Ok(membership)
+}
+
+/// Whether the rule of a request is still the one that people would sign under.
+pub fn unchanged(rules: &Rules, row: &RequestRow) -> Result<bool, AppError> {
+    let Some(rule) = rules.by_name(&row.request.rule.name) else { return Ok(false) };
+    Ok(rule.digest()? == row.request.rule.sha256)
+}
+
+/// Where a request stands, with the signatures that count now.
+pub fn standing_of(
+    reader: &Reader<'_>,
+    row: &RequestRow,
+    starter: Option<PersonId>,
+    now: Timestamp,
+) -> Result<(Standing, u32, u32), StoreError> {
+    let decisions = reader.decisions(&row.request.id)?;
+    let Some(terms) = approval_terms(&row.rule) else { return Ok((Standing::Voided, 0, 0)) };
+    let facts = Facts { groups: groups_of(reader, &row.rule)?, starter, approvals: approvers(&decisions) };
+    let signed = counting(&row.rule, &facts).len();
+    let signed = u32::try_from(signed).unwrap_or(u32::MAX);
+    Ok((standing(&row.request, row.mark, signed >= terms.count, now), signed, terms.count))
+}
+
+fn demanded(rule: &Rule) -> Option<Acr> {
+    match &rule.effect {
+        Effect::Allow(allow) => allow.acr,
+        Effect::Deny(_) => None,
+    }
+}
+
+pub(super) fn still_open(
+    reader: &Reader<'_>,
+    row: &RequestRow,
+    choice: Choice,
+    now: Timestamp,
+) -> Result<(), AppError> {
+    let starter = match row.request.job_claim("user_id") {
+        Some(user_id) => reader.linked(&row.issuer, user_id)?.map(|link| link.person),
+        None => None,
+    };
+    let (standing, _, _) = standing_of(reader, row, starter, now)?;
+    standing.take(choice).map_err(|code| AppError::refused(code, describe(code)))
+}
+
+const fn describe(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::AlreadyApproved => "this request is approved already",
+        ErrorCode::AlreadyDecided => "this request is decided already",
+        ErrorCode::RequestContested => "somebody else tried to collect this token",
+        ErrorCode::RuleChanged => "the rule changed after this request was made",
+        _ => "too late: this request has ended",
+    }
+}
+
+fn distinct(unit: &Unit<'_>, row: &RequestRow, choice: Choice, passkey: &PasskeyRow) -> Result<(), AppError> {
+    let decisions = unit.reader().decisions(&row.request.id)?;
+    let same = decisions.iter().any(|decision| {
+        decision.choice == choice
+            && (decision.person == passkey.person || decision.public_key_sha256 == passkey.public_key_sha256)
+    });
+    if same && choice == Choice::Approve {
+        return Err(AppError::refused(ErrorCode::AlreadyApproved, "your signature counts already"));
+    }
+    Ok(())
+}

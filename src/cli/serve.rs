@@ -1,0 +1,252 @@
+//! `countersign serve`: runs the server until it is told to stop.
+//! In: the configuration, signals. Out: pages, tokens and diagnostics; 0 after an orderly stop.
+//! Implements DESIGN §12 (SIGHUP reloads rules and certificates, SIGTERM answers every waiting call as pending).
+//! Never starts on a doubtful configuration, and never drops what works for what does not.
+
+mod certificates;
+mod descriptors;
+mod socket;
+
+use std::io::{ErrorKind, IsTerminal as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::exit::Exit;
+use super::open;
+use super::printer::{Printer, Sign};
+use super::surroundings;
+use crate::app::Countersign;
+use crate::app::load_rules::LoadError;
+use crate::config::rules_folder;
+use crate::config::settings::Settings;
+use crate::http::serve::{Listening, Running, serve};
+use certificates::Certificates;
+
+/// The variable that says how much the diagnostics tell.
+pub const LOG_VARIABLE: &str = "COUNTERSIGN_LOG";
+/// What the diagnostics tell where the variable says nothing: the server's own words, not its framework's.
+pub const LOG_DEFAULT: &str = "info,actix_server=warn";
+/// Fewest worker threads.
+pub const WORKERS_LEAST: usize = 2;
+
+/// Runs the command.
+pub fn run(config: Option<&Path>, printer: &mut Printer) -> Exit {
+    let settings = match super::configured(config, printer) {
+        Ok(settings) => settings,
+        Err(exit) => return exit,
+    };
+    if let Err(what) = diagnostics() {
+        printer.problem(what, format!("unset {LOG_VARIABLE}, or set it to error, warn, info, debug or trace"));
+        return Exit::Usage;
+    }
+    descriptors::raise();
+    actix_web::rt::System::new().block_on(run_until_told(&settings, printer))
+}
+
+/// Where the diagnostics go: lines for a person at a terminal, JSON for everything else.
+fn diagnostics() -> Result<(), String> {
+    let wanted = surroundings::variable(LOG_VARIABLE).unwrap_or_else(|| LOG_DEFAULT.to_owned());
+    let filter = EnvFilter::try_new(&wanted).map_err(|error| format!("{LOG_VARIABLE} is `{wanted}`: {error}"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let set = if std::io::stderr().is_terminal() { builder.try_init() } else { builder.json().try_init() };
+    set.map_err(|error| error.to_string())
+}
+
+/// Everything that runs.
+struct Server {
+    app: Arc<Countersign>,
+    certificates: Option<Arc<Certificates>>,
+    running: Running,
+    console: socket::Console,
+}
+
+/// The signals that end a server.
+struct Ending {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ending {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn told(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+async fn run_until_told(settings: &Settings, printer: &mut Printer) -> Exit {
+    // First, so that a signal during the start is not lost.
+    let signals = Ending::listen().and_then(|ending| Ok((ending, signal(SignalKind::hangup())?)));
+    let (mut ending, mut hangup) = match signals {
+        Ok(signals) => signals,
+        Err(error) => {
+            printer.problem(format!("signals cannot be received: {error}"), "look at the system's limits");
+            return Exit::OurFault;
+        }
+    };
+    let Server { app, certificates, running, console } = match start(settings, printer).await {
+        Ok(server) => server,
+        Err(exit) => return exit,
+    };
+    greet(settings, &app, &running, printer);
+    warm(&app);
+    let handle = running.handle.clone();
+    let mut server = actix_web::rt::spawn(running.server);
+    let exit = loop {
+        tokio::select! {
+            Some(()) = hangup.recv() => reload(settings, &app, certificates.as_deref()).await,
+            () = ending.told() => break Exit::Yes,
+            ended = &mut server => {
+                tracing::error!(?ended, "the server ended by itself");
+                break Exit::OurFault;
+            }
+        }
+    };
+    tracing::info!("stopping: waiting calls are answered as pending");
+    app.waiting().stop();
+    tokio::select! {
+        () = handle.stop(true) => {}
+        // Told twice: at once.
+        () = ending.told() => handle.stop(false).await,
+    }
+    console.close();
+    app.store.close();
+    tracing::info!("stopped");
+    exit
+}
+
+async fn start(settings: &Settings, printer: &mut Printer) -> Result<Server, Exit> {
+    let certificates = match &settings.server.tls {
+        None => None,
+        Some(files) => Some(Arc::new(Certificates::load(files.clone()).map_err(|what| {
+            printer.problem(what, "put certificate (chain, our own first) and key there, both PEM");
+            Exit::Usage
+        })?)),
+    };
+    let tls = certificates.as_ref().map(Certificates::server_config).transpose().map_err(|what| {
+        printer.problem(what, "report it: these are the library's own defaults");
+        Exit::OurFault
+    })?;
+    let app = Arc::new(open::open(settings).await.map_err(|error| open::explain(&error, printer))?);
+    let console = match socket::listen(&settings.state_directory, Arc::clone(&app)) {
+        Ok(console) => console,
+        Err(error) => {
+            app.store.close();
+            let what = format!("the console's socket in `{}`: {error}", settings.state_directory.display());
+            printer.problem(what, "give the state directory to the server's own user, at a path under 90 characters");
+            return Err(Exit::Usage);
+        }
+    };
+    let listening = Listening {
+        listen: settings.server.listen,
+        tls,
+        trusted_proxies: settings.server.trusted_proxies.clone(),
+        refused_a_minute: settings.limits.refused_per_minute,
+        ceremonies_a_minute: settings.limits.ceremonies_per_minute,
+        workers: std::thread::available_parallelism().map_or(WORKERS_LEAST, |count| count.get().max(WORKERS_LEAST)),
+    };
+    match serve(Arc::clone(&app), listening) {
+        Ok(running) => Ok(Server { app, certificates, running, console }),
+        Err(error) => {
+            console.close();
+            app.store.close();
+            let what = format!("cannot listen on {}: {error}", settings.server.listen);
+            printer.problem(what, cure_of_bind(&error));
+            Err(Exit::Usage)
+        }
+    }
+}
+
+fn cure_of_bind(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::AddrInUse => "stop what listens there, or set `server.listen` to another port",
+        ErrorKind::PermissionDenied => {
+            "set `server.listen` to a port above 1023, or give the process CAP_NET_BIND_SERVICE"
+        }
+        ErrorKind::AddrNotAvailable => "set `server.listen` to an address of this machine",
+        _ => "set `server.listen` to an address and port that are free",
+    }
+}
+
+/// What a person wants to know when it runs; diagnostics where nobody watches.
+fn greet(settings: &Settings, app: &Countersign, running: &Running, printer: &mut Printer) {
+    let scheme = if settings.server.tls.is_some() { "https" } else { "http" };
+    let issuers: Vec<_> = settings.issuers.iter().map(|issuer| format!("{} {}", issuer.name, issuer.url)).collect();
+    let rules = app.rules();
+    let count = rules.rules.iter().len();
+    if printer.abilities().terminal {
+        printer.signed(Sign::Ok, format!("{} listens on {scheme}://{}", settings.url, running.address));
+        printer.words(format!("  passkeys are bound to {}", settings.rp_id));
+        printer.words(format!("  {count} rules for jobs of {}", issuers.join(", ")));
+        for warning in &rules.warnings {
+            printer.signed(Sign::Warn, warning);
+        }
+        return;
+    }
+    tracing::info!(
+        listen = %running.address, scheme, url = %settings.url, rp_id = %settings.rp_id, ?issuers, rules = count,
+        "listening"
+    );
+    for warning in &rules.warnings {
+        tracing::warn!(%warning, "rules");
+    }
+}
+
+/// Asks the issuers for their keys before the first job comes; the start does not wait for it.
+fn warm(app: &Arc<Countersign>) {
+    let app = Arc::clone(app);
+    actix_web::rt::spawn(async move {
+        for finding in app.examine_issuers().await {
+            if let Some(cure) = finding.cure {
+                tracing::warn!(
+                    issuer = finding.subject,
+                    problem = finding.text,
+                    cure,
+                    "an issuer's keys are not there"
+                );
+            }
+        }
+    });
+}
+
+/// Reads rules and certificates again; what is broken changes nothing.
+async fn reload(settings: &Settings, app: &Countersign, certificates: Option<&Certificates>) {
+    match rules_folder::read(&settings.rules) {
+        Ok(texts) => match app.load_rules(&texts).await {
+            Ok(warnings) => {
+                for warning in warnings {
+                    tracing::warn!(%warning, "rules");
+                }
+                tracing::info!(rules = app.rules().rules.iter().len(), "rules reloaded");
+            }
+            Err(LoadError::Rules(faults)) => {
+                for fault in faults {
+                    tracing::error!(%fault, "the new rules do not load");
+                }
+                tracing::error!("the rules before stay in force");
+            }
+            Err(LoadError::App(error)) => {
+                tracing::error!(%error, "the new rules cannot be logged; the old stay in force");
+            }
+        },
+        Err(error) => {
+            for fault in error.faults {
+                tracing::error!(%fault, "the new rules cannot be read; the old stay in force");
+            }
+        }
+    }
+    if let Some(certificates) = certificates {
+        match certificates.reload() {
+            Ok(()) => tracing::info!("certificate reloaded"),
+            Err(problem) => tracing::error!(problem, "the new certificate cannot be used; the old one stays"),
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Chromium, driven: a chromedriver process, one session of it, and the commands that the tests need.
+//! In: commands in Rust. Out: what the page shows; a panic with the page's text where a condition never holds.
+//! Implements the client’s side of WebDriver (W3C), and of CDP over it.
+//! Never sleeps: it waits for conditions, inside the page. WebDriver is JSON over HTTP and `ureq` is there already, so
+//! this file builds in no time; a WebDriver crate would bring a second HTTP client and an async layer for 15 commands.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use countersign::crypto::random;
+use serde_json::{Value, json};
+
+/// Longest time that a condition may take to hold.
+const DEADLINE_MILLIS: u32 = 15_000;
+/// Longest time for one answer of chromedriver.
+const ANSWER: Duration = Duration::from_mins(1);
+const PROGRAMS: [&str; 2] = ["chromedriver", "chromium"];
+
+/// A Chromium with one session. Dropping it ends both processes, also in a test that fails.
+pub struct Browser {
+    agent: ureq::Agent,
+    driver: Child,
+    session: String,
+    profile: PathBuf,
+}
+
+/// The keys that tests press (WebDriver §17.4.2).
+pub const TAB: &str = "\u{E004}";
+pub const ENTER: &str = "\u{E007}";
+
+impl Browser {
+    /// Starts Chromium. `None` where it is not installed, which only a developer's machine may be.
+    pub fn start() -> Option<Self> {
+        let missing: Vec<_> = PROGRAMS.into_iter().filter(|program| !is_installed(program)).collect();
+        if !missing.is_empty() {
+            skip(&format!("{} not found (apt-get install chromium chromium-driver)", missing.join(", ")));
+            return None;
+        }
+        let name = data_encoding::HEXLOWER.encode(&random::bytes::<8>().expect("randomness"));
+        let profile = std::env::temp_dir().join(format!("countersign-browser-{name}"));
+        std::fs::create_dir(&profile).expect("a folder");
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            // Whatever the two leave behind goes with the folder.
+            .env("TMPDIR", &profile)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver starts");
+        let base = format!("http://127.0.0.1:{}", port(&mut driver));
+        let mut browser = Self { agent: agent(), driver, session: format!("{base}/session"), profile };
+        let answer = browser.command("POST", "", &browser.capabilities()).expect("a session starts");
+        let id = answer["sessionId"].as_str().expect("a session id");
+        browser.session = format!("{base}/session/{id}");
+        Some(browser)
+    }
+
+    fn capabilities(&self) -> Value {
+        let profile = format!("--user-data-dir={}", self.profile.join("profile").display());
+        let args = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-quic",
+            "--disable-dev-shm-usage",
+            "--force-color-profile=srgb",
+            &profile,
+        ];
+        json!({ "capabilities": { "alwaysMatch": {
+            "browserName": "chrome",
+            "unhandledPromptBehavior": "ignore",
+            "webauthn:virtualAuthenticators": true,
+            "goog:chromeOptions": { "args": args },
+        } } })
+    }
+
+    /// One command of the session; `Err` with WebDriver's error code and message.
+    pub fn command(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
+        let url = format!("{}{path}", self.session);
+        let sent = match method {
+            "POST" => self.agent.post(&url).header("content-type", "application/json").send(body.to_string()),
+            "DELETE" => self.agent.delete(&url).call(),
+            _ => self.agent.get(&url).call(),
+        };
+        let mut answer = sent.map_err(|error| format!("{method} {path}: {error}"))?;
+        let text =
+            answer.body_mut().with_config().limit(64 << 20).read_to_string().map_err(|error| error.to_string())?;
+        let read: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
+        match read["value"]["error"].as_str() {
+            Some(error) => Err(format!("{error}: {}", read["value"]["message"].as_str().unwrap_or_default())),
+            None => Ok(read["value"].clone()),
+        }
+    }
+
+    /// A command that has to work.
+    pub fn post(&self, path: &str, body: &Value) -> Value {
+        self.command("POST", path, body).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// A command of the DevTools protocol.
+    pub fn devtools(&self, name: &str, parameters: &Value) -> Value {
+        self.post("/goog/cdp/execute", &json!({ "cmd": name, "params": parameters }))
+    }
+
+    /// Opens an address, and waits until it is loaded.
+    pub fn open(&self, url: &str) {
+        self.post("/url", &json!({ "url": url }));
+    }
+
+    /// The value of an expression in the page; promises are awaited. DevTools evaluates beside the page's own policy.
+    pub fn eval(&self, expression: &str) -> Value {
+        self.try_eval(expression).unwrap_or_else(|error| panic!("{expression}: {error}"))
+    }
+
+    fn try_eval(&self, expression: &str) -> Result<Value, String> {
+        let parameters = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
+        let answer =
+            self.command("POST", "/goog/cdp/execute", &json!({ "cmd": "Runtime.evaluate", "params": parameters }))?;
+        match answer.get("exceptionDetails") {
+            Some(fault) => Err(fault["exception"]["description"].as_str().unwrap_or("it threw").to_owned()),
+            None => Ok(answer["result"]["value"].clone()),
+        }
+    }
+
+    /// Waits inside the page until an expression is true, and answers with its value.
+    pub fn until(&self, expression: &str) -> Value {
+        let look = format!(
+            "new Promise((done) => {{ const end = performance.now() + {DEADLINE_MILLIS}; (function look() {{ \
+             let value = null; try {{ value = ({expression}); }} catch {{ }} \
+             if (value) done(value); else if (performance.now() > end) done(null); else setTimeout(look, 15); }})(); }})"
+        );
+        // A page that is being replaced drops the promise; the next page is asked again.
+        for _ in 0..5 {
+            match self.try_eval(&look) {
+                Ok(Value::Null) => break,
+                Ok(value) => return value,
+                Err(_) => {}
+            }
+        }
+        panic!("it never came to be that {expression}; the page says:\n{}", self.page_text());
+    }
+
+    /// What a reader sees.
+    pub fn page_text(&self) -> String {
+        self.text("body")
+    }
+
+    /// The text of an element as it is seen; empty where there is none.
+    pub fn text(&self, css: &str) -> String {
+        let found = self.eval(&format!("document.querySelector({})?.innerText ?? ''", json!(css)));
+        found.as_str().unwrap_or_default().replace('\u{a0}', " ")
+    }
+
+    /// Waits until somebody who sees it could read `words` in an element.
+    pub fn until_says(&self, css: &str, words: &str) {
+        // A hidden element has a text too: it must be seen.
+        self.until(&format!(
+            "((it) => it.checkVisibility() && it.innerText.replaceAll('\\u00a0', ' ').includes({}))(document.querySelector({}))",
+            json!(words),
+            json!(css)
+        ));
+    }
+
+    /// Waits until an element can be pressed, then presses it as a pointer would.
+    pub fn click(&self, css: &str) {
+        self.until(&format!(
+            "(() => {{ const it = document.querySelector({}); return it && !it.disabled && it.checkVisibility(); }})()",
+            json!(css)
+        ));
+        let element = self.element(css);
+        self.post(&format!("/element/{element}/click"), &json!({}));
+    }
+
+    /// Types into an element, in place of what stands in it.
+    pub fn type_into(&self, css: &str, text: &str) {
+        let element = self.element(css);
+        self.post(&format!("/element/{element}/clear"), &json!({}));
+        self.post(&format!("/element/{element}/value"), &json!({ "text": text }));
+    }
+
+    fn element(&self, css: &str) -> String {
+        let found = self.post("/element", &json!({ "using": "css selector", "value": css }));
+        found.as_object().and_then(|found| found.values().next()).and_then(Value::as_str).expect("an id").to_owned()
+    }
+
+    /// Presses and releases a key, wherever the focus is.
+    pub fn press(&self, key: &str) {
+        let actions = json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
+        self.post("/actions", &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] }));
+    }
+
+    /// Opens another tab and goes there; answers with the tab that was left.
+    pub fn new_tab(&self) -> String {
+        let before = self.command("GET", "/window", &Value::Null).expect("a tab");
+        let tab = self.post("/window/new", &json!({ "type": "tab" }));
+        self.post("/window", &json!({ "handle": tab["handle"] }));
+        before.as_str().expect("a handle").to_owned()
+    }
+
+    /// Goes to a tab.
+    pub fn go_to_tab(&self, handle: &str) {
+        self.post("/window", &json!({ "handle": handle }));
+    }
+
+    /// Where the page's first frame has come to.
+    pub fn url_in_frame(&self) -> String {
+        self.post("/frame", &json!({ "id": 0 }));
+        let url = self.post("/execute/sync", &json!({ "script": "return location.href", "args": [] }));
+        self.post("/frame", &json!({ "id": null }));
+        url.as_str().expect("an address").to_owned()
+    }
+
+    /// Whether a dialog is open.
+    pub fn has_dialog(&self) -> bool {
+        self.command("GET", "/alert/text", &Value::Null).is_ok()
+    }
+
+    /// Cuts the network, or gives it back.
+    pub fn set_offline(&self, offline: bool) {
+        self.devtools("Network.enable", &json!({}));
+        let conditions = json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
+        self.devtools("Network.emulateNetworkConditions", &conditions);
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Closing the session ends Chromium; chromedriver alone would leave it behind.
+        let _ = self.command("DELETE", "", &Value::Null);
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+        let _ = std::fs::remove_dir_all(&self.profile);
+    }
+}
+
+/// Says loudly that something was not tested; where everything has to be, that is a failure.
+pub fn skip(why: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{why}");
+    // Not by a macro: the harness would keep the line to itself.
+    let _ = writeln!(std::io::stderr(), "SKIPPED, nothing was tested: {why}");
+}
+
+fn is_installed(program: &str) -> bool {
+    let status = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).timeout_global(Some(ANSWER));
+    config.build().new_agent()
+}
+
+/// chromedriver takes a free port and says which.
+fn port(driver: &mut Child) -> u16 {
+    let lines = BufReader::new(driver.stdout.take().expect("its output")).lines();
+    for line in lines.map_while(Result::ok) {
+        let told = line.split("successfully on port ").nth(1);
+        if let Some(port) = told.and_then(|rest| rest.trim_end_matches('.').parse().ok()) {
+            return port;
+        }
+    }
+    panic!("chromedriver ended without naming its port")
+}

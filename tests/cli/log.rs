@@ -1,0 +1,170 @@
+//! `token`, `log`, `verify` and `rule explain`, from a job to its proof.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use countersign::crypto::signing::SigningKey;
+use countersign::domain::rules::TokenAlg;
+use serde_json::{Value, json};
+
+use crate::support::{Place, Server, URL};
+
+const GITLAB: &str = "https://gitlab.invalid";
+const RULES: &str = "[[rule]]
+name = \"reports\"
+match = { issuer = \"gitlab\", job_project_id = \"4711\", environment = \"reports\", ref_protected = \"true\" }
+audience = [\"reports.example.com\"]
+require = \"none\"
+";
+
+/// A place whose GitLab's keys are pinned, and the key that signs job tokens.
+fn with_gitlab() -> (Place, SigningKey) {
+    let place = Place::initialised();
+    let key = SigningKey::generate(TokenAlg::Rs256, 2048).unwrap();
+    place.write("jwks.json", &json!({ "keys": [key.public_jwk()] }).to_string());
+    place.change("countersign.toml", GITLAB, &format!("{GITLAB}\"\njwks_file = \"jwks.json"));
+    place.write("rules/reports.toml", RULES);
+    (place, key)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the binary under test reads the system's clock too")]
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn job_token(key: &SigningKey, environment: &str) -> String {
+    let claims = json!({
+        "project_id": "4711", "project_path": "shop/api", "namespace_id": "310", "namespace_path": "shop",
+        "user_id": "88", "user_login": "mara", "user_email": "mara@shop.example",
+        "user_access_level": "maintainer", "job_project_id": "4711", "job_project_path": "shop/api",
+        "job_namespace_id": "310", "job_namespace_path": "shop", "pipeline_id": "90210",
+        "pipeline_source": "push", "job_id": "555123", "ref": "main", "ref_type": "branch",
+        "ref_path": "refs/heads/main", "ref_protected": "true", "environment": environment,
+        "environment_protected": "true", "deployment_tier": "other", "environment_action": "start",
+        "job_source": "push", "runner_id": 17, "runner_environment": "self-hosted",
+        "sha": "0b2c6d1f6f8f4b7e9c1f2a3d4e5f60718293a4b5", "project_visibility": "private",
+        "ci_config_ref_uri": "gitlab.invalid/shop/api//.gitlab-ci.yml@refs/heads/main",
+        "ci_config_sha": "0b2c6d1f6f8f4b7e9c1f2a3d4e5f60718293a4b5",
+        "jti": format!("6c0b3f0e-2f56-4a0e-8a51-{environment}"), "iss": GITLAB, "iat": now() - 5,
+        "nbf": now() - 10, "exp": now() + 3595, "sub": "project_path:shop/api:ref_type:branch:ref:main", "aud": URL,
+    });
+    key.sign(claims.to_string().as_bytes()).unwrap()
+}
+
+/// The log entry that an answer names.
+fn index(answer: &Value) -> String {
+    answer["log"]["index"].as_u64().unwrap_or_else(|| panic!("{answer}")).to_string()
+}
+
+/// Posts a job token as `countersign.sh` does; the port is not the URL's, so the `Host` is written by hand.
+fn exchange(server: &Server, token: &str) -> Value {
+    use std::io::{Read as _, Write as _};
+    let body = format!(
+        "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&subject_token_type=urn%3Aietf%3Aparams\
+         %3Aoauth%3Atoken-type%3Aid_token&audience=reports.example.com&subject_token={token}"
+    );
+    let mut stream = std::net::TcpStream::connect(server.address()).unwrap();
+    let head = format!(
+        "POST /token HTTP/1.1\r\nHost: localhost:18080\r\nConnection: close\r\nContent-Length: {}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+#[test]
+fn a_token_is_proven_offline_and_its_rule_explained_beside_the_running_server_and_without_it() {
+    let (place, key) = with_gitlab();
+    let token = job_token(&key, "reports");
+    place.write("job.jwt", &token);
+    place.run(&["rule", "explain", "job.jwt", "--audience", "reports.example.com"]).expect(0, "→ issue");
+    let server = place.serve();
+    let issued = exchange(&server, &token);
+    let entry = index(&issued);
+    let refused = exchange(&server, &job_token(&key, "production"));
+    assert_eq!(refused["error_code"], "no_rule_matches", "{refused}");
+    let refusal = index(&refused);
+    let examine = || {
+        place.run(&["log", "show", &entry]).expect(0, "\"kind\":\"token\"");
+        place
+            .run(&["log", "bundle", &entry, "--out", "bundle.json"])
+            .expect(0, "countersign verify --log-key keys/log-key.pub");
+        place.run(&["verify", "--log-key", "keys/log-key.pub", "bundle.json"]).expect(0, "\nyes");
+        place.run(&["rule", "explain", &entry]).expect(0, "→ issue");
+        let explained = place.run(&["rule", "explain", &refusal]).expect(0, "refused at the time: no_rule_matches");
+        assert!(
+            explained.out.contains("✕ environment: wants \"reports\", there is \"production\""),
+            "{}",
+            explained.out
+        );
+    };
+    examine();
+    assert_eq!(server.stop(), 0);
+    examine();
+    place.run(&["log", "bundle", "0"]).expect(1, "not a token");
+    place.run(&["rule", "explain", "0"]).expect(1, "keeps no job token");
+    place.run(&["rule", "explain", "absent.jwt"]).expect(2, "absent.jwt");
+}
+
+#[test]
+fn verify_answers_no_without_a_pinned_key_and_2_where_it_cannot_read() {
+    let (place, key) = with_gitlab();
+    let server = place.serve();
+    let issued = exchange(&server, &job_token(&key, "reports"));
+    let entry = index(&issued);
+    assert_eq!(server.stop(), 0);
+    place.run(&["log", "bundle", &entry, "--out", "bundle.json"]).expect(0, "written");
+    let unpinned = place.run(&["verify", "bundle.json"]).expect(1, "no: no log key pinned. This bundle names key ");
+    assert!(unpinned.out.ends_with("; get it from somebody you trust, then: --log-key FILE\n"), "{}", unpinned.out);
+    let other = Place::initialised();
+    let foreign = other.at("keys/log-key.pub").display().to_string();
+    place.run(&["verify", "--log-key", &foreign, "bundle.json"]).expect(1, "no: checkpoint failed: ");
+    place.change("bundle.json", "reports", "secrets");
+    let changed = place.run(&["--json", "verify", "--log-key", "keys/log-key.pub", "bundle.json"]).expect(1, "");
+    let report: Value = serde_json::from_str(&changed.out).unwrap();
+    assert!(report["answer"].as_str().unwrap().starts_with("no: "), "{report}");
+    place.run(&["verify", "--log-key", "keys/log-key", "bundle.json"]).expect(2, "secret key");
+    place.run(&["verify", "--log-key", "absent", "bundle.json"]).expect(2, "absent");
+    place.run(&["verify", "--log-key", "keys/log-key.pub", "absent"]).expect(2, "absent");
+}
+
+#[test]
+fn a_changed_log_is_found_with_its_first_entry() {
+    let place = Place::initialised();
+    place.run(&["people", "invite", "Ada"]).expect(0, "");
+    let database = rusqlite::Connection::open(place.at("state/countersign.db")).unwrap();
+    let triggers: Vec<String> = database
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    for trigger in triggers {
+        database.execute_batch(&format!("DROP TRIGGER {trigger}")).unwrap();
+    }
+    let sql = "UPDATE log_entry SET entry = CAST(replace(CAST(entry AS TEXT), 'added', 'addee') AS BLOB) WHERE idx = 3";
+    assert_eq!(database.execute(sql, []).unwrap(), 1);
+    drop(database);
+    place.run(&["log", "check"]).expect(1, "entry 3: ");
+    let report = place.run(&["--json", "log", "check"]).expect(1, "");
+    let report: Value = serde_json::from_str(&report.out).unwrap();
+    assert_eq!(report["fault"]["entry"], 3);
+}
+
+#[test]
+fn a_database_put_back_alone_is_refused_and_named() {
+    let place = Place::initialised();
+    std::fs::copy(place.at("state/countersign.db"), place.at("copy.db")).unwrap();
+    place.run(&["people", "invite", "Ada"]).expect(0, "");
+    for ending in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(place.at(&format!("state/countersign.db{ending}")));
+    }
+    std::fs::copy(place.at("copy.db"), place.at("state/countersign.db")).unwrap();
+    place.run(&["log", "check"]).expect(1, "the high-water mark names");
+    place.run(&["serve"]).expect(2, "another copy was put");
+    place.run(&["doctor"]).expect(1, "another copy was put");
+    place.run(&["log", "show", "0"]).expect(0, "genesis");
+}

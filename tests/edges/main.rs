@@ -1,0 +1,151 @@
+//! What callers can do at the edges of the rules: fill the log, hold the writer, race a reload, swap a token.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must say where"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use countersign::app::load_rules::{compile, log_rules};
+use countersign::app::refuse::MAX_LOGGED_A_MINUTE;
+use countersign::domain::ids::IssuerName;
+use countersign::domain::time::Timestamp;
+use countersign::store::StoreError;
+use serde_json::json;
+
+use support::rules::{AWS, RULES};
+use support::server::block_on;
+use support::{Answer, NOW, Options, Person, Server, Snapshot, collector};
+
+const LACKING: &str = r#"
+[[rule]]
+name     = "asks, and its sub is too long"
+match    = { issuer = "gitlab", job_project_id = "4711", environment = "p*" }
+audience = ["sts.amazonaws.com"]
+require  = { approval = { of = ["release-managers"] } }
+
+[[rule]]
+name     = "asks nobody, and forwards what is not there"
+match    = { issuer = "gitlab", job_project_id = "4711", environment = "staging" }
+audience = ["sts.amazonaws.com"]
+require  = "none"
+token    = { forward = ["environment_action"] }
+"#;
+
+#[test]
+fn refusals_found_while_issuing_are_capped_like_all_others() {
+    let server = Server::with(Options::rules(LACKING));
+    let _manager = Person::manager(&server, "Ruth");
+    let before = Snapshot::of(&server);
+    let long = format!("p{}", "x".repeat(200));
+    for at in 0..2 * MAX_LOGGED_A_MINUTE {
+        let job = server.job().without("environment_action");
+        let job = job.environment(if at % 2 == 0 { &long } else { "staging" });
+        let key = collector();
+        server.exchange(&job.sign(), &[AWS]).collector(&key).send().invalid("rule_not_evaluable");
+    }
+    let after = Snapshot::of(&server);
+    after.assert_same_state(&before);
+    let logged = after.since(&before).len();
+    assert!(logged <= MAX_LOGGED_A_MINUTE as usize, "{logged} refusals of one project in a minute");
+}
+
+#[test]
+fn nothing_is_issued_by_rules_that_the_log_has_replaced() {
+    let mut server = Server::start();
+    let job = server.job().environment("staging");
+    let stricter = RULES.replace(r#"environment = "staging""#, r#"environment = "elsewhere""#);
+    let issuers = ["gitlab", "other"].map(|name| IssuerName::parse(name).unwrap());
+    let compiled = compile(&[("rules.toml".to_owned(), stricter.clone())], &issuers).unwrap();
+    // The reload is in the log; its caller has not put it in force yet.
+    block_on(log_rules(&server.app.store, &compiled.rules)).unwrap();
+    let before = Snapshot::of(&server);
+    let answer = server.exchange(&job.sign(), &[AWS]).send();
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    let after = Snapshot::of(&server);
+    after.assert_same_state(&before);
+    assert_eq!(after.count("token"), 0);
+    server.load_rules(&stricter);
+    server.exchange(&job.sign(), &[AWS]).send().invalid("no_rule_matches");
+    server.load_rules(RULES);
+    server.exchange(&job.sign(), &[AWS]).send().expect(200);
+}
+
+#[test]
+fn another_token_of_a_job_must_say_what_people_signed() {
+    let server = Server::start();
+    let mut manager = Person::manager(&server, "Ruth");
+    let (job, key) = (server.job(), collector());
+    let request = server.ask(&job.sign(), &key);
+    manager.approve(&server, &request);
+    let before = Snapshot::of(&server);
+    for (name, value) in [("sha", "f".repeat(40)), ("pipeline_id", "90211".to_owned()), ("user_id", "89".to_owned())] {
+        let other = job.again().with(name, value);
+        server.exchange(&other.sign(), &[AWS]).collector(&key).send().invalid("token_spent");
+    }
+    Snapshot::of(&server).assert_same_state(&before);
+    let twin = job.again();
+    server.exchange(&twin.sign(), &[AWS]).collector(&key).send().expect(200);
+}
+
+#[test]
+fn dead_links_never_reach_the_writer() {
+    let server = Server::start();
+    let store = server.app.store.clone();
+    let (held, busy) = std::sync::mpsc::channel();
+    let writer = std::thread::spawn(move || {
+        store.write_blocking(move |_| -> Result<(), StoreError> {
+            held.send(()).unwrap();
+            std::thread::sleep(Duration::from_secs(4));
+            Ok(())
+        })
+    });
+    busy.recv().unwrap();
+    let began = Instant::now();
+    let finish = json!({ "ceremony": "AAAAAAAAAAAAAAAAAAAAAA", "response": {} });
+    server.post_page("/enrol/nobody/decline", &json!({})).expect(410);
+    server.post_page("/enrol/nobody/name", &json!({ "name": "Key" })).expect(410);
+    server.post_page("/enrol/nobody/passkey", &finish).expect(410);
+    server.post_page("/a/AAAAAAAAAAAAAAAAAAAAAA/decision", &finish).expect(404);
+    assert!(began.elapsed() < Duration::from_secs(3), "a stranger waited for the writer");
+    writer.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_body_that_dawdles_is_let_go() {
+    let server = Server::start();
+    let head = "POST /token HTTP/1.1\r\nhost: sign.shop.example\r\ncontent-length: 1000\r\nconnection: close\r\n\
+                content-type: application/x-www-form-urlencoded\r\n\r\ngrant_type=";
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    let answer = Answer::parse(&bytes);
+    assert_eq!((answer.status, answer.code().as_str()), (400, "parameter_invalid"), "{}", answer.text());
+}
+
+#[test]
+fn no_entry_is_made_while_the_clock_is_wrong() {
+    let server = Server::start();
+    let (_, link) = server.invite("Ruth", &["release-managers"]);
+    let mut authenticator = support::person::authenticator();
+    let signed = support::person::register(&server, &link, &mut authenticator);
+    let before = Snapshot::of(&server);
+    // Ten minutes ahead: an entry now would hold the log's time there for ever.
+    server.hand.set(Timestamp::from_seconds(NOW + 600));
+    server.post_page(&format!("/enrol/{link}/passkey"), &signed.body()).expect(503);
+    server.post_page(&format!("/enrol/{link}/decline"), &json!({})).expect(503);
+    assert!(block_on(server.app.load_rules(&[("rules.toml".to_owned(), String::new())])).is_err());
+    assert!(Snapshot::of(&server).since(&before).is_empty());
+    server.hand.set(Timestamp::from_seconds(NOW));
+    server.post_page(&format!("/enrol/{link}/passkey"), &signed.body()).expect(200);
+}
