@@ -35,7 +35,7 @@ fn an_open_page_is_told_of_every_change() {
     let lines: Vec<_> =
         told.iter().map(|one| (one["state"].as_str().unwrap(), one["signed"].as_u64().unwrap())).collect();
     assert_eq!(lines, [("waiting", 0), ("waiting", 1), ("approved", 2), ("collected", 2)]);
-    assert!(told[3]["html"].as_str().unwrap().contains("<"), "the main part comes along");
+    assert!(told[3]["html"].as_str().unwrap().contains('<'), "the main part comes along");
 }
 
 #[test]
