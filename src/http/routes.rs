@@ -3,6 +3,7 @@
 //! Implements DESIGN §3.
 //! Never a route that is not a row here.
 
+use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Route};
 
@@ -47,37 +48,37 @@ const fn post(path: &'static str, who: Who, handler: fn() -> Route) -> Row {
 /// Every route.
 pub const TABLE: &[Row] = &[
     // clouds
-    get("/.well-known/openid-configuration", Who::Anybody, || web::get().to(discovery::configuration)),
-    get("/jwks", Who::Anybody, || web::get().to(discovery::jwks)),
+    get("/.well-known/openid-configuration", Who::Anybody, || web::route().to(discovery::configuration)),
+    get("/jwks", Who::Anybody, || web::route().to(discovery::jwks)),
     // jobs
-    post("/token", Who::Job, || web::post().to(token::post)),
-    get("/countersign.sh", Who::Anybody, || web::get().to(assets::shell_client)),
+    post("/token", Who::Job, || web::route().to(token::post)),
+    get("/countersign.sh", Who::Anybody, || web::route().to(assets::shell_client)),
     // people
-    get("/a/{id}", Who::LinkHolder, || web::get().to(approval::endpoints::page)),
-    get("/a/{id}/events", Who::LinkHolder, || web::get().to(approval::endpoints::events)),
-    post("/a/{id}/options", Who::OurPage, || web::post().to(approval::endpoints::options)),
-    post("/a/{id}/decision", Who::OurPage, || web::post().to(approval::endpoints::decision)),
-    get("/enrol/{link}", Who::LinkHolder, || web::get().to(enrolment::endpoints::page)),
-    post("/enrol/{link}/options", Who::OurPage, || web::post().to(enrolment::endpoints::options)),
-    post("/enrol/{link}/passkey", Who::OurPage, || web::post().to(enrolment::endpoints::passkey)),
-    post("/enrol/{link}/name", Who::OurPage, || web::post().to(enrolment::endpoints::name)),
-    post("/enrol/{link}/decline", Who::OurPage, || web::post().to(enrolment::endpoints::decline)),
-    get("/static/{name}", Who::Anybody, || web::get().to(assets::asset)),
-    get("/docs/errors", Who::Anybody, || web::get().to(assets::errors)),
-    get("/docs/{name}", Who::Anybody, || web::get().to(assets::document)),
+    get("/a/{id}", Who::LinkHolder, || web::route().to(approval::endpoints::page)),
+    get("/a/{id}/events", Who::LinkHolder, || web::route().to(approval::endpoints::events)),
+    post("/a/{id}/options", Who::OurPage, || web::route().to(approval::endpoints::options)),
+    post("/a/{id}/decision", Who::OurPage, || web::route().to(approval::endpoints::decision)),
+    get("/enrol/{link}", Who::LinkHolder, || web::route().to(enrolment::endpoints::page)),
+    post("/enrol/{link}/options", Who::OurPage, || web::route().to(enrolment::endpoints::options)),
+    post("/enrol/{link}/passkey", Who::OurPage, || web::route().to(enrolment::endpoints::passkey)),
+    post("/enrol/{link}/name", Who::OurPage, || web::route().to(enrolment::endpoints::name)),
+    post("/enrol/{link}/decline", Who::OurPage, || web::route().to(enrolment::endpoints::decline)),
+    get("/static/{name}", Who::Anybody, || web::route().to(assets::asset)),
+    get("/docs/errors", Who::Anybody, || web::route().to(assets::errors)),
+    get("/docs/{name}", Who::Anybody, || web::route().to(assets::document)),
     // operators
-    get("/healthz", Who::Anybody, || web::get().to(health::live)),
-    get("/readyz", Who::Anybody, || web::get().to(health::ready)),
+    get("/healthz", Who::Anybody, || web::route().to(health::live)),
+    get("/readyz", Who::Anybody, || web::route().to(health::ready)),
 ];
 
 /// Puts the table into actix; another method on a path is 405 with `Allow`.
 pub fn configure(config: &mut ServiceConfig) {
     for row in TABLE {
-        let allow = if row.method == "GET" { "GET, HEAD" } else { "POST" };
-        let mut resource = web::resource(row.path).route((row.handler)());
-        if row.method == "GET" {
-            resource = resource.route((row.handler)().method(actix_web::http::Method::HEAD));
-        }
+        let (allow, methods): (_, &[Method]) =
+            if row.method == "GET" { ("GET, HEAD", &[Method::GET, Method::HEAD]) } else { ("POST", &[Method::POST]) };
+        let resource = methods
+            .iter()
+            .fold(web::resource(row.path), |resource, method| resource.route((row.handler)().method(method.clone())));
         config.service(resource.default_service(web::to(move || async move {
             HttpResponse::MethodNotAllowed().insert_header(("allow", allow)).finish()
         })));

@@ -59,6 +59,12 @@ impl Hostile {
     }
 }
 
+impl Drop for Hostile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(self.ca.parent().unwrap());
+    }
+}
+
 fn answer(mut tcp: TcpStream, config: Arc<ServerConfig>, counts: &Mutex<BTreeMap<String, usize>>, url: &str) {
     let mut connection = ServerConnection::new(config).unwrap();
     let mut stream = Stream::new(&mut connection, &mut tcp);

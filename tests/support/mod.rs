@@ -14,6 +14,7 @@
 )]
 
 pub mod diagnostics;
+pub mod exchange;
 pub mod gitlab;
 pub mod hostile;
 pub mod ledger;

@@ -4,7 +4,9 @@
 //! Never shares a state directory between tests; the founded state is copied.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::future::Future;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,10 +27,11 @@ use countersign::crypto::master_key::{MasterKey, MasterKeySource};
 use countersign::crypto::random;
 use countersign::domain::ids::{GroupName, IssuerName};
 use countersign::domain::job::gitlab::IssuerTerms;
-use countersign::domain::oauth::exchange::{ExchangeHeaders, GRANT_TYPE, TYPE_ID_TOKEN, parse};
+use countersign::domain::oauth::exchange::{ExchangeHeaders, parse};
 use countersign::domain::time::{MAX_TOKEN_AGE, Timestamp, WAIT_LIMIT};
 use countersign::http::serve::{Listening, serve};
 
+use super::exchange::{Exchange, exchange_pairs};
 use super::gitlab::{Issuer, JobToken, claims_of, gitlab, other};
 use super::rules::RULES;
 use super::wire::{Answer, Call, form};
@@ -102,7 +105,7 @@ pub struct Server {
 
 /// A state that was founded once and is copied for each test: RSA keys are slow to make.
 struct Template {
-    directory: PathBuf,
+    files: Vec<(OsString, Vec<u8>)>,
     admin_link: String,
 }
 
@@ -121,7 +124,10 @@ static TEMPLATE: LazyLock<Template> = LazyLock::new(|| {
     let asked = parse(body.as_bytes(), ExchangeHeaders::default()).unwrap();
     assert!(block_on(app.exchange(asked, None)).is_err(), "there are no rules yet");
     app.store.close();
-    Template { directory, admin_link: founded.link }
+    let files = std::fs::read_dir(&directory).unwrap().map(|file| file.unwrap());
+    let files = files.map(|file| (file.file_name(), std::fs::read(file.path()).unwrap())).collect();
+    std::fs::remove_dir_all(&directory).unwrap();
+    Template { files, admin_link: founded.link }
 });
 
 /// The one-time link of the first admin, of every server.
@@ -138,6 +144,12 @@ pub fn fresh_directory() -> PathBuf {
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::DirBuilder::new().mode(0o700).create(&directory).unwrap();
     directory
+}
+
+fn write_secret(path: &Path, bytes: &[u8]) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).unwrap();
+    file.write_all(bytes).unwrap();
 }
 
 fn issuer_settings(issuer: &Issuer) -> IssuerSettings {
@@ -192,13 +204,6 @@ pub fn collector() -> String {
     data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<32>().unwrap())
 }
 
-/// The parameters of an exchange.
-pub fn exchange_pairs<'a>(token: &'a str, audiences: &[&'a str]) -> Vec<(&'a str, &'a str)> {
-    let mut pairs = vec![("grant_type", GRANT_TYPE), ("subject_token_type", TYPE_ID_TOKEN), ("subject_token", token)];
-    pairs.extend(audiences.iter().map(|audience| ("audience", *audience)));
-    pairs
-}
-
 type Started = (Arc<Countersign>, SocketAddr, ServerHandle);
 
 fn run(directory: &Path, clock: &Clock, options: &Options) -> (Started, JoinHandle<()>) {
@@ -234,9 +239,8 @@ impl Server {
     pub fn with(options: Options) -> Self {
         super::diagnostics::listen();
         let directory = fresh_directory();
-        for file in std::fs::read_dir(&TEMPLATE.directory).unwrap() {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), directory.join(file.file_name())).unwrap();
+        for (name, bytes) in &TEMPLATE.files {
+            write_secret(&directory.join(name), bytes);
         }
         let (clock, hand) = Clock::steerable(Timestamp::from_seconds(NOW));
         let ((app, address, handle), thread) = run(&directory, &clock, &options);
@@ -320,7 +324,7 @@ impl Server {
 
     /// An exchange.
     pub fn exchange<'a>(&'a self, token: &'a str, audiences: &[&'a str]) -> Exchange<'a> {
-        Exchange { server: self, pairs: exchange_pairs(token, audiences), headers: Vec::new() }
+        Exchange::new(self, token, audiences)
     }
 
     /// Asks for AWS with a collector; the answer must be pending. Gives the request's id.
@@ -353,61 +357,5 @@ impl Drop for Server {
         }
         self.stop();
         let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
-/// An exchange before it is sent.
-#[derive(Clone)]
-pub struct Exchange<'a> {
-    server: &'a Server,
-    /// The form.
-    pub pairs: Vec<(&'a str, &'a str)>,
-    headers: Vec<(String, String)>,
-}
-
-impl<'a> Exchange<'a> {
-    /// With this collector.
-    pub fn collector(self, collector: &str) -> Self {
-        self.header("idempotency-key", collector)
-    }
-
-    /// Lets itself be held.
-    pub fn wait(self, seconds: u32) -> Self {
-        self.header("prefer", &format!("wait={seconds}"))
-    }
-
-    /// With one more header.
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// With one more parameter.
-    pub fn pair(mut self, name: &'a str, value: &'a str) -> Self {
-        self.pairs.push((name, value));
-        self
-    }
-
-    /// With another value of a parameter.
-    pub fn set(mut self, name: &'a str, value: &'a str) -> Self {
-        self.pairs.retain(|(known, _)| *known != name);
-        self.pair(name, value)
-    }
-
-    /// The call that it makes.
-    pub fn call(&self) -> Call {
-        let mut call = self.server.call("POST", "/token");
-        for (name, value) in &self.headers {
-            call = call.header(name, value);
-        }
-        call.body("application/x-www-form-urlencoded", form(&self.pairs))
-    }
-
-    /// Sends and waits for the answer.
-    pub fn send(&self) -> Answer {
-        let answer = self.call().send();
-        assert_eq!(answer.header("cache-control"), Some("no-store"), "{}", answer.text());
-        self.server.note(&answer);
-        answer
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use actix_web::http::{StatusCode, header};
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{Bytes, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
@@ -203,11 +203,21 @@ struct Stream {
 }
 
 /// The stream of changes (HTML Living Standard §9.2). It ends with the request.
-pub async fn events(id: Path<String>, edge: Shared) -> HttpResponse {
+pub async fn events(request: HttpRequest, id: Path<String>, edge: Shared) -> HttpResponse {
     let seen = match find(&edge.app, &id) {
         Ok(seen) => seen,
         Err(error) => return edge.fail_script(error),
     };
+    let mut answer = HttpResponse::Ok();
+    answer
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header(("x-accel-buffering", "no"))
+        .insert_header((header::CONTENT_ENCODING, "identity"))
+        .content_type("text/event-stream");
+    if request.method() == Method::HEAD {
+        // There is nothing to wait for: a body that nobody gets would hold the connection.
+        return answer.finish();
+    }
     let id = seen.row.request.id.clone();
     let subscription = edge.app.waiting().watch(&id);
     let first = Stream { edge, id, subscription, told: None, left: MAX_EVENTS };
@@ -215,12 +225,7 @@ pub async fn events(id: Path<String>, edge: Shared) -> HttpResponse {
         let chunk = next(&mut state).await?;
         Some((Ok::<_, actix_web::Error>(chunk), state))
     });
-    HttpResponse::Ok()
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header(("x-accel-buffering", "no"))
-        .insert_header((header::CONTENT_ENCODING, "identity"))
-        .content_type("text/event-stream")
-        .streaming(Box::pin(stream))
+    answer.streaming(Box::pin(stream))
 }
 
 /// The next event: the state where it differs from the one told last, else a sign of life.
