@@ -97,10 +97,11 @@ impl Edge {
     /// # Errors
     /// The answer: 413, or 400 where the connection broke or dawdled.
     pub async fn body(&self, payload: Payload, limit: usize) -> Result<Bytes, HttpResponse> {
-        tokio::time::timeout(BODY_WITHIN, self.gather(payload, limit)).await.unwrap_or_else(|_| {
+        let Ok(body) = tokio::time::timeout(BODY_WITHIN, self.gather(payload, limit)).await else {
             let text = format!("the body did not come within {} s", BODY_WITHIN.as_secs());
-            Err(self.fail(AppError::refused(ErrorCode::ParameterInvalid, text)))
-        })
+            return Err(self.fail(AppError::refused(ErrorCode::ParameterInvalid, text)));
+        };
+        body
     }
 
     async fn gather(&self, mut payload: Payload, limit: usize) -> Result<Bytes, HttpResponse> {
