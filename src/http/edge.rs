@@ -102,10 +102,11 @@ impl Edge {
     /// # Errors
     /// The answer: 413, or 400 where the connection broke or dawdled.
     pub async fn body(&self, payload: Payload, limit: usize) -> Result<Bytes, HttpResponse> {
-        tokio::time::timeout(BODY_WITHIN, self.gather(payload, limit)).await.unwrap_or_else(|_| {
-            let text = format!("the body did not come within {} s", BODY_WITHIN.as_secs());
-            Err(self.fail(AppError::refused(ErrorCode::ParameterInvalid, text)))
-        })
+        if let Ok(gathered) = tokio::time::timeout(BODY_WITHIN, self.gather(payload, limit)).await {
+            return gathered;
+        }
+        let text = format!("the body did not come within {} s", BODY_WITHIN.as_secs());
+        Err(self.fail(AppError::refused(ErrorCode::ParameterInvalid, text)))
     }
 
     async fn gather(&self, mut payload: Payload, limit: usize) -> Result<Bytes, HttpResponse> {

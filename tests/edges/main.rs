@@ -12,7 +12,7 @@ mod support;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use countersign::app::load_rules::{compile, log_rules};
 use countersign::app::refuse::MAX_LOGGED_A_MINUTE;
@@ -23,6 +23,7 @@ use serde_json::json;
 
 use support::rules::{AWS, RULES};
 use support::server::block_on;
+use support::wire::PATIENCE;
 use support::{Answer, NOW, Options, Person, Server, Snapshot, collector};
 
 const LACKING: &str = r#"
@@ -101,21 +102,22 @@ fn dead_links_never_reach_the_writer() {
     let server = Server::start();
     let store = server.app.store.clone();
     let (held, busy) = std::sync::mpsc::channel();
+    let (answered, done) = std::sync::mpsc::channel();
     let writer = std::thread::spawn(move || {
         store.write_blocking(move |_| -> Result<(), StoreError> {
             held.send(()).unwrap();
-            std::thread::sleep(Duration::from_secs(4));
+            // Held until every stranger is answered; one that waits for the writer gives up before this does.
+            let _ = done.recv_timeout(PATIENCE + Duration::from_secs(10));
             Ok(())
         })
     });
     busy.recv().unwrap();
-    let began = Instant::now();
     let finish = json!({ "ceremony": "AAAAAAAAAAAAAAAAAAAAAA", "response": {} });
     server.post_page("/enrol/nobody/decline", &json!({})).expect(410);
     server.post_page("/enrol/nobody/name", &json!({ "name": "Key" })).expect(410);
     server.post_page("/enrol/nobody/passkey", &finish).expect(410);
     server.post_page("/a/AAAAAAAAAAAAAAAAAAAAAA/decision", &finish).expect(404);
-    assert!(began.elapsed() < Duration::from_secs(3), "a stranger waited for the writer");
+    answered.send(()).unwrap();
     writer.join().unwrap().unwrap();
 }
 
@@ -140,8 +142,8 @@ fn no_entry_is_made_while_the_clock_is_wrong() {
     let mut authenticator = support::person::authenticator();
     let signed = support::person::register(&server, &link, &mut authenticator);
     let before = Snapshot::of(&server);
-    // Ten minutes ahead: an entry now would hold the log's time there for ever.
-    server.hand.set(Timestamp::from_seconds(NOW + 600));
+    // Minutes ahead: an entry now would hold the log's time there for ever.
+    server.hand.set(Timestamp::from_seconds(NOW + 200));
     server.post_page(&format!("/enrol/{link}/passkey"), &signed.body()).expect(503);
     server.post_page(&format!("/enrol/{link}/decline"), &json!({})).expect(503);
     assert!(block_on(server.app.load_rules(&[("rules.toml".to_owned(), String::new())])).is_err());
