@@ -20,6 +20,8 @@ fn an_open_page_is_told_of_every_change() {
     let (token, key) = (server.job().environment("finance").sign(), collector());
     let id = server.ask(&token, &key);
     let mut stream = server.call("GET", &format!("/a/{id}/events")).header("accept-encoding", "gzip").start();
+    // A change that is told with the next sign of life, after 20 s, is told too late.
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
     let mut told = Vec::new();
     read_until(&mut stream, &mut told, "\n\n", 1);
     let head = String::from_utf8_lossy(&told).to_ascii_lowercase();
