@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// The longest that a test waits for an answer.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(45);
 
 /// The host that calls name.
 pub const HOST: &str = "sign.shop.example";
