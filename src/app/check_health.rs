@@ -136,8 +136,8 @@ impl Countersign {
             if able < terms.count {
                 findings.push(Finding::fail(
                     "rules",
-                    format!("\"{}\" wants {} people, and {able} can sign", rule.name, terms.count),
-                    "invite more people, or lower `count`",
+                    format!("\"{}\" wants {} to sign, and {able} can", rule.name, terms.count),
+                    "invite people and have them make their passkeys, or lower `count`",
                 ));
             }
             if let Effect::Allow(allow) = &rule.effect
@@ -165,10 +165,17 @@ impl Countersign {
             let (asked, now) = (std::sync::Arc::clone(issuer), self.clock.monotonic());
             let answer = tokio::task::spawn_blocking(move || asked.keys.key_set(None, now)).await;
             findings.push(match answer {
-                Ok(Ok(snapshot)) => Finding::ok(
-                    name.as_str(),
-                    format!("{} answers, {} keys", issuer.settings.terms.url, snapshot.keys.len()),
-                ),
+                Ok(Ok(snapshot)) => {
+                    let (url, keys) = (&issuer.settings.terms.url, snapshot.keys.len());
+                    let keys = if keys == 1 { "1 key".to_owned() } else { format!("{keys} keys") };
+                    // A pinned set is read from its file: nobody was asked.
+                    let text = if issuer.settings.pinned_jwks.is_some() {
+                        format!("{keys} for {url}, pinned: it was not asked")
+                    } else {
+                        format!("{url} answers, {keys}")
+                    };
+                    Finding::ok(name.as_str(), text)
+                }
                 Ok(Err(error)) => Finding::fail(
                     name.as_str(),
                     error.to_string(),

@@ -135,9 +135,8 @@ impl Countersign {
             assertion::verify(&self.relying_party, challenge(&statement), &stored, response)?
         };
         let decided = self.record_decision(approval, statement, passkey, verified).await;
-        if decided.is_ok() {
-            self.waiting.wake(id);
-        }
+        // Also where the answer is no: the request may have been found to be over.
+        self.waiting.wake(id);
         decided
     }
 

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 
 use crate::domain::canonical;
 use crate::domain::ids::{Digest, Kid, PersonId};
+use crate::domain::job::Job;
 use crate::domain::log::entry::Event;
+use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::exchange::SubjectToken;
 use crate::domain::request::Access;
 use crate::domain::rules::{Effect, TokenAlg};
@@ -108,6 +110,20 @@ pub fn starter_of(unit: &Unit<'_>, row: &RequestRow) -> Result<Option<PersonId>,
     Ok(unit.reader().linked(&row.issuer, user_id)?.map(|link| link.person))
 }
 
+/// The job with the `exp` of the token that made the request: another token of the job may collect, but what is issued
+/// follows from what is in the log.
+fn job_that_people_signed(unit: &Unit<'_>, call: &Call, issuing: &Issuing) -> Result<Job, AppError> {
+    let mut job = call.job.clone();
+    if let Some((row, _)) = &issuing.request {
+        let token = row.request.job_claim("token_sha256").and_then(|text| Digest::parse(text).ok());
+        let exp = token.map(|token| unit.reader().token_exp(&token)).transpose()?.flatten();
+        job.expires_at = exp.ok_or_else(|| {
+            AppError::refused(ErrorCode::TokenExpired, "the job token that made this request has expired")
+        })?;
+    }
+    Ok(job)
+}
+
 struct Made {
     jti: String,
     exp: Timestamp,
@@ -146,9 +162,10 @@ fn make_claims(
         }),
         None => None,
     };
+    let job = job_that_people_signed(unit, call, issuing)?;
     let made = claims::build(&Issue {
         our_issuer: &minting.our_issuer,
-        job: &call.job,
+        job: &job,
         rule: &issuing.rule,
         access: &access,
         jti: &jti,

@@ -3,6 +3,8 @@
 //! Implements DESIGN §1, §5 (`summary`).
 //! Never names a person unless the rule says so: job logs are read by others.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use crate::domain::request::Request;
@@ -23,7 +25,9 @@ pub fn pending(request: &Request, rule: &Rule, uri: &str, now: Timestamp) -> Vec
         let groups: Vec<_> = terms.of.iter().map(ToString::to_string).collect();
         format!(", {} of {}", terms.count, groups.join(" or "))
     });
-    let left = humane(request.decide_by.since(now));
+    // To the nearest minute: a call that arrives a moment after the job token's second has 15 min, not 14.
+    let left = request.decide_by.since(now);
+    let left = humane(if left.as_secs() < 120 { left } else { left + Duration::from_secs(30) });
     vec![
         format!("Approval needed: {}", what.join(" · ")),
         format!("  rule \"{}\"{who}", plain(request.rule.name.as_str())),
@@ -55,7 +59,7 @@ pub fn issued(claims: &Map<String, Value>, approvers: &[String], entry: u64) -> 
         let names: Vec<_> = approvers.iter().map(|name| plain(name)).collect();
         lines.push(format!("  by {}", names.join(" and ")));
     }
-    lines.push(format!("valid {} · log entry {entry}", humane(std::time::Duration::from_secs(lifetime))));
+    lines.push(format!("valid {} · log entry {entry}", humane(Duration::from_secs(lifetime))));
     lines
 }
 

@@ -178,7 +178,7 @@ fn rsa_bits(text: &str) -> Result<u32, String> {
 /// `log …`.
 #[derive(Debug, Subcommand)]
 pub enum LogCommand {
-    /// Show an entry, or the newest
+    /// Show an entry, or the newest ten
     Show {
         /// The entry's number
         entry: Option<u64>,

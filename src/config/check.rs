@@ -103,7 +103,7 @@ impl Checking<'_> {
             return None;
         };
         let Ok(url) = Url::parse(typed) else {
-            self.fault("url", format!("`{typed}` is not a URL"), "write url = \"https://sign.example.com\"");
+            self.fault("url", format!("`{typed}` is not a URL"), "write it whole: https://sign.example.com");
             return None;
         };
         let local = url.host_str() == Some(LOCALHOST);

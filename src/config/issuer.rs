@@ -127,7 +127,7 @@ fn url(checking: &mut Checking<'_>, path: &str, typed: Option<&str>, local: bool
     };
     let at = format!("{path}.url");
     let Ok(url) = Url::parse(typed) else {
-        checking.fault(&at, format!("`{typed}` is not a URL"), "write url = \"https://gitlab.example.com\"");
+        checking.fault(&at, format!("`{typed}` is not a URL"), "write it whole: https://gitlab.example.com");
         return None;
     };
     if !is_fetchable(&url, local) {

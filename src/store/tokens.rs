@@ -75,6 +75,12 @@ impl Reader<'_> {
         first(&mut self.conn().prepare_cached(sql)?, params![issuer.as_str(), jti], token_use)
     }
 
+    /// The `exp` of a job token in use, by the digest of its signing input.
+    pub fn token_exp(&self, token_sha256: &Digest) -> Result<Option<Timestamp>, StoreError> {
+        let sql = "SELECT exp FROM token_use WHERE token_sha256 = ?1";
+        first(&mut self.conn().prepare_cached(sql)?, params![token_sha256.as_bytes()], |row| time(row, "exp"))
+    }
+
     /// The tokens issued for a job token, by its `jti`.
     pub fn issued_for_token(&self, issuer: &IssuerName, jti: &str) -> Result<Vec<IssuedRow>, StoreError> {
         let sql = "SELECT * FROM issued WHERE issuer = ?1 AND token_jti = ?2 ORDER BY entry";

@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use countersign::app::load_rules::{compile, log_rules};
 use countersign::app::refuse::MAX_LOGGED_A_MINUTE;
+use countersign::app::verify_bundle::verify_bundle;
 use countersign::domain::ids::IssuerName;
+use countersign::domain::log::note::VerifierKey;
 use countersign::domain::time::Timestamp;
 use countersign::store::StoreError;
 use serde_json::json;
@@ -150,4 +152,20 @@ fn no_entry_is_made_while_the_clock_is_wrong() {
     assert!(Snapshot::of(&server).since(&before).is_empty());
     server.hand.set(Timestamp::from_seconds(NOW));
     server.post_page(&format!("/enrol/{link}/passkey"), &signed.body()).expect(200);
+}
+
+#[test]
+fn a_token_collected_with_another_token_of_the_job_is_proven_like_any_other() {
+    let server = Server::start();
+    let mut manager = Person::manager(&server, "Ruth");
+    let (job, key) = (server.job().with("exp", NOW + 400), collector());
+    let request = server.ask(&job.sign(), &key);
+    manager.approve(&server, &request);
+    let other = job.again().with("exp", NOW + 3600);
+    let answer = server.exchange(&other.sign(), &[AWS]).collector(&key).send().expect(200);
+    assert_eq!(answer.claims()["exp"], NOW + 400, "it ends with the token that people were asked for");
+    let bundle = server.app.make_bundle(answer.json()["log"]["index"].as_u64().unwrap()).unwrap();
+    let key = VerifierKey::parse(&server.app.log_vkey).unwrap();
+    let report = verify_bundle(&serde_json::to_vec(&bundle).unwrap(), &key);
+    assert_eq!(report.answer(), "yes", "{report:#?}");
 }

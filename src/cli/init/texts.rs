@@ -68,7 +68,7 @@ name = \"never from forks\"
 match = {{ fork = true }}
 deny = \"Run the job in the project itself.\"
 
-# Your first rule: put in your project's id (GitLab: Settings, General) and your role, and take the `#` away.
+# Your first rule: put in your project's id (GitLab: Settings, General) and your role, and take the `#: ` away.
 #
 #: [[rule]]
 #: name = \"production deploy\"

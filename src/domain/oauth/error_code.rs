@@ -127,7 +127,7 @@ error_codes! {
     TokenSpent "token_spent" InvalidRequest 400 "retry the job in GitLab, or give it one `id_tokens:` entry per set of audiences";
     CollectorRequired "collector_required" InvalidRequest 400 "send an `Idempotency-Key` of 32 to 128 random characters (`countersign token` does)";
     CollectorMalformed "collector_malformed" InvalidRequest 400 "send an `Idempotency-Key` of 32 to 128 characters of `A-Z a-z 0-9 _ -`";
-    OtherCollector "other_collector" InvalidRequest 400 "collect with the `Idempotency-Key` of the first call; if that was not you, look at the job";
+    OtherCollector "other_collector" InvalidRequest 400 "ask once in a job, for every audience, and use the file that it wrote; by hand, repeat the first call's `Idempotency-Key`; if it was not you, look at the job";
     NoRuleMatches "no_rule_matches" InvalidRequest 400 "compare the job with the nearest rule: `countersign rule explain`";
     RuleChanged "rule_changed" InvalidRequest 400 "retry the job in GitLab to ask again under the new rule";
     RuleNotEvaluable "rule_not_evaluable" InvalidRequest 400 "mend the rule that is named: `countersign rule explain`";
@@ -165,7 +165,7 @@ error_codes! {
     AlreadyDecided "already_decided" AccessDenied 409 "nothing is left to do";
     AlreadyApproved "already_approved" AccessDenied 409 "your signature counts already";
     LinkSpent "link_spent" AccessDenied 410 "ask for a new link";
-    NotFound "not_found" InvalidRequest 404 "check the link";
+    NotFound "not_found" InvalidRequest 404 "check the link, or the number";
 }
 
 #[cfg(test)]

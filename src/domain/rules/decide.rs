@@ -94,12 +94,7 @@ fn conditions(rule: &Rule, job: &Job) -> Vec<Check> {
             add(check("fork", wanted.to_string(), Some(job.is_fork().to_string()), wanted == job.is_fork()))
         })
         && (!hides_merge_requests(rule, job)
-            || add(check(
-                "pipeline_source",
-                "another; the rule does not name it",
-                Some(MERGE_REQUEST.to_owned()),
-                false,
-            )))
+            || add(check("pipeline_source", "not a merge request", Some(MERGE_REQUEST.to_owned()), false)))
         && rule
             .matches
             .iter()
