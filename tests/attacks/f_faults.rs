@@ -7,6 +7,7 @@ use countersign::domain::time::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::gitlab::claims_of;
+use crate::support::person::{Signed, decide};
 use crate::support::rules::AWS;
 use crate::support::server::block_on;
 use crate::support::wire::{Answer, PATIENCE};
@@ -63,7 +64,7 @@ fn attack_088_what_waits_survives_a_restart() {
     let signed = mara.sign(&server, &id, "approve");
     server.restart();
     drop(held);
-    crate::support::person::decide(&server, &id, &signed).expect(200);
+    decide(&server, &id, &signed).expect(200);
     server.restart();
     server.exchange(&token, &[AWS]).collector(&key).send().expect(200);
 }
@@ -92,6 +93,18 @@ fn attack_084_a_clock_that_jumps_stops_issuing() {
     server.exchange(&token, &[AWS]).collector(&key).send().expect(200);
 }
 
+/// Does the same to all, sixteen at a time; the results are in order.
+fn in_a_burst<T: Sync, R: Send>(items: &[T], act: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let act = &act;
+    std::thread::scope(|scope| {
+        let shares = items
+            .chunks(items.len().div_ceil(16))
+            .map(|share| scope.spawn(move || share.iter().map(act).collect::<Vec<_>>()));
+        let shares: Vec<_> = shares.collect();
+        shares.into_iter().flat_map(|share| share.join().unwrap()).collect()
+    })
+}
+
 /// How many wait in the test below; the real thing has ten thousand.
 const WAITERS: usize = 300;
 
@@ -101,18 +114,19 @@ fn attack_091_each_of_many_waiters_gets_its_own_answer() {
     let mut mara = Person::manager(&server, "Mara");
     mara.authenticator.behaviour.counter_step = 0;
     let jobs: Vec<_> = (0..WAITERS).map(|_| (server.job(), collector())).collect();
-    let requests: Vec<String> = jobs.iter().map(|(job, key)| server.ask(&job.sign(), key)).collect();
+    let requests = in_a_burst(&jobs, |(job, key)| server.ask(&job.sign(), key));
+    let mut signed = Vec::new();
     // One address starts at most 120 ceremonies a minute.
-    let signed: Vec<_> = requests
-        .iter()
-        .enumerate()
-        .map(|(n, request)| {
-            if n % 100 == 99 {
-                server.pass(61);
-            }
-            (request, mara.sign(&server, request, "approve"))
-        })
-        .collect();
+    for some in requests.chunks(100) {
+        let body = serde_json::json!({ "decision": "approve" });
+        let options = in_a_burst(some, |id| server.post_page(&format!("/a/{id}/options"), &body).expect(200).json());
+        for (id, options) in some.iter().zip(options) {
+            let response = mara.authenticator.get(&options).unwrap();
+            let ceremony = options["ceremony"].as_str().unwrap().to_owned();
+            signed.push((id, Signed { ceremony, response }));
+        }
+        server.pass(61);
+    }
     let calls: Vec<Vec<u8>> = jobs
         .iter()
         .map(|(job, key)| server.exchange(&job.sign(), &[AWS]).collector(key).wait(50).call().bytes())
@@ -156,9 +170,7 @@ fn attack_091_each_of_many_waiters_gets_its_own_answer() {
     assert!(all_held.is_ok(), "only {} are held", server.app.waiting().count());
     // The server is not busy with waiting.
     server.get("/healthz").expect(200);
-    for (request, signed) in signed {
-        crate::support::person::decide(&server, request, &signed).expect(200);
-    }
+    in_a_burst(&signed, |(id, signed)| decide(&server, id, signed).expect(200));
     let answers = waiters.join().unwrap();
     let mut jtis = BTreeMap::new();
     for ((job, _), answer) in jobs.iter().zip(&answers) {
