@@ -12,6 +12,7 @@ const find = (selector) => document.querySelector(selector);
 const step = (name) => find(`[data-step=${name}]`);
 
 let prepared = null;
+let trouble = false; // the last note says that the server was not reached
 let current = 'welcome';
 let made = 0;
 let given = ''; // the name that the server gave
@@ -46,11 +47,14 @@ async function prepare() {
   clearTimeout(timer);
   try {
     prepared = { ...(await post(`${path}/options`, {})), at: Date.now() };
-    note('');
+    // What a refused device was told stays until the next tap; only our own trouble is over now.
+    if (trouble) note('');
+    trouble = false;
     timer = setTimeout(renew, RENEW);
   } catch (fault) {
     prepared = null;
     if (fault.code === 'link_spent' || fault.code === 'not_found') return void location.reload();
+    trouble = true;
     note(navigator.onLine ? `${fault.description || 'This page does not reach the server.'} Trying again.` : 'No connection. Nothing was sent.');
     timer = setTimeout(renew, RETRY);
   } finally {
@@ -69,6 +73,7 @@ function make() {
   const used = prepared;
   if (!used || Date.now() - used.at > STALE) return renew();
   busy = true;
+  note('');
   let asked;
   try {
     asked = navigator.credentials.create({ publicKey: creationOptions(used.publicKey) });
