@@ -147,9 +147,8 @@ impl Browser {
                 return value;
             }
             let now = now.unwrap_or_default();
-            if now > *end.get_or_insert(now + DEADLINE_MILLIS) {
-                panic!("it never came to be that {expression}; the page says:\n{}", self.page_text());
-            }
+            let end = *end.get_or_insert(now + DEADLINE_MILLIS);
+            assert!(now <= end, "it never came to be that {expression}; the page says:\n{}", self.page_text());
         }
     }
 
