@@ -5,6 +5,7 @@
 
 use crate::domain::ids::{PersonId, RequestId};
 use crate::domain::request::standing::Standing;
+use crate::domain::rules::difference::difference;
 use crate::domain::time::Timestamp;
 use crate::store::requests::{DecisionRow, RequestRow};
 use crate::store::{Reader, StoreError};
@@ -30,6 +31,8 @@ pub struct Seen {
     pub since_last: Option<(String, Timestamp)>,
     /// Nothing was asked for this project and environment before.
     pub first_for_place: bool,
+    /// What changed in the rule since the job asked, where that ended the request.
+    pub differences: Vec<String>,
     /// Log entries of the tokens issued.
     pub issued: Vec<u64>,
     /// The present.
@@ -49,7 +52,14 @@ impl Countersign {
             if matches!(standing, Standing::Waiting | Standing::Approved) && !unchanged(&rules.rules, &row)? {
                 standing = Standing::Voided;
             }
+            let differences = if standing == Standing::Voided {
+                let now = rules.rules.by_name(&row.request.rule.name);
+                difference(&row.rule, now.map(std::convert::AsRef::as_ref))
+            } else {
+                Vec::new()
+            };
             Ok(Some(Seen {
+                differences,
                 decisions: reader.decisions(id)?,
                 since_last: reader.last_collected(&row)?,
                 first_for_place: reader.is_first_for_place(&row)?,

@@ -241,6 +241,10 @@ fn a_changed_rule_takes_no_signature() {
     // The open page hears of it and takes the button away.
     browser.until_says("h1", "The rule changed after this request was made, so nothing was signed.");
     assert_eq!(browser.eval("document.querySelector('[data-act=approve]')"), Value::Null);
+    browser.until_says(
+        "main",
+        "aws.roles was [\"arn:aws:iam::111122223333:role/deploy\"], is [\"arn:aws:iam::111122223333:role/other\"]",
+    );
     look(&browser, "approval-changed");
     assert_eq!(standing(&world, &job), (Standing::Voided, 0));
 }

@@ -7,6 +7,7 @@ mod caution;
 pub mod compile;
 mod conditions;
 pub mod decide;
+pub mod difference;
 pub mod explain;
 pub mod pattern;
 mod set;

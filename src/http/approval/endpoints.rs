@@ -135,6 +135,7 @@ fn view(app: &Countersign, seen: &Seen, by: Option<&Decided>) -> ApprovalView {
         state: page_state(seen, by),
         since_last: seen.since_last.clone(),
         first_for_place: seen.first_for_place,
+        differences: &seen.differences,
         host: app.settings.host(),
         now: seen.now,
     })

@@ -58,6 +58,8 @@ pub struct ApprovalInput<'a> {
     pub since_last: Option<(String, Timestamp)>,
     /// Nothing was ever asked for this project and environment before.
     pub first_for_place: bool,
+    /// What changed in the rule, where that ended the request.
+    pub differences: &'a [String],
     /// Our host, as people see it in the address bar.
     pub host: &'a str,
     /// The time of this answer.
@@ -99,6 +101,7 @@ pub struct ApprovalView {
     id: String,
     state: &'static str,
     outcome: Outcome,
+    differences: Vec<Visible>,
     deniable: bool,
     decide_by: Moment,
     use_by: Moment,
@@ -165,6 +168,7 @@ pub fn approval_view(input: &ApprovalInput<'_>) -> ApprovalView {
         id: request.id.to_string(),
         state: input.state.as_str(),
         outcome: outcome(&input.state, input.now),
+        differences: input.differences.iter().map(|line| visible(line)).collect(),
         deniable: input.state.takes_a_denial(),
         decide_by: Moment::new(request.decide_by, input.now),
         use_by: Moment::new(request.use_by, input.now),

@@ -71,6 +71,7 @@ fn input<'a>(request: &'a Request, display: &'a JobDisplay, state: PageState) ->
         state,
         since_last: None,
         first_for_place: false,
+        differences: &[],
         host: "sign.example.com",
         now: now(),
     }
