@@ -13,7 +13,7 @@ use countersign::crypto::random;
 use serde_json::{Value, json};
 
 /// Longest time that a condition may take to hold.
-const DEADLINE_MILLIS: u64 = 30_000;
+const DEADLINE_MILLIS: u32 = 30_000;
 /// Longest time for one answer of chromedriver.
 const ANSWER: Duration = Duration::from_mins(1);
 const PROGRAMS: [&str; 2] = ["chromedriver", "chromium"];
@@ -129,27 +129,22 @@ impl Browser {
         }
     }
 
-    /// Waits until an expression is true in the page, and answers with its value. Each look is a call of its own: while
-    /// one call is open, the browser may hold back what the page waits for.
+    /// Waits inside the page until an expression is true, and answers with its value.
     pub fn until(&self, expression: &str) -> Value {
         let look = format!(
-            "new Promise((done) => setTimeout(() => {{ let value = null; try {{ value = ({expression}); }} catch {{ }} \
-             done({{ now: Date.now(), value: value || null }}); }}, 20))"
+            "new Promise((done) => {{ const end = performance.now() + {DEADLINE_MILLIS}; (function look() {{ \
+             let value = null; try {{ value = ({expression}); }} catch {{ }} \
+             if (value) done(value); else if (performance.now() > end) done(null); else setTimeout(look, 15); }})(); }})"
         );
-        let mut end = None;
-        loop {
-            // A page that is being replaced drops the promise; the next page is asked again.
-            let (now, value) = match self.try_eval(&look) {
-                Ok(seen) => (seen["now"].as_u64(), seen["value"].clone()),
-                Err(_) => (self.try_eval("Date.now()").ok().and_then(|now| now.as_u64()), Value::Null),
-            };
-            if !value.is_null() {
-                return value;
+        // A page that is being replaced drops the promise; the next page is asked again.
+        for _ in 0..5 {
+            match self.try_eval(&look) {
+                Ok(Value::Null) => break,
+                Ok(value) => return value,
+                Err(_) => {}
             }
-            let now = now.unwrap_or_default();
-            let end = *end.get_or_insert(now + DEADLINE_MILLIS);
-            assert!(now <= end, "it never came to be that {expression}; the page says:\n{}", self.page_text());
         }
+        panic!("it never came to be that {expression}; the page says:\n{}", self.page_text());
     }
 
     /// What a reader sees.
