@@ -5,13 +5,15 @@
 //! this file builds in no time; a WebDriver crate would bring a second HTTP client and an async layer for 15 commands.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use countersign::crypto::random;
 use serde_json::{Value, json};
 
+/// How often chromedriver is started before the test gives up.
+const DRIVER_STARTS: u32 = 5;
 /// Longest time that a condition may take to hold.
 const DEADLINE_MILLIS: u32 = 30_000;
 /// Longest time for one answer of chromedriver.
@@ -41,16 +43,8 @@ impl Browser {
         let name = data_encoding::HEXLOWER.encode(&random::bytes::<8>().expect("randomness"));
         let profile = std::env::temp_dir().join(format!("countersign-browser-{name}"));
         std::fs::create_dir(&profile).expect("a folder");
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            // Whatever the two leave behind goes with the folder.
-            .env("TMPDIR", &profile)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver starts");
-        let base = format!("http://127.0.0.1:{}", port(&mut driver));
+        let (driver, port) = (0..DRIVER_STARTS).find_map(|_| driver(&profile)).expect("chromedriver names its port");
+        let base = format!("http://127.0.0.1:{port}");
         let mut browser = Self { agent: agent(), driver, session: format!("{base}/session"), profile };
         let answer = browser.command("POST", "", &browser.capabilities()).expect("a session starts");
         let id = answer["sessionId"].as_str().expect("a session id");
@@ -257,14 +251,32 @@ fn agent() -> ureq::Agent {
     config.build().new_agent()
 }
 
-/// chromedriver takes a free port and says which.
-fn port(driver: &mut Child) -> u16 {
+/// chromedriver takes a free port and says which; `None` where another program took one of its two addresses meanwhile.
+fn driver(profile: &Path) -> Option<(Child, u16)> {
+    let mut driver = Command::new("chromedriver")
+        .arg("--port=0")
+        // Whatever the two leave behind goes with the folder.
+        .env("TMPDIR", profile)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("chromedriver starts");
+    let port = port(&mut driver);
+    if port.is_none() {
+        let _ = driver.kill();
+        let _ = driver.wait();
+    }
+    port.map(|port| (driver, port))
+}
+
+fn port(driver: &mut Child) -> Option<u16> {
     let lines = BufReader::new(driver.stdout.take().expect("its output")).lines();
     for line in lines.map_while(Result::ok) {
         let told = line.split("successfully on port ").nth(1);
         if let Some(port) = told.and_then(|rest| rest.trim_end_matches('.').parse().ok()) {
-            return port;
+            return Some(port);
         }
     }
-    panic!("chromedriver ended without naming its port")
+    None
 }
