@@ -193,6 +193,7 @@ impl Countersign {
             }
             Done::Again => Ok(None),
             Done::Stale => {
+                // The log has newer rules than memory; the reload swaps them a moment after its commit, and tells nobody.
                 tokio::time::sleep(RULES_SETTLE).await;
                 Ok(None)
             }

@@ -76,6 +76,7 @@ impl Subscription {
             changed = self.changes.changed() => if changed.is_ok() { Woken::Changed } else { Woken::Replaced },
             _ = self.stopping.changed() => Woken::Replaced,
             () = replaced => Woken::Replaced,
+            // The time that the caller asked to be held for (`Prefer: wait`): the wait itself, not a guess.
             () = tokio::time::sleep(limit) => Woken::TimeUp,
         }
     }

@@ -17,6 +17,8 @@ use crate::app::Countersign;
 use crate::cli::console::{ANSWER_WITHIN, MAX_COMMAND, SOCKET, answer, refused};
 use crate::domain::oauth::error_code::ErrorCode;
 
+/// Pause after a console could not connect.
+const ACCEPT_AGAIN: std::time::Duration = std::time::Duration::from_millis(100);
 /// Most consoles at once.
 pub const MAX_CONSOLES: usize = 16;
 
@@ -68,7 +70,8 @@ async fn accept(listener: UnixListener, app: Arc<Countersign>) {
             }
             Err(error) => {
                 tracing::warn!(%error, "a console could not connect");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                // `accept` fails at once and again, for want of descriptors: without a pause it would spin.
+                tokio::time::sleep(ACCEPT_AGAIN).await;
             }
         }
     }
