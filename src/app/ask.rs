@@ -11,9 +11,10 @@ use crate::domain::log::entry::{Asked, Event, Intake};
 use crate::domain::oauth::exchange::SubjectToken;
 use crate::domain::request::standing::Mark;
 use crate::domain::request::{JOB_MEMBERS, Request, RuleRef};
-use crate::domain::rules::{Effect, Rule};
+use crate::domain::rules::{Allow, Rule};
 use crate::domain::time::{Timestamp, USE_BY_AFTER_DECIDE_BY};
 use crate::domain::token::claims;
+use crate::domain::token::rehearsal::rehearse;
 use crate::store::Unit;
 use crate::store::requests::RequestRow;
 use crate::store::tokens::TokenUseRow;
@@ -75,6 +76,7 @@ pub fn open_request(
     };
     unit.insert_request(&row)?;
     let bound = TokenUseRow {
+        token_sha256: call.job.token_sha256,
         audiences: call.asked.clone(),
         request: Some(row.request.id.clone()),
         collector: Some(row.request.collector),
@@ -94,8 +96,10 @@ fn make(unit: &mut Unit<'_>, minting: &Minting, call: &Call, rule: &Rule) -> Res
         refusal(ErrorCode::CollectorRequired, "people must approve this, so the call needs a collector")
     })?;
     let (decide_by, use_by) = deadlines(unit.now(), terms.within(), call.job.expires_at);
-    let access =
+    let access: Vec<_> =
         call.asked.iter().map(|audience| claims::access(&call.job, rule, audience)).collect::<Result<_, _>>()?;
+    // Nobody is asked for what could not be issued afterwards.
+    access.iter().try_for_each(|access| rehearse(&minting.our_issuer, &call.job, rule, access))?;
     Ok(Request {
         id: RequestId::from_random(unit.random()?),
         issuer: minting.our_issuer.clone(),
@@ -121,14 +125,11 @@ pub fn job_record(job: &Job, rule: &Rule) -> BTreeMap<String, String> {
         ("issuer".to_owned(), job.issuer.to_string()),
         ("token_sha256".to_owned(), job.token_sha256.to_string()),
     ]);
-    let forwarded = match &rule.effect {
-        Effect::Allow(allow) => Some(&allow.token.forward),
-        Effect::Deny(_) => None,
-    };
+    let issued = rule.allow().map(Allow::issued_claims).unwrap_or_default();
     let named = JOB_MEMBERS.iter().copied();
     let matched = rule.matches.keys().map(String::as_str);
-    let forwarded = forwarded.into_iter().flatten().map(String::as_str);
-    for name in named.chain(matched).chain(forwarded) {
+    let issued = issued.iter().map(String::as_str);
+    for name in named.chain(matched).chain(issued) {
         if let Some(value) = job.claim(name) {
             record.insert(name.to_owned(), value.to_owned());
         }

@@ -133,6 +133,9 @@ fn same_list(asked: &[Audience], list: &[Audience]) -> bool {
 }
 
 fn bound_course(call: &Call, known: &Known, bound: &TokenUseRow, rules: &Rules, now: Timestamp) -> Course {
+    if bound.token_sha256 != call.job.token_sha256 {
+        return refuse(ErrorCode::TokenSpent, "another job token with the same `jti` was used before");
+    }
     if !call.asked.iter().all(|audience| bound.audiences.contains(audience)) {
         return refuse(ErrorCode::TokenSpent, "this job token is bound to other audiences");
     }

@@ -235,6 +235,7 @@ impl Countersign {
                     Course::Join(row) => {
                         let audiences = row.request.audiences().cloned().collect();
                         let bound = TokenUseRow {
+                            token_sha256: call.job.token_sha256,
                             audiences,
                             request: Some(row.request.id.clone()),
                             collector: Some(row.request.collector),
@@ -314,12 +315,7 @@ impl Countersign {
 
 /// What binds the call's job token.
 pub fn binding(call: &Call) -> Binding<'_> {
-    Binding {
-        issuer: &call.job.issuer,
-        jti: &call.job.jti,
-        token_sha256: &call.job.token_sha256,
-        exp: call.job.expires_at,
-    }
+    Binding { issuer: &call.job.issuer, jti: &call.job.jti, exp: call.job.expires_at }
 }
 
 /// Ends a request: its entry, then its row.

@@ -87,7 +87,12 @@ pub fn record(
         evidence,
     })?;
     if issuing.bind {
-        let bound = TokenUseRow { audiences: issuing.list.clone(), request: None, collector: call.collector };
+        let bound = TokenUseRow {
+            token_sha256: call.job.token_sha256,
+            audiences: issuing.list.clone(),
+            request: None,
+            collector: call.collector,
+        };
         unit.bind_token(&binding(call), &bound)?;
     }
     let row = IssuedRow {

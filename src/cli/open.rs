@@ -277,7 +277,19 @@ pub fn explain(error: &OpenError, printer: &mut Printer) -> Exit {
     for (what, cure) in faults(error) {
         printer.problem(what, cure);
     }
-    Exit::Usage
+    if passes(error) { Exit::TryAgain } else { Exit::Usage }
+}
+
+/// Whether the same command may work later without anybody mending a file or a key: a full or busy disk, a KMS that is away.
+const fn passes(error: &OpenError) -> bool {
+    match error {
+        OpenError::Start(StartError::Store(error)) => error.passes(),
+        OpenError::Start(StartError::App(error)) => error.code().status() == 503,
+        OpenError::Crypto(error) | OpenError::Start(StartError::Crypto(error)) => {
+            matches!(error, CryptoError::MasterKeyCommand(_))
+        }
+        _ => false,
+    }
 }
 
 /// Every fault, each with its cure.

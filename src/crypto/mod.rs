@@ -48,6 +48,9 @@ pub enum CryptoError {
     /// The master key cannot be used.
     #[error("the master key cannot be used: {0}")]
     MasterKey(String),
+    /// The command that prints the master key failed; a key service may be away.
+    #[error("the master key cannot be had: `master_key_command` {0}")]
+    MasterKeyCommand(String),
     /// Something wrapped cannot be opened.
     #[error("`{context}` cannot be unwrapped: {problem}")]
     Unwrap {

@@ -19,7 +19,7 @@ use crate::crypto::random;
 use crate::domain::canonical;
 use crate::domain::oauth::error_code::ErrorCode;
 
-use super::caller::{Tally, address, is_our_page};
+use super::caller::{Crowd, Tally, address, is_our_page};
 use super::problem::Problem;
 
 /// Largest body of any route.
@@ -39,6 +39,8 @@ pub struct Edge {
     pub wrong_ceremonies: Tally,
     /// Ceremonies started, by address.
     pub started_ceremonies: Tally,
+    /// Pages that are told of changes, by address.
+    pub streams: Crowd,
 }
 
 /// The shared edge, as actix hands it out.

@@ -97,6 +97,14 @@ pub enum StoreError {
     Sqlite(rusqlite::Error),
 }
 
+impl StoreError {
+    /// Whether it may pass by itself, or once the disk has space.
+    #[must_use]
+    pub const fn passes(&self) -> bool {
+        matches!(self, Self::Full | Self::NoSpace | Self::Busy)
+    }
+}
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {

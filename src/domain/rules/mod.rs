@@ -27,9 +27,11 @@ use serde::{Deserialize, Serialize};
 use crate::domain::assurance::Acr;
 use crate::domain::canonical::{self, CanonicalError};
 use crate::domain::ids::{Audience, Digest, GroupName, IssuerName, PersonId, RuleName};
+use crate::domain::job::gitlab::inventory;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::request::Presence;
 use crate::domain::time::Timestamp;
+use crate::domain::token::template::Template;
 use pattern::Pattern;
 
 /// Most rules that load.
@@ -185,6 +187,20 @@ pub struct AwsTerms {
 }
 
 impl Allow {
+    /// Claims of the job that go into the token: the forwarded ones, and those that a template names. People sign them.
+    #[must_use]
+    pub fn issued_claims(&self) -> BTreeSet<String> {
+        let source_identity = self.aws.as_ref().and_then(|aws| aws.source_identity.as_ref());
+        let templates = [self.token.sub.as_ref(), source_identity];
+        let templates = templates.into_iter().flatten().filter_map(|text| Template::parse(text).ok());
+        let mut names = self.token.forward.clone();
+        for template in templates {
+            let claims = template.slots().filter(|slot| inventory(slot).is_some());
+            names.extend(claims.map(str::to_owned));
+        }
+        names
+    }
+
     /// What is required of humans, in one word.
     #[must_use]
     pub const fn presence(&self) -> Presence {
