@@ -99,7 +99,7 @@ pub struct Issuing {
 
 /// A refusal in one line.
 pub fn refusal(code: ErrorCode, description: impl Into<String>) -> Refusal {
-    Refusal { code, description: description.into(), hint: None, rule: None }
+    Refusal::new(code, description)
 }
 
 fn refuse(code: ErrorCode, description: impl Into<String>) -> Course {

@@ -22,7 +22,7 @@ use crate::store::{StoreError, Unit};
 use super::course::{Call, Course, course, refusal};
 use super::intake::Taken;
 use super::known::know;
-use super::refuse::{Admit, append_refusal, job_fields, logged};
+use super::refuse::{Admit, Admitted, RefusedCall, append_refusal, job_fields, logged};
 use super::waiting::{Subscription, Woken};
 use super::{AppError, Countersign, record_token, summary};
 
@@ -122,7 +122,7 @@ impl Countersign {
                     }
                 }
                 Course::Refuse { refusal, transition: None } => {
-                    return Err(self.log_refusal(&form, &call, refusal).await);
+                    return Err(self.log_refusal(refused_call(&form, &call, &taken), refusal).await);
                 }
                 Course::Open { .. } | Course::Join(_) | Course::Issue(_) | Course::Refuse { .. } => {
                     if let Some(answer) = self.act_and_answer(&form, &call, &taken).await? {
@@ -169,7 +169,9 @@ impl Countersign {
     ) -> Result<Option<Answer>, AppError> {
         let done = match self.act(form, call, taken).await {
             // The unit is rolled back whole; the refusal is logged like any other, within its cap.
-            Err(AppError::Refused { refusal, .. }) => return Err(self.log_refusal(form, call, refusal).await),
+            Err(AppError::Refused { refusal, .. }) => {
+                return Err(self.log_refusal(refused_call(form, call, taken), refusal).await);
+            }
             done => done?,
         };
         match done {
@@ -204,6 +206,7 @@ impl Countersign {
     async fn act(&self, form: &ExchangeForm, call: &Call, taken: &Taken) -> Result<Done, AppError> {
         let rules = self.rules();
         let limits = self.limits();
+        let refused = refused_call(form, call, taken);
         let (call, token, issuer_keys) = (call.clone(), form.subject_token.clone(), taken.issuer_keys);
         let issue = record_token::Minting {
             our_issuer: self.settings.url.clone(),
@@ -245,7 +248,7 @@ impl Countersign {
                     }
                     Course::Refuse { refusal, transition: Some((row, mark)) } => {
                         end(unit, &call, &row, mark)?;
-                        let entry = append_refusal(unit, &call.job, &token, &refusal, 0)?;
+                        let (entry, _) = append_refusal(unit, &refused, refusal.code, Admitted::default())?;
                         Ok(Done::Refused(refusal, entry))
                     }
                     Course::Repeat(_) | Course::Pending { .. } | Course::Refuse { .. } => Ok(Done::Again),
@@ -255,17 +258,19 @@ impl Countersign {
         Ok(done)
     }
 
-    async fn log_refusal(&self, form: &ExchangeForm, call: &Call, refusal: Refusal) -> AppError {
+    async fn log_refusal(&self, call: RefusedCall, refusal: Refusal) -> AppError {
         if refusal.code.status() == 429 {
             return logged(refusal, None);
         }
-        let Admit::Log(suppressed) = self.refusals.admit(call.job.job_project_id(), self.clock.monotonic()) else {
+        let Admit::Log(admitted) = self.refusals.admit(&call.job, &call.token_sha256, self.clock.monotonic()) else {
             return logged(refusal, None);
         };
-        let (job, token, copy) = (call.job.clone(), form.subject_token.clone(), refusal.clone());
-        let entry = self.store.write(move |unit| append_refusal(unit, &job, &token, &copy, suppressed)).await;
-        match entry {
-            Ok(entry) => logged(refusal, Some(entry)),
+        let (job, token_sha256, code) = (call.job.clone(), call.token_sha256, refusal.code);
+        match self.store.write(move |unit| append_refusal(unit, &call, code, admitted)).await {
+            Ok((entry, kept)) => {
+                self.refusals.keep(&job, token_sha256, kept);
+                logged(refusal, Some(entry))
+            }
             Err(fault) => fault.into(),
         }
     }
@@ -310,6 +315,16 @@ impl Countersign {
         let access_token = signer.key.sign(&canonical::to_bytes(&claims)?)?;
         let expires_in = row.exp.since(self.clock.now()).as_secs();
         Ok(TokenAnswer { access_token, expires_in, log: row.entry, approval, summary: lines })
+    }
+}
+
+fn refused_call(form: &ExchangeForm, call: &Call, taken: &Taken) -> RefusedCall {
+    RefusedCall {
+        job: job_fields(&call.job),
+        asked: call.asked.clone(),
+        token: form.subject_token.clone(),
+        token_sha256: call.job.token_sha256,
+        issuer_keys: taken.issuer_keys,
     }
 }
 

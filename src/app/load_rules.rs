@@ -25,7 +25,13 @@ pub enum LoadError {
     Rules(Vec<RuleError>),
     /// The store or the log failed.
     #[error(transparent)]
-    App(#[from] AppError),
+    App(Box<AppError>),
+}
+
+impl From<AppError> for LoadError {
+    fn from(error: AppError) -> Self {
+        Self::App(Box::new(error))
+    }
 }
 
 /// Compiles a folder's files.

@@ -96,7 +96,7 @@ pub struct Counters {
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// A refusal: somebody may not, and is told why.
-    #[error("{}", refusal.description)]
+    #[error("{}", refusal.sentence())]
     Refused {
         /// Why.
         refusal: Refusal,

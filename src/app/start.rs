@@ -15,6 +15,7 @@ use crate::crypto::signing::SigningKey;
 use crate::domain::canonical;
 use crate::domain::ids::Digest;
 use crate::domain::log::entry::{Event, FORMAT};
+use crate::domain::log::evidence::MAX_EVIDENCE;
 use crate::domain::log::high_water::{HighWater, Mark};
 use crate::domain::log::note::{self, VerifierKey};
 use crate::domain::rules::TokenAlg;
@@ -80,10 +81,16 @@ pub enum StartError {
     LogKey(String),
     /// Anything else that use cases say.
     #[error(transparent)]
-    App(#[from] AppError),
+    App(Box<AppError>),
     /// The state belongs to a demo, or the other way round.
     #[error("{0}")]
     Demo(&'static str),
+}
+
+impl From<AppError> for StartError {
+    fn from(error: AppError) -> Self {
+        Self::App(Box::new(error))
+    }
 }
 
 /// A founded state.
@@ -301,7 +308,13 @@ fn parse_keys(bytes: &[u8]) -> Result<KeySet, String> {
         tracing::warn!(%warning, "a key of an issuer is not used");
     }
     // GitLab signs with RS256 alone.
-    Ok(keys.allowing(&[TokenAlg::Rs256]))
+    let keys = keys.allowing(&[TokenAlg::Rs256]);
+    // The log keeps what was used, with the issuer's name and URL beside it.
+    let (size, most) = (keys.document().len(), MAX_EVIDENCE - 4096);
+    if size > most {
+        return Err(format!("its usable keys have {size} bytes; {most} is the most that the log keeps"));
+    }
+    Ok(keys)
 }
 
 fn signers(store: &Store, master_key: &MasterKey) -> Result<HashMap<TokenAlg, Signer>, StartError> {

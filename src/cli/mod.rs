@@ -1,7 +1,7 @@
 //! The commands: one file each.
 //! In: the command line. Out: an exit code; data on stdout, words on stderr.
 //! Implements DESIGN §12 and SCREENS' terminal rules.
-//! Never names a store, a key or a passkey: commands call use cases.
+//! Never decides: commands call use cases, and only `open` and `demo` put their parts together.
 
 pub mod args;
 pub mod ask_url;
@@ -32,6 +32,7 @@ use crate::config::settings::Settings;
 use args::{Args, Command};
 use exit::Exit;
 use printer::{Abilities, Printer};
+use surroundings::Surroundings;
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
@@ -50,7 +51,7 @@ fn run(args: &Args, printer: &mut Printer) -> Exit {
         Command::Demo(demo) => demo::run(demo, printer),
         Command::Init(init) => init::run(init, config, printer),
         Command::Serve => serve::run(config, printer),
-        Command::Token(token) => open::with_surroundings(|surroundings| token::run(token, surroundings, printer)),
+        Command::Token(token) => Surroundings::with_this_machine(|here| token::run(token, here, printer)),
         Command::Rule(rule) => rule::run(rule, config, printer),
         Command::People(people) => people::run(people, config, printer),
         Command::Log(log) => log::run(log, config, printer),

@@ -16,7 +16,7 @@ use crate::config::settings::{LegacyToken, MasterKeySource, Settings};
 use crate::crypto::high_water::HighWaterFile;
 use crate::crypto::log_key::LogKey;
 use crate::crypto::master_key::{self, MasterKey};
-use crate::crypto::{CryptoError, files, random};
+use crate::crypto::{CryptoError, files};
 use crate::domain::job::gitlab::IssuerTerms;
 use crate::domain::job::legacy::Legacy;
 use crate::domain::log::high_water::{HighWater as _, Mark};
@@ -26,7 +26,6 @@ use crate::store::{DATABASE, LOCK, StoreError};
 use super::configuration_faults;
 use super::exit::Exit;
 use super::printer::Printer;
-use super::surroundings::{self, Surroundings};
 
 /// Why the application could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -256,17 +255,6 @@ pub fn look(settings: &Settings, with_rules: bool) -> Result<Countersign, OpenEr
     check_state_files(settings)?;
     let vkey = LogKey::load_file(&settings.keys.log_key_file)?.vkey();
     Ok(start::look(app_settings(settings)?, Clock::system(), vkey, rules.as_deref())?)
-}
-
-/// Hands in this machine's clock and chance.
-pub fn with_surroundings(command: impl FnOnce(&Surroundings<'_>) -> Exit) -> Exit {
-    let clock = Clock::system();
-    command(&Surroundings {
-        now: &|| clock.now(),
-        elapsed: &|| clock.monotonic(),
-        chance: &|| random::bytes().ok(),
-        variable: &surroundings::variable,
-    })
 }
 
 /// Says why it could not be opened.

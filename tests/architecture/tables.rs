@@ -137,7 +137,6 @@ pub const ROOMS: &[Room] = &[
     Room { path: "jiff::Timestamp::now", places: &["src/clock.rs"], instead: "take `now` as a parameter" },
     Room { path: "jiff::Zoned::now", places: &["src/clock.rs"], instead: "take `now` as a parameter" },
     Room { path: "ring::rand", places: &["src/crypto/random.rs"], instead: "call crypto::random, or take bytes" },
-    Room { path: "subtle", places: &["src/crypto/digest.rs"], instead: "call crypto::digest" },
     Room {
         path: "tracing",
         places: &["src/app/", "src/http/", "src/cli/", "src/tasks/"],

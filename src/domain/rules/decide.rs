@@ -141,22 +141,19 @@ fn wrong_audience(rule: &Rule, asked: &[Audience]) -> Refusal {
 
 /// Names the nearest rule, unless it is one for other projects: their rules are none of this job's business.
 fn no_rule(trace: &Trace, job: &Job) -> Refusal {
-    let refusal = |what: String| Refusal::new(ErrorCode::NoRuleMatches, what);
+    let refusal = |what: &str| Refusal::new(ErrorCode::NoRuleMatches, what);
     let near =
         nearest(trace).filter(|(_, check)| check.subject != "issuer" && !PLACES.contains(&check.subject.as_str()));
     let Some((rule, check)) = near else {
         let project = job.job_project_id();
-        return refusal(format!("no rule matches this job; none is for its project ({project})"))
+        return refusal("no rule matches this job")
+            .because(format!("none is for its project ({project})"))
             .with_hint(format!("add a rule that matches job_project_id = \"{project}\""));
     };
     let found = check.found.as_deref().map_or_else(|| "no such claim".to_owned(), shown);
-    let what = format!(
-        "no rule matches this job; nearest: \"{}\" wants {} {}, the job has {found}",
-        rule.rule,
-        check.subject,
-        shown(&check.wanted)
-    );
-    let answer = refusal(what).by(&rule.rule);
+    let nearest =
+        format!("nearest: \"{}\" wants {} {}, the job has {found}", rule.rule, check.subject, shown(&check.wanted));
+    let answer = refusal("no rule matches this job").because(nearest).by(&rule.rule);
     match cure(check, job) {
         Some(cure) => answer.with_hint(cure),
         None => answer,

@@ -38,6 +38,8 @@ use pattern::Pattern;
 pub const MAX_RULES: usize = 10_000;
 /// Largest rules file, in bytes.
 pub const MAX_RULES_FILE: usize = 1024 * 1024;
+/// Largest rule, in bytes of its canonical form: it is evidence of every request and token under it.
+pub const MAX_RULE: usize = 16 * 1024;
 /// Most signatures that a rule may demand: `approver` joins that many ids, and AWS takes 256 characters of it.
 pub const MAX_COUNT: u32 = 10;
 /// Longest sentence of a deny rule, in characters.
@@ -295,6 +297,8 @@ pub struct Refusal {
     pub code: ErrorCode,
     /// What, in one sentence without full stop, lower-case start.
     pub description: String,
+    /// The cause, in one more line, where there is more to tell: the nearest rule, whose clock is ahead.
+    pub detail: Option<Box<str>>,
     /// The cure, if better than the code's own.
     pub hint: Option<String>,
     /// The rule that refused, or that came nearest.
@@ -305,7 +309,20 @@ impl Refusal {
     /// A refusal with the code's own cure.
     #[must_use]
     pub fn new(code: ErrorCode, description: impl Into<String>) -> Self {
-        Self { code, description: description.into(), hint: None, rule: None }
+        Self { code, description: description.into(), detail: None, hint: None, rule: None }
+    }
+
+    /// With the cause.
+    #[must_use]
+    pub fn because(mut self, detail: impl Into<Box<str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// What and why in one line.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        self.detail.as_ref().map_or_else(|| self.description.clone(), |why| format!("{}; {why}", self.description))
     }
 
     /// With a better cure than the code's own.
