@@ -11,6 +11,7 @@ use crate::domain::log::entry::{Asked, Event, Intake};
 use crate::domain::oauth::exchange::SubjectToken;
 use crate::domain::request::standing::Mark;
 use crate::domain::request::{JOB_MEMBERS, Request, RuleRef};
+use crate::domain::rules::set::SealedRule;
 use crate::domain::rules::{Allow, Rule};
 use crate::domain::time::{Timestamp, USE_BY_AFTER_DECIDE_BY};
 use crate::domain::token::claims;
@@ -39,7 +40,7 @@ pub fn open_request(
     minting: &Minting,
     call: &Call,
     token: &SubjectToken,
-    rule: &Rule,
+    rule: &SealedRule,
     known: &Known,
 ) -> Result<RequestRow, AppError> {
     let request = make(unit, minting, call, rule)?;
@@ -49,11 +50,10 @@ pub fn open_request(
         let hint = "ask for fewer audiences, or let the rule match and forward fewer claims";
         return Err(not_evaluable(what).with_hint(hint).into());
     }
-    let (rule_bytes, rule_sha256) = hashed(rule)?;
     let starter = known.starter.as_ref();
     let evidence = BTreeMap::from([
         ("request".to_owned(), unit.put_evidence("request", &request_bytes, None)?),
-        ("rule".to_owned(), unit.put_evidence("rule", &rule_bytes, None)?),
+        ("rule".to_owned(), unit.put_evidence("rule", rule.canonical(), None)?),
         (
             "job_token".to_owned(),
             unit.put_evidence("job_token", token.expose().as_bytes(), starter.map(|link| &link.person))?,
@@ -65,7 +65,7 @@ pub fn open_request(
         job: job_fields(&call.job),
         asked: Some(Asked {
             request_sha256,
-            rule: rule_sha256,
+            rule: rule.digest(),
             decide_by: request.decide_by,
             intake: intake(call, &call.asked, minting.issuer_keys),
             starter: starter.map(|link| link.entry),
@@ -73,7 +73,7 @@ pub fn open_request(
         evidence,
     })?;
     let row = RequestRow {
-        rule: rule.clone(),
+        rule: Rule::clone(rule),
         issuer: call.job.issuer.clone(),
         display: display(&call.job),
         mark: Mark::Open,
@@ -98,7 +98,7 @@ pub fn intake(call: &Call, audiences: &[Audience], issuer_keys: u64) -> Intake {
     Intake { audiences: audiences.to_vec(), job_token_exp: call.job.expires_at, issuer_keys }
 }
 
-fn make(unit: &mut Unit<'_>, minting: &Minting, call: &Call, rule: &Rule) -> Result<Request, AppError> {
+fn make(unit: &mut Unit<'_>, minting: &Minting, call: &Call, rule: &SealedRule) -> Result<Request, AppError> {
     let terms = approval_terms(rule).ok_or_else(|| not_evaluable("the rule asks nobody"))?;
     let collector = call.collector.ok_or_else(|| {
         refusal(ErrorCode::CollectorRequired, "people must approve this, so the call needs a collector")
@@ -117,7 +117,7 @@ fn make(unit: &mut Unit<'_>, minting: &Minting, call: &Call, rule: &Rule) -> Res
         use_by,
         job: job_record(&call.job, rule),
         access,
-        rule: RuleRef { name: rule.name.clone(), sha256: rule.digest()? },
+        rule: RuleRef { name: rule.name.clone(), sha256: rule.digest() },
     })
 }
 

@@ -12,7 +12,8 @@ use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::request::standing::{Mark, Standing, standing};
 use crate::domain::rules::compile::Rules;
 use crate::domain::rules::decide::decide;
-use crate::domain::rules::{Outcome, Refusal, Rule, Trace};
+use crate::domain::rules::set::SealedRule;
+use crate::domain::rules::{Outcome, Refusal, Trace};
 use crate::domain::statement::Choice;
 use crate::domain::time::{LEEWAY, Timestamp};
 use crate::store::requests::{DecisionRow, RequestRow};
@@ -60,7 +61,7 @@ pub enum Course {
     /// Make a request and ask people.
     Open {
         /// The rule.
-        rule: Arc<Rule>,
+        rule: Arc<SealedRule>,
     },
     /// Bind this job token to a request that the same collector made with another token of the job.
     Join(Box<RequestRow>),
@@ -86,7 +87,7 @@ pub enum Course {
 #[derive(Debug, Clone)]
 pub struct Issuing {
     /// The rule.
-    pub rule: Arc<Rule>,
+    pub rule: Arc<SealedRule>,
     /// For whom.
     pub audience: Audience,
     /// Everything that the job token's `jti` is bound to.
@@ -301,7 +302,7 @@ fn says_the_same(job: &Job, row: &RequestRow) -> bool {
 
 /// What the rule says of a request now.
 struct Judged {
-    rule: Arc<Rule>,
+    rule: Arc<SealedRule>,
     /// The decisions that count, once they are enough.
     counted: Option<Vec<DecisionRow>>,
     signed: u32,
@@ -332,7 +333,7 @@ fn judge(
         }
         Outcome::Ask { rule, signed, needed } => Judged { rule, counted: None, signed, needed },
     };
-    if judged.rule.digest().ok() != Some(row.request.rule.sha256) {
+    if judged.rule.digest() != row.request.rule.sha256 {
         return Err(Box::new(voided(row)));
     }
     Ok(judged)

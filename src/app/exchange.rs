@@ -3,6 +3,7 @@
 //! Implements RFC 8693 §2 and DESIGN §5.
 //! Never answers with a token before its entry is committed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -22,6 +23,7 @@ use crate::store::{StoreError, Unit};
 use super::course::{Call, Course, course, refusal};
 use super::intake::Taken;
 use super::known::know;
+use super::record_token::KeptRule;
 use super::refuse::{Admit, Admitted, RefusedCall, append_refusal, job_fields, logged};
 use super::waiting::{Subscription, Woken};
 use super::{AppError, Countersign, record_token, summary};
@@ -74,7 +76,8 @@ pub struct PendingAnswer {
 
 /// What one unit of the writer did.
 enum Done {
-    Issued(Box<IssuedRow>),
+    /// And where the evidence has the rule, where it was not asked of people.
+    Issued(Box<IssuedRow>, Option<KeptRule>),
     Opened(Box<RequestRow>),
     Refused(Refusal, u64),
     Again,
@@ -175,7 +178,8 @@ impl Countersign {
             done => done?,
         };
         match done {
-            Done::Issued(row) => {
+            Done::Issued(row, kept) => {
+                self.kept_rules.keep(kept);
                 if let Some(id) = &row.request {
                     self.waiting.wake(id);
                     self.waiting.forget(id);
@@ -210,11 +214,8 @@ impl Countersign {
         let (call, token, issuer_keys) = (call.clone(), form.subject_token.clone(), taken.issuer_keys);
         let issue = record_token::Minting {
             our_issuer: self.settings.url.clone(),
-            signers: self
-                .signers
-                .iter()
-                .map(|(alg, signer)| (*alg, (signer.key.kid().clone(), signer.entry)))
-                .collect(),
+            signers: Arc::clone(&self.signers),
+            kept_rules: Arc::clone(&self.kept_rules),
             issuer_keys,
         };
         let done = self
@@ -228,8 +229,8 @@ impl Countersign {
                 let known = know(&unit.reader(), &rules.rules, &call, now)?;
                 match course(&call, &known, &rules.rules, &limits, now) {
                     Course::Issue(issuing) => {
-                        let row = record_token::record(unit, &issue, &call, &token, &issuing)?;
-                        Ok(Done::Issued(Box::new(row)))
+                        let (row, kept) = record_token::record(unit, &issue, &call, &token, &issuing)?;
+                        Ok(Done::Issued(Box::new(row), kept))
                     }
                     Course::Open { rule } => {
                         let row = super::ask::open_request(unit, &issue, &call, &token, &rule, &known)?;
@@ -312,7 +313,7 @@ impl Countersign {
         let lines = summary::issued(&claims, &self.names_to_tell(row, &claims)?, row.entry);
         claims.insert("log".to_owned(), record_token::log_claim(&self.settings.origin, row.entry));
         let signer = self.signer_by_kid(&row.kid)?;
-        let access_token = signer.key.sign(&canonical::to_bytes(&claims)?)?;
+        let access_token = signer.key.sign(&serde_json::to_vec(&claims).map_err(AppError::internal)?)?;
         let expires_in = row.exp.since(self.clock.now()).as_secs();
         Ok(TokenAnswer { access_token, expires_in, log: row.entry, approval, summary: lines })
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::conditions::PLACES;
 use super::explain::{nearest, shown};
 use super::pattern::Pattern;
-use super::set::Rules;
+use super::set::{Rules, SealedRule};
 use super::{
     ApprovalTerms, Approver, Check, Effect, Excluded, Facts, Outcome, Refusal, Require, Rule, RuleTrace, Trace, Verdict,
 };
@@ -24,7 +24,7 @@ const MERGE_REQUEST: &str = "merge_request_event";
 
 impl Rules {
     /// The rule that the job falls under for these audiences: deny rules first, then the first that fits.
-    pub fn matching(&self, job: &Job, asked: &[Audience]) -> (Result<Arc<Rule>, Refusal>, Trace) {
+    pub fn matching(&self, job: &Job, asked: &[Audience]) -> (Result<Arc<SealedRule>, Refusal>, Trace) {
         let mut trace = Trace::default();
         let mut other_audiences = None;
         for rule in self.iter() {
@@ -180,7 +180,7 @@ fn cure(check: &Check, job: &Job) -> Option<String> {
 }
 
 /// What an allowing rule that fits requires of people.
-fn judge(rule: &Arc<Rule>, job: &Job, facts: &Facts, now: Timestamp, checks: &mut Vec<Check>) -> Outcome {
+fn judge(rule: &Arc<SealedRule>, job: &Job, facts: &Facts, now: Timestamp, checks: &mut Vec<Check>) -> Outcome {
     let Some(allow) = rule.allow() else {
         let what = format!("the rule \"{}\" does not allow", rule.name);
         return Outcome::Refuse(Refusal::new(ErrorCode::RuleNotEvaluable, what).by(&rule.name));
@@ -269,7 +269,7 @@ pub fn counting(rule: &Rule, facts: &Facts) -> Vec<Approver> {
 }
 
 fn weigh(
-    rule: &Arc<Rule>,
+    rule: &Arc<SealedRule>,
     terms: &ApprovalTerms,
     eligible: &BTreeSet<PersonId>,
     counted: Vec<Approver>,

@@ -10,7 +10,7 @@ pub mod decide;
 pub mod difference;
 pub mod explain;
 pub mod pattern;
-mod set;
+pub mod set;
 mod shadow;
 pub mod source;
 mod terms;
@@ -33,6 +33,7 @@ use crate::domain::request::Presence;
 use crate::domain::time::Timestamp;
 use crate::domain::token::template::Template;
 use pattern::Pattern;
+use set::SealedRule;
 
 /// Most rules that load.
 pub const MAX_RULES: usize = 10_000;
@@ -273,14 +274,14 @@ pub enum Outcome {
     /// The token may be issued; the approvals that count, oldest first (none with `Require::None`).
     Issue {
         /// The rule that says so.
-        rule: Arc<Rule>,
+        rule: Arc<SealedRule>,
         /// The people whose signatures count.
         counted: Vec<Approver>,
     },
     /// People must sign first.
     Ask {
         /// The rule that says so.
-        rule: Arc<Rule>,
+        rule: Arc<SealedRule>,
         /// How many signatures count so far.
         signed: u32,
         /// How many are needed.
