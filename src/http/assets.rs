@@ -28,6 +28,7 @@ pub const DOCUMENTS: &[(&str, &str)] = &[
     ("deploy", include_str!("../../docs/deploy.md")),
     ("gitlab", include_str!("../../docs/gitlab.md")),
     ("limits", include_str!("../../docs/limits.md")),
+    ("performance", include_str!("../../docs/performance.md")),
     ("rules", include_str!("../../docs/rules.md")),
     ("verify", include_str!("../../docs/verify.md")),
 ];
