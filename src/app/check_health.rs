@@ -66,6 +66,9 @@ impl Countersign {
         if let Err(error) = self.store.read(|reader| reader.size()) {
             findings.push(format!("log: {error}"));
         }
+        if let Some(why) = self.store.hindrance() {
+            findings.push(format!("log: {why}"));
+        }
         if let Some(step) = self.clock.step() {
             findings.push(format!("clock: stepped by {step} ms"));
         }
