@@ -82,6 +82,15 @@ impl Countersign {
         findings
     }
 
+    /// Has issuers asked again that could not be reached, each once a pause; nobody waits for it.
+    pub fn ask_again(&self) {
+        let now = self.clock.monotonic();
+        for issuer in self.issuers.iter().filter(|issuer| issuer.keys.is_due(now)) {
+            let asked = std::sync::Arc::clone(issuer);
+            tokio::task::spawn_blocking(move || asked.keys.ask_again(now));
+        }
+    }
+
     /// People, rules and the log, as `doctor` looks at them.
     pub fn examine(&self) -> Result<Vec<Finding>, AppError> {
         let rules = self.rules();
