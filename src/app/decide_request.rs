@@ -87,6 +87,8 @@ impl Countersign {
 
     /// Starts a ceremony over a decision.
     pub async fn begin_decision(&self, id: &RequestId, intent: Intent) -> Result<Ceremony, AppError> {
+        // A clock that is wrong would say "too late", or put a wrong time into what is signed.
+        self.steady_now()?;
         let intent = intent.checked()?;
         self.find_request(id)?;
         let ceremony = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<CEREMONY_ID>()?);

@@ -143,7 +143,7 @@ impl From<Refusal> for AppError {
 impl From<StoreError> for AppError {
     fn from(error: StoreError) -> Self {
         let code = match &error {
-            StoreError::Full | StoreError::Busy => ErrorCode::QueueFull,
+            StoreError::Full => ErrorCode::QueueFull,
             _ => ErrorCode::LogUnavailable,
         };
         Self::Fault { code, detail: error.to_string() }

@@ -34,10 +34,10 @@ pub use log::{EvidenceRow, MAX_ENTRIES_AT_ONCE};
 pub use open::{Clock, DATABASE, Fatal, LOCK, Opening, Random, Seal};
 pub use startup::RECHECKED;
 pub use unit::Unit;
-pub use writer::{GROUP, QUEUE};
+pub use writer::{GROUP, PROBE_EVERY, QUEUE};
 
 use connection::Pool;
-use writer::{Task, Work};
+use writer::{Hindrance, Task, Work};
 
 /// The one store of a process; clones are the same store.
 #[derive(Clone)]
@@ -48,9 +48,16 @@ struct Inner {
     queue: Mutex<Option<SyncSender<Box<dyn Work>>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     pool: Pool,
+    hindrance: Arc<Hindrance>,
 }
 
 impl Store {
+    /// Why nothing can be written just now, as far as is known; the writer itself finds out when it can again.
+    #[must_use]
+    pub fn hindrance(&self) -> Option<String> {
+        self.0.hindrance.get()
+    }
+
     /// Reads in one snapshot; waits for a free connection for at most `BUSY_TIMEOUT`. Do not nest.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use crate::domain::time::Timestamp;
 
 use super::connection::{self, Access, Pool};
 use super::unit::Position;
-use super::writer::{QUEUE, Writer};
+use super::writer::{Hindrance, QUEUE, Writer};
 use super::{Inner, Reader, Store, StoreError, migrations, startup};
 
 /// The database's file in the state directory.
@@ -124,7 +124,8 @@ impl Store {
         }
         let pool = Pool::open(&path, readers, Access::ReadOnly)?;
         pool.read(|reader| migrations::check(reader.conn()))?;
-        Ok(Self(Arc::new(Inner { queue: Mutex::new(None), writer: Mutex::new(None), pool })))
+        let hindrance = Arc::new(Hindrance::default());
+        Ok(Self(Arc::new(Inner { queue: Mutex::new(None), writer: Mutex::new(None), pool, hindrance })))
     }
 
     /// Checks the newest entries, the root and the newest checkpoint, as `open` does: how many entries there are.
@@ -156,7 +157,9 @@ pub(super) fn start(
     position: Position,
 ) -> Result<Store, StoreError> {
     let pool = Pool::open(path, opening.readers, Access::Ours)?;
+    let hindrance = Arc::new(Hindrance::default());
     let writer = Writer {
+        hindrance: Arc::clone(&hindrance),
         conn,
         position,
         origin: opening.origin,
@@ -173,7 +176,8 @@ pub(super) fn start(
         drop(lock);
     });
     let thread = thread.map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
-    Ok(Store(Arc::new(Inner { queue: Mutex::new(Some(sender)), writer: Mutex::new(Some(thread)), pool })))
+    let (queue, writer) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
+    Ok(Store(Arc::new(Inner { queue, writer, pool, hindrance })))
 }
 
 /// Takes the state directory for this process, until the file is closed.
