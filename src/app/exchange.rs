@@ -103,7 +103,10 @@ impl Countersign {
         let mut paced = false;
         for _ in 0..MAX_TURNS {
             match self.look(&call)? {
-                Course::Repeat(row) => return self.token_answer(&row).map(|token| Answer::Token(Box::new(token))),
+                Course::Repeat(row) => {
+                    self.store.settled(row.entry).await?;
+                    return self.token_answer(&row).map(|token| Answer::Token(Box::new(token)));
+                }
                 Course::Pending { row, .. } => {
                     let id = &row.request.id;
                     if !std::mem::replace(&mut paced, true)
@@ -127,8 +130,8 @@ impl Countersign {
                 Course::Refuse { refusal, transition: None } => {
                     return Err(self.log_refusal(refused_call(&form, &call, &taken), refusal).await);
                 }
-                Course::Open { .. } | Course::Join(_) | Course::Issue(_) | Course::Refuse { .. } => {
-                    if let Some(answer) = self.act_and_answer(&form, &call, &taken).await? {
+                course @ (Course::Open { .. } | Course::Join(_) | Course::Issue(_) | Course::Refuse { .. }) => {
+                    if let Some(answer) = self.act_and_answer(&form, &call, &taken, is_new(&course)).await? {
                         return Ok(answer);
                     }
                 }
@@ -169,8 +172,9 @@ impl Countersign {
         form: &ExchangeForm,
         call: &Call,
         taken: &Taken,
+        is_new: bool,
     ) -> Result<Option<Answer>, AppError> {
-        let done = match self.act(form, call, taken).await {
+        let done = match self.act(form, call, taken, is_new).await {
             // The unit is rolled back whole; the refusal is logged like any other, within its cap.
             Err(AppError::Refused { refusal, .. }) => {
                 return Err(self.log_refusal(refused_call(form, call, taken), refusal).await);
@@ -207,7 +211,7 @@ impl Countersign {
     }
 
     /// One unit of the writer: judges again on facts re-read in its savepoint, and only then acts.
-    async fn act(&self, form: &ExchangeForm, call: &Call, taken: &Taken) -> Result<Done, AppError> {
+    async fn act(&self, form: &ExchangeForm, call: &Call, taken: &Taken, is_new: bool) -> Result<Done, AppError> {
         let rules = self.rules();
         let limits = self.limits();
         let refused = refused_call(form, call, taken);
@@ -218,45 +222,42 @@ impl Countersign {
             kept_rules: Arc::clone(&self.kept_rules),
             issuer_keys,
         };
-        let done = self
-            .store
-            .write(move |unit| -> Result<Done, AppError> {
-                // Nothing is decided by rules that an earlier entry replaced, however long this unit was queued.
-                if unit.reader().rules_in_force()?.is_some_and(|(logged, _)| logged != rules.rules.digest()) {
-                    return Ok(Done::Stale);
+        let act = move |unit: &mut Unit<'_>| -> Result<Done, AppError> {
+            // Nothing is decided by rules that an earlier entry replaced, however long this unit was queued.
+            if unit.reader().rules_in_force()?.is_some_and(|(logged, _)| logged != rules.rules.digest()) {
+                return Ok(Done::Stale);
+            }
+            let now = unit.now();
+            let known = know(&unit.reader(), &rules.rules, &call, now)?;
+            match course(&call, &known, &rules.rules, &limits, now) {
+                Course::Issue(issuing) => {
+                    let (row, kept) = record_token::record(unit, &issue, &call, &token, &issuing)?;
+                    Ok(Done::Issued(Box::new(row), kept))
                 }
-                let now = unit.now();
-                let known = know(&unit.reader(), &rules.rules, &call, now)?;
-                match course(&call, &known, &rules.rules, &limits, now) {
-                    Course::Issue(issuing) => {
-                        let (row, kept) = record_token::record(unit, &issue, &call, &token, &issuing)?;
-                        Ok(Done::Issued(Box::new(row), kept))
-                    }
-                    Course::Open { rule } => {
-                        let row = super::ask::open_request(unit, &issue, &call, &token, &rule, &known)?;
-                        Ok(Done::Opened(Box::new(row)))
-                    }
-                    Course::Join(row) => {
-                        let audiences = row.request.audiences().cloned().collect();
-                        let bound = TokenUseRow {
-                            token_sha256: call.job.token_sha256,
-                            audiences,
-                            request: Some(row.request.id.clone()),
-                            collector: Some(row.request.collector),
-                        };
-                        unit.bind_token(&binding(&call), &bound)?;
-                        Ok(Done::Again)
-                    }
-                    Course::Refuse { refusal, transition: Some((row, mark)) } => {
-                        end(unit, &call, &row, mark)?;
-                        let (entry, _) = append_refusal(unit, &refused, refusal.code, Admitted::default())?;
-                        Ok(Done::Refused(refusal, entry))
-                    }
-                    Course::Repeat(_) | Course::Pending { .. } | Course::Refuse { .. } => Ok(Done::Again),
+                Course::Open { rule } => {
+                    let row = super::ask::open_request(unit, &issue, &call, &token, &rule, &known)?;
+                    Ok(Done::Opened(Box::new(row)))
                 }
-            })
-            .await?;
-        Ok(done)
+                Course::Join(row) => {
+                    let audiences = row.request.audiences().cloned().collect();
+                    let bound = TokenUseRow {
+                        token_sha256: call.job.token_sha256,
+                        audiences,
+                        request: Some(row.request.id.clone()),
+                        collector: Some(row.request.collector),
+                    };
+                    unit.bind_token(&binding(&call), &bound)?;
+                    Ok(Done::Again)
+                }
+                Course::Refuse { refusal, transition: Some((row, mark)) } => {
+                    end(unit, &call, &row, mark)?;
+                    let (entry, _) = append_refusal(unit, &refused, refusal.code, Admitted::default())?;
+                    Ok(Done::Refused(refusal, entry))
+                }
+                Course::Repeat(_) | Course::Pending { .. } | Course::Refuse { .. } => Ok(Done::Again),
+            }
+        };
+        if is_new { self.store.write_new(act).await } else { self.store.write(act).await }
     }
 
     async fn log_refusal(&self, call: RefusedCall, refusal: Refusal) -> AppError {
@@ -267,7 +268,7 @@ impl Countersign {
             return logged(refusal, None);
         };
         let (job, token_sha256, code) = (call.job.clone(), call.token_sha256, refusal.code);
-        match self.store.write(move |unit| append_refusal(unit, &call, code, admitted)).await {
+        match self.store.write_new(move |unit| append_refusal(unit, &call, code, admitted)).await {
             Ok((entry, kept)) => {
                 self.refusals.keep(&job, token_sha256, kept);
                 logged(refusal, Some(entry))
@@ -316,6 +317,15 @@ impl Countersign {
         let access_token = signer.key.sign(&serde_json::to_vec(&claims).map_err(AppError::internal)?)?;
         let expires_in = row.exp.since(self.clock.now()).as_secs();
         Ok(TokenAnswer { access_token, expires_in, log: row.entry, approval, summary: lines })
+    }
+}
+
+/// New work gives way when too much waits: whoever asked before collects, and whoever signs is heard.
+const fn is_new(course: &Course) -> bool {
+    match course {
+        Course::Open { .. } => true,
+        Course::Issue(issuing) => issuing.bind,
+        _ => false,
     }
 }
 

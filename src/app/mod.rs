@@ -144,6 +144,7 @@ impl From<StoreError> for AppError {
     fn from(error: StoreError) -> Self {
         let code = match &error {
             StoreError::Full => ErrorCode::QueueFull,
+            StoreError::ClockStepped(_) => ErrorCode::ClockStepped,
             _ => ErrorCode::LogUnavailable,
         };
         Self::Fault { code, detail: error.to_string() }

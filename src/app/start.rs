@@ -106,7 +106,10 @@ fn opening(parts: Parts) -> (Settings, Clock, MasterKey, String, Opening) {
     let opening = Opening {
         directory: settings.directory.clone(),
         origin: settings.origin.clone(),
-        now: Arc::new(move || now.now()),
+        now: Arc::new(move || match now.step() {
+            None => Ok(now.now()),
+            Some(step) => Err(StoreError::ClockStepped(step)),
+        }),
         random: Arc::new(|bytes| random::fill(bytes).map_err(|error| StoreError::Invalid(error.to_string()))),
         seal: Box::new(move |body| log_key.sign_note(body).map_err(|error| error.to_string())),
         mark,
@@ -185,6 +188,10 @@ pub async fn start(parts: Parts, rules: Option<&[(String, String)]>) -> Result<C
     check_genesis(&store, &prepared.settings)?;
     check_log_key(&store, &log_vkey)?;
     let signers = signers(&store, &master_key)?;
+    // Whoever set the clock back while nobody watched would have tokens and entries disagree.
+    if let Some(newest) = store.read(|reader| reader.last_time())? {
+        clock.expect(newest);
+    }
     if rules.is_some() {
         log_rules(&store, &prepared.compiled.rules).await?;
     }

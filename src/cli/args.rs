@@ -188,6 +188,8 @@ pub enum LogCommand {
     },
     /// Check the whole log against its own checkpoints
     Check,
+    /// Take the wall clock as it is, after it stepped
+    AcceptTime,
     /// Go on after a restore: what was lost is recorded, what was pending is void
     Resume {
         /// Say that the database was put back on purpose

@@ -17,10 +17,13 @@ use crate::domain::log::note::SignedNote;
 use super::StoreError;
 use super::log::int;
 use super::open::{Clock, Fatal, Random, Seal};
+use super::progress::Progress;
 use super::unit::{Position, Unit};
 
 /// Most units that wait; one more is refused at once.
 pub const QUEUE: usize = 4096;
+/// Units that wait when new work is refused; the places above are for signatures and for jobs that wait already.
+pub const NEW_WORK: usize = 3072;
 /// Most units that are committed together.
 pub const GROUP: usize = 256;
 /// How often a writer that could not write tries whether it can again.
@@ -142,6 +145,7 @@ pub(super) struct Writer {
     pub(super) mark: Box<dyn HighWater>,
     pub(super) fatal: Arc<Fatal>,
     pub(super) hindrance: Arc<Hindrance>,
+    pub(super) progress: Arc<Progress>,
 }
 
 impl Writer {
@@ -153,7 +157,10 @@ impl Writer {
                 match self.settle(group) {
                     Ok(()) | Err(Trouble::NoSpace | Trouble::Refused(_)) => {}
                     // Whoever waits behind that group would wait as long for the same answer.
-                    Err(Trouble::Busy) => queue.try_iter().take(QUEUE).for_each(|work| refuse(work, &Trouble::Busy)),
+                    Err(Trouble::Busy) => queue.try_iter().take(QUEUE).for_each(|work| {
+                        self.progress.taken(1);
+                        refuse(work, &Trouble::Busy);
+                    }),
                     Err(Trouble::Fatal(why)) => {
                         (self.fatal)(&why);
                         return;
@@ -181,6 +188,7 @@ impl Writer {
         let mut group = vec![first];
         // What waits already, and no longer: nobody waits for a group to fill.
         group.extend(queue.try_iter().take(GROUP - 1));
+        self.progress.taken(group.len());
         Some(group)
     }
 
@@ -212,7 +220,7 @@ impl Writer {
 
     fn commit(&mut self, group: &mut [Box<dyn Work>], size_before: u64) -> Result<Wrote, Trouble> {
         let probes = group.is_empty();
-        self.conn.execute_batch("BEGIN IMMEDIATE")?;
+        self.execute("BEGIN IMMEDIATE")?;
         for work in group {
             self.run(work.as_mut())?;
         }
@@ -221,7 +229,7 @@ impl Writer {
         }
         let grown = self.position.tree.size() > size_before;
         let mark = if grown { Some(self.checkpoint()?) } else { None };
-        self.conn.execute_batch("COMMIT").map_err(|error| match Trouble::from(error) {
+        self.execute("COMMIT").map_err(|error| match Trouble::from(error) {
             Trouble::NoSpace => Trouble::NoSpace,
             other => Trouble::Fatal(format!("the commit failed: {}", other.error())),
         })?;
@@ -229,6 +237,7 @@ impl Writer {
         if let Some(mark) = mark {
             let kept = self.mark.write(&mark);
             kept.map_err(|why| Trouble::Fatal(format!("the high-water mark could not be written: {why}")))?;
+            self.progress.mark(mark.size);
         }
         Ok(if grown || probes { Wrote::Something } else { Wrote::Nothing })
     }
@@ -243,18 +252,31 @@ impl Writer {
         Ok(self.conn.pragma_update(None, "application_id", id)?)
     }
 
+    /// A statement that every group or unit needs, prepared once.
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.conn.prepare_cached(sql)?.execute([]).map(drop)
+    }
+
     /// Runs one unit in its savepoint.
     fn run(&mut self, work: &mut dyn Work) -> Result<(), Trouble> {
+        let now = match (self.clock)() {
+            Ok(now) => now,
+            // A wrong time would stand in the log, and hold its time there for ever.
+            Err(error) => {
+                work.fail(error);
+                return Ok(());
+            }
+        };
         let before = self.position.clone();
-        self.conn.execute_batch("SAVEPOINT unit")?;
-        let mut unit = Unit::new(&self.conn, &mut self.position, (self.clock)(), &self.random);
+        self.execute("SAVEPOINT unit")?;
+        let mut unit = Unit::new(&self.conn, &mut self.position, now, &self.random);
         let kept = catch_unwind(AssertUnwindSafe(|| work.run(&mut unit)));
         let (spoiled, no_space) = (unit.spoiled, unit.no_space);
         if no_space {
             self.hindrance.set(Some(StoreError::NoSpace.to_string()));
         }
         match kept {
-            Ok(true) if !spoiled => return Ok(self.conn.execute_batch("RELEASE unit")?),
+            Ok(true) if !spoiled => return Ok(self.execute("RELEASE unit")?),
             Ok(true) => work.fail(StoreError::Aborted("one of its entries could not be written".to_owned())),
             Ok(false) => {}
             Err(_) => work.fail(StoreError::Aborted("it failed unexpectedly".to_owned())),
