@@ -13,6 +13,8 @@
     reason = "a tool that measures, with the load client's state and tokens"
 )]
 
+#[path = "client/deciding.rs"]
+mod deciding;
 #[path = "client/tokens.rs"]
 mod tokens;
 #[path = "client/wire.rs"]
@@ -20,7 +22,6 @@ mod wire;
 #[path = "client/world.rs"]
 mod world;
 
-use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::path::Path;
 use std::time::Duration;
@@ -28,112 +29,35 @@ use std::time::Duration;
 use countersign::app::ask::job_record;
 use countersign::app::start::start;
 use countersign::cli::demo::authenticator::SoftAuthenticator;
-use countersign::cli::demo::gitlab::SimulatedJob;
 use countersign::cli::open;
 use countersign::clock::Clock;
-use countersign::crypto::jwk::KeySet;
-use countersign::crypto::jwt::UnverifiedToken;
 use countersign::crypto::random;
 use countersign::crypto::signing::SigningKey;
 use countersign::domain::canonical::{self, Bytes};
-use countersign::domain::ids::{Audience, Code, Digest, IssuerName, RequestId};
+use countersign::domain::ids::{Code, Digest, RequestId};
 use countersign::domain::job::Job;
-use countersign::domain::job::gitlab::{IssuerTerms, parse};
 use countersign::domain::log::entry::{Event, JobFields};
 use countersign::domain::oauth::error_code::ErrorCode;
 use countersign::domain::request::{Request, RuleRef};
 use countersign::domain::rules::compile::Rules;
 use countersign::domain::rules::decide::decide;
-use countersign::domain::rules::{Facts, MAX_RULES, Outcome, Rule, TokenAlg};
+use countersign::domain::rules::{Facts, MAX_RULES, Rule, TokenAlg};
 use countersign::domain::statement::{Approval, Choice, Statement, challenge};
-use countersign::domain::time::Timestamp;
 use countersign::domain::token::claims;
 use countersign::passkeys::assertion::{self, StoredCredential};
 use countersign::passkeys::{RelyingParty, registration};
 use countersign::store::StoreError;
 use criterion::{Criterion, criterion_group, criterion_main};
-use serde_json::{Value, json};
 
-use tokens::GITLAB;
+use deciding::{aws, cases, issuer, job, job_token, now, take_in, terms};
 use world::{RS256, URL, World, block_on};
 
 /// Entries of one large unit of the writer.
 const GROUP: usize = 256;
-/// Rules in one file, so that it stays below its limit.
-const IN_ONE_FILE: usize = 2_000;
-
-fn now() -> Timestamp {
-    Clock::system().now()
-}
-
-fn issuer() -> IssuerName {
-    IssuerName::parse("gitlab").unwrap()
-}
-
-fn terms() -> IssuerTerms {
-    IssuerTerms {
-        name: issuer(),
-        url: GITLAB.to_owned(),
-        our_url: URL.to_owned(),
-        legacy: BTreeSet::new(),
-        projects: None,
-        namespaces: None,
-    }
-}
-
-/// An issuer's key, its key set, and a job token of a deploy.
-fn job_token() -> (KeySet, String) {
-    let key = SigningKey::generate(TokenAlg::Rs256, 2048).unwrap();
-    let (keys, _) = KeySet::parse(json!({ "keys": [key.public_jwk()] }).to_string().as_bytes()).unwrap();
-    let job = SimulatedJob::deploy(GITLAB, URL, 1, now());
-    (keys, key.sign(Value::Object(job.claims).to_string().as_bytes()).unwrap())
-}
-
-fn take_in(keys: &KeySet, token: &str, terms: &IssuerTerms, now: Timestamp) -> Job {
-    parse(&UnverifiedToken::parse(token).unwrap().verify(keys).unwrap(), terms, now).unwrap()
-}
-
-fn job() -> Job {
-    let (keys, token) = job_token();
-    take_in(&keys, &token, &terms(), now())
-}
-
-fn aws() -> Audience {
-    Audience::parse(RS256).unwrap()
-}
-
-/// As many rules as load. `place` says for which project the nth rule is; all are for an environment of their own but the
-/// last, where `fits`.
-fn rules(place: impl Fn(usize) -> usize, fits: bool) -> Rules {
-    let one = |n: usize| {
-        let environment = if fits && n + 1 == MAX_RULES { "production".to_owned() } else { format!("env-{n}") };
-        format!(
-            "[[rule]]\nname = \"rule {n}\"\nmatch = {{ issuer = \"gitlab\", job_project_id = \"{}\", \
-             environment = \"{environment}\", ref_protected = \"true\" }}\naudience = [\"{RS256}\"]\nrequire = \"none\"\n",
-            place(n)
-        )
-    };
-    let all: Vec<_> = (0..MAX_RULES).map(one).collect();
-    let files: Vec<_> =
-        all.chunks(IN_ONE_FILE).enumerate().map(|(n, part)| (format!("{n}.toml"), part.concat())).collect();
-    Rules::compile(&files, &[issuer()]).unwrap().rules
-}
-
-fn deciding(c: &mut Criterion) {
+fn over_rules(c: &mut Criterion) {
     let (job, asked, facts) = (job(), [aws()], Facts::default());
     let mut group = c.benchmark_group(format!("decide over {MAX_RULES} rules"));
-    // Either every rule is for another project, or all are for the job's own and fall at a later condition.
-    let own = |_| 4_711;
-    let last_own = |n| if n + 1 == MAX_RULES { 4_711 } else { 100_000 + n };
-    let cases = [
-        ("the last fits, the others are for other projects", rules(last_own, true), true),
-        ("none fits, all for other projects", rules(|n| 100_000 + n, false), false),
-        ("the last fits, all for this project", rules(own, true), true),
-        ("none fits, all for this project", rules(own, false), false),
-    ];
-    for (name, rules, issues) in &cases {
-        let verdict = decide(rules, &job, &asked, &facts, now());
-        assert_eq!(matches!(verdict.outcome, Outcome::Issue { .. }), *issues, "{name}");
+    for (name, rules) in &cases() {
         group.bench_function(*name, |b| b.iter(|| decide(black_box(rules), &job, &asked, &facts, now())));
     }
     group.finish();
@@ -269,6 +193,6 @@ fn approval(c: &mut Criterion) {
 criterion_group! {
     name = steps;
     config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).sample_size(30);
-    targets = deciding, exchange, appending, approval
+    targets = over_rules, exchange, appending, approval
 }
 criterion_main!(steps);

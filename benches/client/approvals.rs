@@ -27,7 +27,7 @@ const FROM_ONE_ADDRESS: u32 = 100;
 /// Requests that are opened at the same time.
 const OPENING: usize = 64;
 /// Longest wait for any of it.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// What was measured.
 pub struct Measured {

@@ -18,6 +18,7 @@
 
 mod anchors;
 mod approvals;
+mod deciding;
 mod exchange;
 mod limits;
 mod startup;
@@ -31,6 +32,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use countersign::domain::rules::MAX_RULES;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use anchors::Ceiling;
@@ -91,6 +93,8 @@ struct Args {
 enum What {
     /// The machine's limits.
     Limits,
+    /// Deciding over as many rules as load.
+    Decide,
     /// Exchanges without a human, beside the bare pipeline.
     Exchange,
     /// Approvals while jobs wait.
@@ -151,6 +155,7 @@ fn main() {
     for what in parts {
         match what {
             What::Limits => bench.machine_limits(),
+            What::Decide => bench.decisions(),
             What::Exchange => bench.exchanges(),
             What::Approvals => bench.approvals(),
             What::Start => bench.starts(),
@@ -195,6 +200,13 @@ impl Bench {
             table.note(format!("floor of one {}: verify, write, `fdatasync`, sign, p50", alg.name()), millis(floor));
         }
         self.limits = Some(limits);
+    }
+
+    fn decisions(&mut self) {
+        for (case, median) in deciding::measure() {
+            let what = format!("decide over {MAX_RULES} rules, {case}, p50");
+            self.table.row(what, millis(median), median.as_secs_f64() * 1e3, &Goal::Most(1.0, " ms"));
+        }
     }
 
     fn exchanges(&mut self) {

@@ -32,7 +32,7 @@ pub const APPROVED: &str = "https://approved.example.com";
 /// Who approves.
 pub const GROUP: &str = "release-managers";
 /// Longest start that is waited for.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// Two rules that ask nobody, one for each algorithm, and one that asks a person.
 const RULES: &str = r#"
@@ -104,26 +104,20 @@ impl World {
         self.folder.join("countersign.toml")
     }
 
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command.env_clear().stdin(Stdio::null());
-        command
-    }
-
     /// Starts the built server, on the core named where the system can, and waits until it is ready to issue.
     pub fn serve(&self, binary: &Path, core: Option<usize>) -> Running {
-        let mut command = match core {
+        let mut server = match core {
             Some(core) => {
-                let mut command = self.command("taskset");
-                command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-                command.args(["-c", &core.to_string()]).arg(binary);
-                command
+                let mut bound = command("taskset");
+                bound.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+                bound.args(["-c", &core.to_string()]).arg(binary);
+                bound
             }
-            None => self.command(&binary.display().to_string()),
+            None => command(&binary.display().to_string()),
         };
         let said = fs::File::create(self.folder.join("server.log")).unwrap();
         let start = Instant::now();
-        let child = command.arg("--config").arg(self.config()).arg("serve").stderr(said).spawn().unwrap();
+        let child = server.arg("--config").arg(self.config()).arg("serve").stderr(said).spawn().unwrap();
         let mut running = Running { child, address: self.address, started: Duration::ZERO };
         while !ready(self.address) {
             let said = || fs::read_to_string(self.folder.join("server.log")).unwrap_or_default();
@@ -137,8 +131,8 @@ impl World {
 
     /// Invites a person into the group that approves; the path of the enrolment link.
     pub fn invite(&self, binary: &Path, name: &str) -> String {
-        let mut command = self.command(&binary.display().to_string());
-        let said = command.arg("--config").arg(self.config()).args(["people", "invite", name, "--group", GROUP]);
+        let mut people = command(&binary.display().to_string());
+        let said = people.arg("--config").arg(self.config()).args(["people", "invite", name, "--group", GROUP]);
         let said = said.output().unwrap();
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
         let link = String::from_utf8(said.stdout).unwrap();
@@ -150,6 +144,13 @@ impl Drop for World {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// A program with nothing of this process's surroundings.
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().stdin(Stdio::null());
+    command
 }
 
 /// Whether somebody listens there and can issue.
