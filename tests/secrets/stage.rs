@@ -151,7 +151,7 @@ impl Life {
     pub fn call(&mut self, line: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let host = self.world.url.strip_prefix("http://").unwrap().to_owned();
         let mut stream = TcpStream::connect(host.replace("localhost", "127.0.0.1")).unwrap();
-        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let headers = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect::<Vec<_>>().concat();
         let length = body.len();
         let request = format!(
             "{line} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
