@@ -196,7 +196,8 @@ impl Countersign {
                         issuer.settings.terms.url
                     ),
                 ),
-                Err(error) => Finding::fail(name.as_str(), error.to_string(), "try again"),
+                // The runtime's error quotes a panic's message.
+                Err(_) => Finding::fail(name.as_str(), "its keys were not read to the end", "try again"),
             });
         }
         findings

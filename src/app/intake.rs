@@ -98,10 +98,10 @@ impl Countersign {
         }
         let (issuer, kid) = (Arc::clone(issuer), kid.map(str::to_owned));
         let fetched = tokio::task::spawn_blocking(move || issuer.keys.key_set(kid.as_deref(), now)).await;
-        fetched.map_err(AppError::internal)?.map_err(|error: UpstreamError| AppError::Fault {
-            code: ErrorCode::IssuerUnavailable,
-            detail: error.to_string(),
-        })
+        // The runtime's error quotes a panic's message.
+        fetched.map_err(|_| AppError::internal("an issuer's keys were not read to the end"))?.map_err(
+            |error: UpstreamError| AppError::Fault { code: ErrorCode::IssuerUnavailable, detail: error.to_string() },
+        )
     }
 
     /// Makes sure that the log holds the keys that verified a token, before anything depends on them.

@@ -6,12 +6,14 @@
 pub mod args;
 pub mod ask_url;
 pub mod console;
+mod core_dumps;
 pub mod demo;
 pub mod doctor;
 pub mod exit;
 pub mod init;
 pub mod log;
 pub mod open;
+pub mod panics;
 pub mod people;
 pub mod printer;
 pub mod refusal;
@@ -36,13 +38,19 @@ use surroundings::Surroundings;
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
+    panics::withhold_messages();
+    core_dumps::forbid();
+    std::panic::catch_unwind(command).unwrap_or(Exit::OurFault).into()
+}
+
+fn command() -> Exit {
     let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(said) => return usage(&said).into(),
+        Err(said) => return usage(&said),
     };
     let mut printer = Printer::system(Abilities::detect(args.json, args.no_color));
     let exit = run(&args, &mut printer);
-    printer.finish(exit).into()
+    printer.finish(exit)
 }
 
 fn run(args: &Args, printer: &mut Printer) -> Exit {

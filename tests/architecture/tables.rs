@@ -105,7 +105,11 @@ pub const ROOMS: &[Room] = &[
         places: &["src/crypto/", "src/upstream/fetch.rs", "src/cli/token/client.rs"],
         instead: "let crypto/ sign and verify",
     },
-    Room { path: "rustix", places: &["src/cli/serve/descriptors.rs"], instead: "use the standard library" },
+    Room {
+        path: "rustix",
+        places: &["src/cli/serve/descriptors.rs", "src/cli/core_dumps.rs"],
+        instead: "use the standard library",
+    },
     Room { path: "rusqlite", places: &["src/store/"], instead: "load the value in app/ and pass it in" },
     Room {
         path: "rustls",

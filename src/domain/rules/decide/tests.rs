@@ -313,7 +313,7 @@ fn any_job() -> impl Strategy<Value = Job> {
 }
 
 fn compiled(text: &str) -> Vec<Rule> {
-    rules(text).iter().map(|rule| rule.as_ref().clone()).collect()
+    rules(text).iter().map(|rule| Rule::clone(rule)).collect()
 }
 
 proptest! {
