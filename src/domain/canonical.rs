@@ -200,6 +200,21 @@ mod tests {
     }
 
     #[test]
+    fn the_vectors_of_rfc_8785s_author_have_their_canonical_form() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/jcs");
+        for name in ["arrays", "french", "structures", "unicode", "values", "weird"] {
+            let read = |place: &str| std::fs::read(folder.join(place)).unwrap();
+            let made = to_bytes(&strict_value(&read(&format!("input/{name}.json"))).unwrap()).unwrap();
+            let stated = read(&format!("output/{name}.json"));
+            assert_eq!(String::from_utf8_lossy(&made), String::from_utf8_lossy(&stated), "{name}");
+            let hex = String::from_utf8(read(&format!("outhex/{name}.txt"))).unwrap();
+            let hex: Vec<u8> = hex.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+            assert_eq!(made, hex, "{name}");
+            assert_eq!(to_bytes(&strict_value(&made).unwrap()).unwrap(), made, "{name}: once is enough");
+        }
+    }
+
+    #[test]
     fn only_the_canonical_spelling_reads_back() {
         type Map = std::collections::BTreeMap<String, u32>;
         assert!(from_bytes::<Map>(br#"{"a":1,"b":2}"#).is_ok());

@@ -98,11 +98,8 @@ fn a_verifier_key_has_one_spelling() {
 
 #[test]
 fn the_notes_of_other_implementations_open() {
-    let folder = std::path::Path::new("../shared/vectors/tlog");
-    let Ok(text) = std::fs::read_to_string(folder.join("c2sp-examples.json")) else {
-        println!("no vectors here: skipped");
-        return;
-    };
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/tlog");
+    let text = std::fs::read_to_string(folder.join("c2sp-examples.json")).unwrap();
     let example: serde_json::Value = serde_json::from_str(&text).unwrap();
     let key = VerifierKey::parse(example["vkey"].as_str().unwrap()).unwrap();
     let opened = open(example["note"].as_str().unwrap(), &key, &verify);
