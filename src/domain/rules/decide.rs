@@ -291,4 +291,6 @@ fn weigh(
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
