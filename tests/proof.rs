@@ -103,6 +103,18 @@ fn attack_085_whatever_one_value_is_changed_the_answer_is_no_and_names_the_step(
 }
 
 #[test]
+fn attack_085_whichever_bit_is_flipped_the_answer_is_no() {
+    let whole = PROOF.bundle.to_string().into_bytes();
+    // A prime step meets every bit of a byte and every part of the file.
+    for at in (0..whole.len() * 8).step_by(101) {
+        let mut flipped = whole.clone();
+        flipped[at / 8] ^= 1 << (at % 8);
+        let report = verify_bundle(&flipped, &PROOF.key);
+        assert!(report.failed().is_some(), "bit {} of byte {} passes", at % 8, at / 8);
+    }
+}
+
+#[test]
 fn attack_085_a_part_that_is_taken_away_or_added_is_noticed() {
     let members = |name: &str| PROOF.bundle.get(name).unwrap().clone();
     for digest in members("evidence").as_object().unwrap().keys() {

@@ -11,7 +11,7 @@ use crate::domain::job::{Job, gitlab};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::request::standing::{Mark, Standing, standing};
 use crate::domain::rules::compile::Rules;
-use crate::domain::rules::decide::decide;
+use crate::domain::rules::decide::{decide, explain};
 use crate::domain::rules::set::SealedRule;
 use crate::domain::rules::{Outcome, Refusal, Trace};
 use crate::domain::statement::Choice;
@@ -349,6 +349,6 @@ fn voided(row: &RequestRow) -> Course {
 /// The trace of a call, for explaining it.
 pub fn trace(call: &Call, known: &Known, rules: &Rules, now: Timestamp) -> (Outcome, Trace) {
     let decisions = known.overlapping(call).map(|request| request.decisions.clone()).unwrap_or_default();
-    let verdict = decide(rules, &call.job, &known.list(call), &known.facts(&decisions), now);
+    let verdict = explain(rules, &call.job, &known.list(call), &known.facts(&decisions), now);
     (verdict.outcome, verdict.trace)
 }

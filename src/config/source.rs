@@ -134,8 +134,9 @@ impl Origins {
 pub fn read(file: &Path, text: &str, variables: &[(String, String)]) -> Result<(Source, Origins), ConfigError> {
     let file = file.display().to_string();
     let (document, syntax) = DeTable::parse_recoverable(text);
+    let starts = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1).collect();
     let mut reading =
-        Reading { text, faults: Vec::new(), origins: Origins { file: file.clone(), places: BTreeMap::new() } };
+        Reading { starts, faults: Vec::new(), origins: Origins { file: file.clone(), places: BTreeMap::new() } };
     if !syntax.is_empty() {
         for error in syntax {
             let line = reading.line(error.span().map_or(0, |span| span.start));
@@ -167,18 +168,19 @@ pub fn read(file: &Path, text: &str, variables: &[(String, String)]) -> Result<(
 }
 
 /// The walk through the document: drops what is wrong, and keeps where it stood.
-struct Reading<'a> {
-    text: &'a str,
+struct Reading {
+    /// Where the second and every later line begins.
+    starts: Vec<usize>,
     faults: Vec<Fault>,
     origins: Origins,
 }
 
 type Value<'i> = Spanned<DeValue<'i>>;
 
-impl Reading<'_> {
+impl Reading {
     fn line(&self, offset: usize) -> Origin {
-        let before = self.text.as_bytes().get(..offset).unwrap_or_default();
-        Origin::Line(self.origins.file.clone(), before.split(|byte| *byte == b'\n').count())
+        let line = self.starts.partition_point(|start| *start <= offset) + 1;
+        Origin::Line(self.origins.file.clone(), line)
     }
 
     fn fault(&mut self, origin: Origin, what: impl Into<String>, cure: impl Into<String>) {

@@ -1,5 +1,5 @@
-//! Attacks on signatures and keys, over tokens and vectors together.
-//! In: forged tokens, vectors made by others. Out: every one refused, every valid one taken.
+//! Attacks on signatures and keys.
+//! In: forged tokens. Out: every one refused.
 //! Implements RFC 8725 §2 and §3 as tests.
 //! Never part of the product.
 
@@ -10,9 +10,8 @@ use openssl::rsa::Rsa;
 use openssl::sign::Signer;
 use serde_json::{Value, json};
 
-use super::fixtures::{EC, OTHER_RSA, RSA, b64, set_of, token_with, vectors};
-use super::jwk::KeySet;
-use super::jwt::{Parts, TokenError, UnverifiedToken};
+use super::fixtures::{EC, OTHER_RSA, RSA, b64, set_of, token_with};
+use super::jwt::{TokenError, UnverifiedToken};
 
 const CLAIMS: &str = r#"{"iss":"https://gitlab.example.com"}"#;
 
@@ -121,84 +120,6 @@ fn attack_003_malformed_signatures_are_refused() {
         assert_eq!(rsa.check("RS256", kid, b"message", &bad), Err(TokenError::SignatureInvalid));
     }
     assert!(rsa.check("RS256", kid, b"message", &good).is_ok());
-}
-
-/// The answer of the intake to a signature alone, whatever the payload is.
-fn check_jws(keys: &Value, jws: &str) -> bool {
-    let document = if keys.get("keys").is_some() { keys.clone() } else { json!({ "keys": [keys] }) };
-    let Ok((set, _)) = KeySet::parse(document.to_string().as_bytes()) else { return false };
-    let Ok(parts) = Parts::split(jws) else { return false };
-    let Ok(header) = serde_json::from_slice::<Value>(&parts.header) else { return false };
-    let Some(alg) = header["alg"].as_str() else { return false };
-    header.get("crit").is_none()
-        && set.check(alg, header["kid"].as_str(), parts.signing_input.as_bytes(), &parts.signature).is_ok()
-}
-
-#[test]
-fn attack_003_published_jws_and_jwk_vectors_get_their_answer() {
-    let mut taken = 0;
-    for file in ["json_web_signature", "json_web_key", "json_web_crypto"] {
-        let Some(all) = vectors(&format!("wycheproof/{file}_test.json")) else { return };
-        for group in all["testGroups"].as_array().unwrap() {
-            let Some(public) = group.get("public") else { continue };
-            for test in group["tests"].as_array().unwrap() {
-                let Some(jws) = test.get("jws") else { continue };
-                let jws = jws.as_str().map_or_else(|| jws.to_string(), str::to_owned);
-                let accepted = check_jws(public, &jws);
-                let name = format!("{file} {} {}", test["tcId"], test["comment"]);
-                // Others' vectors take more algorithms, keys and payloads (an empty one) than an issuer may use here.
-                let ours = !jws.contains("..")
-                    && ["eyJhbGciOiJSUzI1NiI", "eyJhbGciOiJFUzI1NiI"].iter().any(|start| jws.starts_with(start));
-                if test["result"] == "valid" && ours {
-                    taken += usize::from(accepted);
-                    assert!(accepted || is_narrower(public), "{name} is valid");
-                }
-                assert!(!accepted || test["result"] != "invalid", "{name} is invalid");
-            }
-        }
-    }
-    assert!(taken >= 4, "{taken}");
-}
-
-/// Keys that an issuer may not use here although others take them.
-fn is_narrower(public: &Value) -> bool {
-    let document = if public.get("keys").is_some() { public.clone() } else { json!({ "keys": [public] }) };
-    KeySet::parse(document.to_string().as_bytes()).map_or(true, |(_, warnings)| !warnings.is_empty())
-}
-
-#[test]
-fn attack_003_published_raw_signatures_get_their_answer() {
-    let hex = |value: &Value| HEXLOWER.decode(value.as_str().unwrap().as_bytes()).unwrap();
-    for (file, alg, least) in
-        [("ecdsa_secp256r1_sha256_p1363", "ES256", 200), ("rsa_signature_2048_sha256", "RS256", 200)]
-    {
-        let Some(all) = vectors(&format!("wycheproof/{file}_test.json")) else { return };
-        let mut counted = 0;
-        for group in all["testGroups"].as_array().unwrap() {
-            let key = &group["publicKey"];
-            let jwk = if alg == "ES256" {
-                let fixed = |name: &str| b64(padded(&hex(&key[name])));
-                json!({"kty": "EC", "kid": "k", "crv": "P-256", "x": fixed("wx"), "y": fixed("wy")})
-            } else {
-                let plain = |name: &str| b64(hex(&key[name]));
-                json!({"kty": "RSA", "kid": "k", "n": plain("modulus"), "e": plain("publicExponent")})
-            };
-            let (set, warnings) = KeySet::parse(json!({ "keys": [jwk] }).to_string().as_bytes()).unwrap();
-            for test in group["tests"].as_array().unwrap() {
-                let valid = set.check(alg, Some("k"), &hex(&test["msg"]), &hex(&test["sig"])).is_ok();
-                let stated = &test["result"];
-                // "acceptable" here means a legacy encoding: refused.
-                assert_eq!(valid, stated == "valid" && warnings.is_empty(), "{file} {} {warnings:?}", test["tcId"]);
-                counted += 1;
-            }
-        }
-        assert!(counted >= least, "{file}: {counted}");
-    }
-}
-
-fn padded(number: &[u8]) -> Vec<u8> {
-    let digits: Vec<u8> = number.iter().copied().skip_while(|byte| *byte == 0).collect();
-    [vec![0; 32 - digits.len()], digits].concat()
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub mod signing; // the keys that sign issued tokens
 mod attacks;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod vectors;
 
 use std::path::{Path, PathBuf};
 

@@ -15,6 +15,9 @@ use super::ids::Digest;
 /// Deepest nesting that we read.
 pub const MAX_DEPTH: usize = 32;
 const MAX_SAFE_INTEGER: u64 = 1 << 53;
+const MAX_SAFE_FLOAT: f64 = 9_007_199_254_740_992.0;
+/// From here on RFC 8785 §3.2.2.3 writes an exponent, below it all the digits.
+const EXPONENT_FROM: f64 = 1e21;
 
 /// JSON that we do not read, or a value that has no canonical form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,10 +87,12 @@ const DUPLICATE_PREFIX: &str = "duplicate member `";
 fn check_numbers(value: &Value) -> Result<(), CanonicalError> {
     match value {
         Value::Number(number) => {
-            let safe = number.as_u64().map_or_else(
-                || number.as_i64().map_or(number.is_f64(), |n| n.unsigned_abs() <= MAX_SAFE_INTEGER),
-                |n| n <= MAX_SAFE_INTEGER,
-            );
+            let safe = match (number.as_u64(), number.as_i64()) {
+                (Some(whole), _) => whole <= MAX_SAFE_INTEGER,
+                (None, Some(whole)) => whole.unsigned_abs() <= MAX_SAFE_INTEGER,
+                // Written as an integer, it would be one beyond 2^53 to whoever reads it next.
+                (None, None) => number.as_f64().is_some_and(|n| n.abs() <= MAX_SAFE_FLOAT || n.abs() >= EXPONENT_FROM),
+            };
             if safe { Ok(()) } else { Err(CanonicalError::Number) }
         }
         Value::Array(items) => items.iter().try_for_each(check_numbers),
@@ -197,6 +202,36 @@ mod tests {
     fn numbers_that_json_rounds_are_refused() {
         assert_eq!(to_bytes(&9_007_199_254_740_993_u64), Err(CanonicalError::Number));
         assert!(to_bytes(&9_007_199_254_740_992_u64).is_ok());
+        for typed in [
+            "-9007199254740990007.3",
+            "1e16",
+            "18446744073709551616",
+            "-18446744073709551616",
+            "999999999999999900000.0",
+        ] {
+            let value = strict_value(typed.as_bytes()).unwrap();
+            assert_eq!(to_bytes(&value), Err(CanonicalError::Number), "{typed}");
+        }
+        for (typed, canonical) in [("1e21", "1e+21"), ("-1E300", "-1e+300"), ("9007199254740992.0", "9007199254740992")]
+        {
+            let value = strict_value(typed.as_bytes()).unwrap();
+            assert_eq!(to_bytes(&value).as_deref(), Ok(canonical.as_bytes()), "{typed}");
+        }
+    }
+
+    #[test]
+    fn the_vectors_of_rfc_8785s_author_have_their_canonical_form() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/jcs");
+        for name in ["arrays", "french", "structures", "unicode", "values", "weird"] {
+            let read = |place: &str| std::fs::read(folder.join(place)).unwrap();
+            let made = to_bytes(&strict_value(&read(&format!("input/{name}.json"))).unwrap()).unwrap();
+            let stated = read(&format!("output/{name}.json"));
+            assert_eq!(String::from_utf8_lossy(&made), String::from_utf8_lossy(&stated), "{name}");
+            let hex = String::from_utf8(read(&format!("outhex/{name}.txt"))).unwrap();
+            let hex: Vec<u8> = hex.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+            assert_eq!(made, hex, "{name}");
+            assert_eq!(to_bytes(&strict_value(&made).unwrap()).unwrap(), made, "{name}: once is enough");
+        }
     }
 
     #[test]
@@ -205,5 +240,16 @@ mod tests {
         assert!(from_bytes::<Map>(br#"{"a":1,"b":2}"#).is_ok());
         assert_eq!(from_bytes::<Map>(br#"{"b":2,"a":1}"#), Err(CanonicalError::NotCanonical));
         assert_eq!(from_bytes::<Map>(br#"{"a": 1}"#), Err(CanonicalError::NotCanonical));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_reads_back_as_the_same_number(number in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL) {
+            if let Ok(written) = to_bytes(&number) {
+                let read = strict_value(&written).unwrap();
+                proptest::prop_assert_eq!(read.as_f64(), Some(number));
+                proptest::prop_assert_eq!(to_bytes(&read), Ok(written));
+            }
+        }
     }
 }

@@ -22,7 +22,7 @@ fn assert_left_out(key: Value, why: &str) {
 
 #[test]
 fn the_thumbprint_is_that_of_rfc_7638() {
-    let Some(example) = vectors("rfc7638/example.json") else { return };
+    let example = vectors("rfc7638/example.json").unwrap();
     let kid = thumbprint(&example["jwk"]).unwrap();
     assert_eq!(kid.as_str(), example["thumbprint_sha256_base64url"].as_str().unwrap());
     assert!(thumbprint(&json!({"kty": "oct", "k": "AA"})).is_err());

@@ -312,3 +312,5 @@ const fn conclude(left_over: u64, roots_agree: bool) -> Result<(), ProofError> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

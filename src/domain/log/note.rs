@@ -77,7 +77,7 @@ impl VerifierKey {
         let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(wrong());
         };
-        let key = BASE64.decode(key.as_bytes()).map_err(|_| wrong())?;
+        let key = base64(key).ok_or_else(wrong)?;
         let Some((&ED25519, public_key)) = key.split_first() else { return Err(wrong()) };
         let read = Self::new(name, public_key.try_into().map_err(|_| wrong())?).map_err(|_| wrong())?;
         if HEXLOWER.encode(&read.id()) == id { Ok(read) } else { Err(wrong()) }
@@ -207,12 +207,17 @@ pub fn sign(text: &str, name: &str, key_id: [u8; 4], signature: &[u8]) -> Result
 fn signature_line(line: &str) -> Option<NoteSignature> {
     let (name, signature) = line.strip_prefix(MARK)?.split_once(' ')?;
     check_name(name).ok()?;
-    let bytes = BASE64.decode(signature.as_bytes()).ok()?;
+    let bytes = base64(signature)?;
     let (key_id, signature) = bytes.split_first_chunk::<4>()?;
     if signature.is_empty() {
         return None;
     }
     Some(NoteSignature { name: name.to_owned(), key_id: *key_id, signature: signature.to_vec() })
+}
+
+/// One spelling for each value: the decoder alone also takes padded pieces behind one another.
+pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
+    BASE64.decode(text.as_bytes()).ok().filter(|bytes| BASE64.encode(bytes) == text)
 }
 
 fn check_text(text: &str) -> Result<(), NoteError> {

@@ -6,59 +6,36 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::conditions::PLACES;
-use super::explain::{nearest, shown};
-use super::pattern::Pattern;
 use super::set::{Rules, SealedRule};
-use super::{
-    ApprovalTerms, Approver, Check, Effect, Excluded, Facts, Outcome, Refusal, Require, Rule, RuleTrace, Trace, Verdict,
-};
+use super::{ApprovalTerms, Approver, Check, Excluded, Facts, Outcome, Refusal, Require, Rule, Trace, Verdict};
 use crate::domain::assurance::Acr;
 use crate::domain::ids::{Audience, PersonId};
 use crate::domain::job::Job;
-use crate::domain::job::gitlab::{Form, inventory};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::time::Timestamp;
 
-const MERGE_REQUEST: &str = "merge_request_event";
-
-impl Rules {
-    /// The rule that the job falls under for these audiences: deny rules first, then the first that fits.
-    pub fn matching(&self, job: &Job, asked: &[Audience]) -> (Result<Arc<SealedRule>, Refusal>, Trace) {
-        let mut trace = Trace::default();
-        let mut other_audiences = None;
-        for rule in self.iter() {
-            let mut checks = conditions(rule, job);
-            let mut fits = checks.last().is_none_or(|check| check.passed);
-            if let (true, Some(allow)) = (fits, rule.allow()) {
-                fits = check_audience(&allow.audience, asked, &mut checks);
-                if !fits && other_audiences.is_none() {
-                    other_audiences = Some(rule);
-                }
-            }
-            let deny = matches!(rule.effect, Effect::Deny(_));
-            trace.rules.push(RuleTrace { rule: rule.name.clone(), deny, checks });
-            if !fits {
-                continue;
-            }
-            let answer = match &rule.effect {
-                Effect::Deny(sentence) => {
-                    let what = format!("the rule \"{}\" refuses this job: {sentence}", rule.name);
-                    Err(Refusal::new(ErrorCode::DeniedByRule, what).by(&rule.name))
-                }
-                Effect::Allow(_) => Ok(Arc::clone(rule)),
-            };
-            return (answer, trace);
-        }
-        let refusal = other_audiences.map_or_else(|| no_rule(&trace, job), |rule| wrong_audience(rule, asked));
-        (Err(refusal), trace)
-    }
-}
-
-/// The verdict over a job. Pure and total: asked twice, it answers the same.
+/// The verdict over a job, with the checks of the rule that it fell under or that came nearest. Pure and total: asked
+/// twice, it answers the same.
 #[must_use]
 pub fn decide(rules: &Rules, job: &Job, asked: &[Audience], facts: &Facts, now: Timestamp) -> Verdict {
-    let (answer, mut trace) = rules.matching(job, asked);
+    let (answer, trace) = rules.matching(job, asked);
+    verdict(answer, trace, job, facts, now)
+}
+
+/// As `decide`, with every check of every rule that was looked at.
+#[must_use]
+pub fn explain(rules: &Rules, job: &Job, asked: &[Audience], facts: &Facts, now: Timestamp) -> Verdict {
+    let (answer, _) = rules.matching(job, asked);
+    verdict(answer, rules.trace(job, asked), job, facts, now)
+}
+
+fn verdict(
+    answer: Result<Arc<SealedRule>, Refusal>,
+    mut trace: Trace,
+    job: &Job,
+    facts: &Facts,
+    now: Timestamp,
+) -> Verdict {
     let outcome = match answer {
         Err(refusal) => Outcome::Refuse(refusal),
         Ok(rule) => {
@@ -75,108 +52,6 @@ pub fn decide(rules: &Rules, job: &Job, asked: &[Audience], facts: &Facts, now: 
 
 fn check(subject: impl Into<String>, wanted: impl Into<String>, found: Option<String>, passed: bool) -> Check {
     Check { subject: subject.into(), wanted: wanted.into(), found, passed }
-}
-
-/// Each condition until the first that fails: issuer, places, fork, then the others by name.
-fn conditions(rule: &Rule, job: &Job) -> Vec<Check> {
-    let mut checks = Vec::new();
-    let mut add = |one: Check| {
-        let passed = one.passed;
-        checks.push(one);
-        passed
-    };
-    let _ = rule.issuer.as_ref().is_none_or(|wanted| {
-        add(check("issuer", wanted.as_str(), Some(job.issuer.to_string()), *wanted == job.issuer))
-    }) && PLACES
-        .iter()
-        .all(|name| rule.matches.get(*name).is_none_or(|pattern| add(claim_check(name, pattern, job))))
-        && rule.fork.is_none_or(|wanted| {
-            add(check("fork", wanted.to_string(), Some(job.is_fork().to_string()), wanted == job.is_fork()))
-        })
-        && (!hides_merge_requests(rule, job)
-            || add(check("pipeline_source", "not a merge request", Some(MERGE_REQUEST.to_owned()), false)))
-        && rule
-            .matches
-            .iter()
-            .filter(|(name, _)| !PLACES.contains(&name.as_str()))
-            .all(|(name, pattern)| add(claim_check(name, pattern, job)));
-    checks
-}
-
-/// Anyone who may open a merge request starts its pipeline, so a rule must say that it means those too.
-fn hides_merge_requests(rule: &Rule, job: &Job) -> bool {
-    rule.allow().is_some()
-        && !rule.matches.contains_key("pipeline_source")
-        && job.claim("pipeline_source") == Some(MERGE_REQUEST)
-}
-
-fn claim_check(name: &str, pattern: &Pattern, job: &Job) -> Check {
-    // On old instances `project_id` stands in, as it does in every other place.
-    let found = if name == "job_project_id" { Some(job.job_project_id()) } else { job.claim(name) };
-    let is_list = inventory(name).is_some_and(|claim| claim.form == Form::List);
-    let passed = found.is_some_and(|text| if is_list { any_item(pattern, text) } else { pattern.matches(text) });
-    check(name, pattern.as_str(), found.map(str::to_owned), passed)
-}
-
-fn any_item(pattern: &Pattern, json: &str) -> bool {
-    let items: Vec<String> = serde_json::from_str(json).unwrap_or_default();
-    items.iter().any(|item| pattern.matches(item))
-}
-
-fn check_audience(allowed: &[Audience], asked: &[Audience], checks: &mut Vec<Check>) -> bool {
-    let passed = !asked.is_empty() && asked.iter().all(|audience| allowed.contains(audience));
-    let join = |list: &[Audience]| list.iter().map(Audience::as_str).collect::<Vec<_>>().join(" ");
-    checks.push(check("audience", join(allowed), (!asked.is_empty()).then(|| join(asked)), passed));
-    passed
-}
-
-fn wrong_audience(rule: &Rule, asked: &[Audience]) -> Refusal {
-    let allowed = rule.allow().map(|allow| allow.audience.as_slice()).unwrap_or_default();
-    let what = match asked.iter().find(|audience| !allowed.contains(audience)) {
-        Some(audience) => format!("the rule \"{}\" matches this job, but not for the audience `{audience}`", rule.name),
-        None => "no audience was asked for".to_owned(),
-    };
-    Refusal::new(ErrorCode::AudienceNotAllowed, what).by(&rule.name)
-}
-
-/// Names the nearest rule, unless it is one for other projects: their rules are none of this job's business.
-fn no_rule(trace: &Trace, job: &Job) -> Refusal {
-    let refusal = |what: &str| Refusal::new(ErrorCode::NoRuleMatches, what);
-    let near =
-        nearest(trace).filter(|(_, check)| check.subject != "issuer" && !PLACES.contains(&check.subject.as_str()));
-    let Some((rule, check)) = near else {
-        let project = job.job_project_id();
-        return refusal("no rule matches this job")
-            .because(format!("none is for its project ({project})"))
-            .with_hint(format!("add a rule that matches job_project_id = \"{project}\""));
-    };
-    let found = check.found.as_deref().map_or_else(|| "no such claim".to_owned(), shown);
-    let nearest =
-        format!("nearest: \"{}\" wants {} {}, the job has {found}", rule.rule, check.subject, shown(&check.wanted));
-    let answer = refusal("no rule matches this job").because(nearest).by(&rule.rule);
-    match cure(check, job) {
-        Some(cure) => answer.with_hint(cure),
-        None => answer,
-    }
-}
-
-fn cure(check: &Check, job: &Job) -> Option<String> {
-    let of_job = |name: &str| job.claim(name).map(|text| text.escape_debug().to_string());
-    match check.subject.as_str() {
-        "ref_protected" if check.wanted == "true" => Some(match (of_job("ref"), of_job("ref_type").as_deref()) {
-            (Some(name), Some("tag")) => format!("run the job on a protected tag, or protect `{name}` in GitLab"),
-            (Some(name), _) => format!("run the job on a protected branch, or protect `{name}` in GitLab"),
-            (None, _) => "run the job on a protected branch".to_owned(),
-        }),
-        "environment" => {
-            Some(format!("give the job `environment: {}`, or add a rule for its own", check.wanted.escape_debug()))
-        }
-        "fork" if check.wanted == "false" => Some("run the job in the project itself, not from a fork".to_owned()),
-        "pipeline_source" if job.claim("pipeline_source") == Some(MERGE_REQUEST) => Some(
-            "run the job in a branch pipeline; a rule must name `pipeline_source` to take merge requests".to_owned(),
-        ),
-        _ => None,
-    }
 }
 
 /// What an allowing rule that fits requires of people.
@@ -287,5 +162,7 @@ fn weigh(
     if signed >= needed { Outcome::Issue { rule, counted } } else { Outcome::Ask { rule, signed, needed } }
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

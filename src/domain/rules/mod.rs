@@ -9,6 +9,7 @@ mod conditions;
 pub mod decide;
 pub mod difference;
 pub mod explain;
+mod matching;
 pub mod pattern;
 pub mod set;
 mod shadow;

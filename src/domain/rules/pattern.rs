@@ -226,22 +226,40 @@ mod tests {
         assert!(!Pattern::parse(&format!("{}b", "*a".repeat(500))).unwrap().matches(&"a".repeat(MAX_CLAIM)));
     }
 
-    /// The definition, written as one would explain it.
-    fn naive(pattern: &[char], text: &[char]) -> bool {
-        match pattern {
-            [] => text.is_empty(),
-            ['*', rest @ ..] => {
-                naive(rest, text) || matches!(text, [c, more @ ..] if *c != '/' && naive(pattern, more))
-            }
-            [c, rest @ ..] => matches!(text, [d, more @ ..] if c == d && naive(rest, more)),
+    /// The definition as a table: row by row, which beginnings of the text the pattern's beginning fits.
+    fn defined(pattern: &[char], text: &[char]) -> bool {
+        if pattern.contains(&'*') && text.iter().any(char::is_ascii_control) {
+            return false;
         }
+        let mut row = vec![false; text.len() + 1];
+        row[0] = true;
+        for wanted in pattern {
+            let mut next = vec![*wanted == '*' && row[0]; 1];
+            for (at, found) in text.iter().enumerate() {
+                next.push(match wanted {
+                    '*' => row[at + 1] || (next[at] && *found != '/'),
+                    letter => row[at] && letter == found,
+                });
+            }
+            row = next;
+        }
+        row[text.len()]
     }
 
     proptest! {
         #[test]
-        fn agrees_with_the_definition(pattern in "[ab/*]{1,9}", text in "[ab/*]{0,9}") {
+        fn agrees_with_the_definition(
+            pattern in "[ab/*]{1,9}|[a/*é]{1,24}|([a-z]{1,3}[*/]){1,4}", text in "[ab/*]{0,9}|[aé/\n]{0,24}|[a-c/]{0,12}"
+        ) {
             let (p, t): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-            prop_assert_eq!(fits(&pattern, &text), naive(&p, &t));
+            prop_assert_eq!(fits(&pattern, &text), defined(&p, &t));
+        }
+
+        #[test]
+        fn a_text_made_from_the_pattern_fits_it(parts in proptest::collection::vec(("[ab/]{0,3}", "[abé]{0,3}"), 1..6)) {
+            let pattern: String = parts.iter().flat_map(|(literal, _)| [literal.as_str(), "*"]).collect();
+            let text: String = parts.iter().flat_map(|(literal, filled)| [literal.as_str(), filled]).collect();
+            prop_assert!(fits(&pattern, &text), "{pattern} {text}");
         }
 
         #[test]

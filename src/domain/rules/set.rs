@@ -3,13 +3,15 @@
 //! Implements DESIGN §4.
 //! Never holds a rule whose canonical form cannot be hashed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Deref;
 use std::sync::Arc;
 
+use super::matching::Condition;
 use super::{Effect, Require, Rule};
 use crate::domain::canonical::{self, CanonicalError};
 use crate::domain::ids::{Digest, GroupName, RuleName};
+use crate::domain::job::Job;
 
 /// A rule with its canonical form and the digest of it, which are made once: it never changes again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct SealedRule {
     rule: Rule,
     canonical: Vec<u8>,
     digest: Digest,
+    conditions: Vec<Condition>,
+    places: usize,
 }
 
 impl SealedRule {
@@ -27,7 +31,19 @@ impl SealedRule {
     pub fn new(rule: Rule) -> Result<Self, CanonicalError> {
         let canonical = canonical::to_bytes(&rule)?;
         let digest = Digest::of(&canonical);
-        Ok(Self { rule, canonical, digest })
+        let conditions = Condition::of(&rule);
+        let places = conditions.iter().take_while(|condition| condition.is_place()).count();
+        Ok(Self { rule, canonical, digest, conditions, places })
+    }
+
+    /// What it compares, in the order of comparing.
+    pub(super) fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+
+    /// How many of the conditions say where the job runs.
+    pub(super) const fn places(&self) -> usize {
+        self.places
     }
 
     /// The canonical form.
@@ -55,6 +71,10 @@ impl Deref for SealedRule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     rules: Vec<Arc<SealedRule>>,
+    /// Those that are for one project alone, by its id; positions in `rules`, ascending.
+    of_project: HashMap<String, Vec<usize>>,
+    /// All others.
+    elsewhere: Vec<usize>,
     digest: Digest,
 }
 
@@ -70,7 +90,26 @@ impl Rules {
         let rules = rules.collect::<Result<Vec<_>, _>>()?;
         let digests: Vec<_> = rules.iter().map(|rule| rule.digest()).collect();
         let digest = canonical::digest(&digests)?;
-        Ok(Self { rules, digest })
+        let (mut of_project, mut elsewhere) = (HashMap::<_, Vec<_>>::new(), Vec::new());
+        for (at, rule) in rules.iter().enumerate() {
+            match rule.matches.get("job_project_id").filter(|pattern| pattern.is_exact()) {
+                Some(project) => of_project.entry(project.as_str().to_owned()).or_default().push(at),
+                None => elsewhere.push(at),
+            }
+        }
+        Ok(Self { rules, of_project, elsewhere, digest })
+    }
+
+    /// The rules that can fit a job, in the order asked: all but those that are for another project alone.
+    pub(super) fn candidates(&self, job: &Job) -> impl Iterator<Item = &Arc<SealedRule>> {
+        let own = self.of_project.get(job.job_project_id()).map(Vec::as_slice).unwrap_or_default();
+        let (mut own, mut others) = (own.iter().peekable(), self.elsewhere.iter().peekable());
+        std::iter::from_fn(move || match (own.peek(), others.peek()) {
+            (Some(one), Some(other)) if one < other => own.next(),
+            (_, Some(_)) => others.next(),
+            (_, None) => own.next(),
+        })
+        .filter_map(|at| self.rules.get(*at))
     }
 
     /// Every rule, in the order asked.

@@ -102,3 +102,6 @@ impl Statement {
 pub fn challenge(statement: &[u8]) -> Digest {
     Digest::of(statement)
 }
+
+#[cfg(test)]
+mod tests;

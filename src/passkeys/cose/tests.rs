@@ -9,7 +9,7 @@ use super::*;
 fn groups(name: &str) -> Vec<Json> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors/wycheproof").join(name);
     let Ok(text) = std::fs::read_to_string(&file) else {
-        println!("no vectors here: not run");
+        println!("skipped: no vectors at {}", file.display());
         return Vec::new();
     };
     let all: Json = serde_json::from_str(&text).unwrap();

@@ -1,11 +1,8 @@
-use std::path::Path;
-
 use proptest::prelude::*;
-use serde_json::Value;
 
 use super::*;
 
-fn tree(size: u64) -> MemoryTree {
+pub(super) fn tree(size: u64) -> MemoryTree {
     let mut tree = MemoryTree::default();
     for index in 0..size {
         tree.push(leaf_hash(format!("entry {index}").as_bytes()));
@@ -23,15 +20,6 @@ fn defined_root(leaves: &[Digest]) -> Digest {
             node_hash(&defined_root(left), &defined_root(right))
         }
     }
-}
-
-fn digest(value: &Value) -> Digest {
-    let bytes = data_encoding::BASE64.decode(value.as_str().unwrap().as_bytes()).unwrap();
-    Digest::from_bytes(bytes.try_into().unwrap())
-}
-
-fn proof(case: &Value) -> Vec<Digest> {
-    case["proof"].as_array().map(|hashes| hashes.iter().map(digest).collect()).unwrap_or_default()
 }
 
 #[test]
@@ -104,43 +92,6 @@ fn a_forked_tree_is_not_consistent() {
     assert_eq!(verify_consistency(21, 22, &proof, &honest.root(), &fork.root()), Err(ProofError::Root));
     assert_eq!(verify_consistency(20, 20, &[], &tree(20).root(), &fork.root()), Err(ProofError::Root));
     assert_eq!(verify_consistency(0, 22, &[], &tree(1).root(), &fork.root()), Err(ProofError::Root));
-}
-
-#[test]
-fn the_vectors_of_another_implementation_agree() {
-    let file = Path::new("../shared/vectors/tlog/go-sumdb/vectors.json");
-    let Ok(text) = std::fs::read_to_string(file) else {
-        println!("no vectors here: skipped");
-        return;
-    };
-    let vectors: Value = serde_json::from_str(&text).unwrap();
-    let whole = tree(70_000);
-    assert_eq!(digest(&vectors["empty_root"]), empty_root());
-    for case in vectors["roots"].as_array().unwrap() {
-        assert_eq!(root(case["size"].as_u64().unwrap(), &whole), Some(digest(&case["root"])));
-    }
-    let inclusion = vectors["inclusion"].as_array().unwrap();
-    for case in inclusion {
-        let (index, size) = (case["index"].as_u64().unwrap(), case["size"].as_u64().unwrap());
-        assert_eq!(inclusion_proof(index, size, &whole), Some(proof(case)), "{index} of {size}");
-        let (leaf, top) = (whole.hash(0, index).unwrap(), root(size, &whole).unwrap());
-        assert_eq!(verify_inclusion(&leaf, index, size, &proof(case), &top), Ok(()));
-    }
-    let consistency = vectors["consistency"].as_array().unwrap();
-    for case in consistency {
-        let (old, new) = (case["old"].as_u64().unwrap(), case["new"].as_u64().unwrap());
-        assert_eq!(consistency_proof(old, new, &whole), Some(proof(case)), "{old} to {new}");
-        let (before, after) = (root(old, &whole).unwrap(), root(new, &whole).unwrap());
-        assert_eq!(verify_consistency(old, new, &proof(case), &before, &after), Ok(()));
-    }
-    assert_eq!((inclusion.len(), consistency.len()), (88, 171));
-    for case in vectors["tiles_of_70000"].as_array().unwrap() {
-        let (level, index) = (case["level"].as_u64().unwrap(), case["index"].as_u64().unwrap());
-        let width = case["width"].as_u64().unwrap();
-        let hashes = (0..width).map(|at| whole.hash(u32::try_from(level).unwrap() * 8, index * 256 + at).unwrap());
-        let tile: Vec<u8> = hashes.flat_map(|hash| *hash.as_bytes()).collect();
-        assert_eq!(Digest::of(&tile), digest(&case["sha256_of_tile_base64"]), "tile {level}/{index}.{width}");
-    }
 }
 
 proptest! {

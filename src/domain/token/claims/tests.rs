@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::job::samples::{NOW, changed, fork, job, now, read};
-use crate::domain::rules::samples::{DEPLOY, audience, open_rule, rules};
+use crate::domain::rules::samples::{DEPLOY, audience, compile, open_rule, rules};
 
 const AWS: &str = "sts.amazonaws.com";
 
@@ -208,6 +208,9 @@ fn attack_036_injected_separators_stay_in_their_part() {
     assert_eq!(parent, "gitlab:4711:fork:9002:env:production:none");
 }
 
+/// Placeholders, and what may stand between them.
+const PARTS: &[&str] = &["{environment}", "{ref}", "{job_id}", ":", "-", "/", "%", "x"];
+
 proptest! {
     #[test]
     fn attack_036_no_two_jobs_share_a_sub(
@@ -222,6 +225,31 @@ proptest! {
         };
         prop_assert_eq!(one == other, sub(&one) == sub(&other));
         prop_assert!(sub(&one).len() <= MAX_SUB);
+    }
+
+    #[test]
+    fn attack_036_every_template_that_loads_tells_jobs_apart(
+        parts in proptest::collection::vec(prop::sample::select(PARTS), 1..7), words in ("[aé]{1,2}", "[aé]{1,2}", "[aé]{1,2}"),
+        between in prop::sample::select(&["", ":", "-", "/", "%"][..]), ids in (1..3_u32, 1..3_u32)
+    ) {
+        let template = format!("gitlab:{}", parts.concat());
+        let typed = format!("{}token = {{ sub = \"{template}\" }}\n", open_rule("").replace("\"production\"", "\"*\""));
+        let Ok(loaded) = compile(&typed, &["gitlab"]) else { return Ok(()) };
+        let rule = loaded.rules.iter().next().unwrap();
+        let made = |environment: String, branch: String, id: u32| {
+            let job = job(&json!({"environment": environment, "ref": branch, "job_id": id.to_string()}));
+            let named: Vec<_> = ["environment", "ref", "job_id"]
+                .iter()
+                .filter(|name| template.contains(&format!("{{{name}}}")))
+                .map(|name| job.claim(name).unwrap().to_owned())
+                .collect();
+            (named, access(&job, rule, &audience("vault")).unwrap().sub)
+        };
+        // What stands between two values moves from the one into the other.
+        let (a, b, c) = words;
+        let one = made(a.clone(), format!("{b}{between}{c}"), ids.0);
+        let other = made(format!("{a}{between}{b}"), c, ids.1);
+        prop_assert_eq!(one.0 == other.0, one.1 == other.1, "{}", template);
     }
 
     #[test]

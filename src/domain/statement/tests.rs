@@ -1,0 +1,127 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::ids::{Audience, Code, RequestId, RuleName};
+use crate::domain::request::{Access, Presence, RuleRef};
+
+/// Texts that a careless encoding would let run into their neighbours.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof!["[a\",:\\\\{}\\[\\]]{0,3}", "\\PC{0,4}", Just("\0\u{1f}\u{2028}".to_owned()), any::<String>()]
+}
+
+fn digest() -> impl Strategy<Value = Digest> {
+    any::<u8>().prop_map(|byte| Digest::of(&[byte]))
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    prop_oneof![any::<i64>(), 0_i64..3].prop_map(Timestamp::from_millis)
+}
+
+fn access() -> impl Strategy<Value = Access> {
+    let roles = proptest::collection::vec(text(), 0..3);
+    ("[!-~]{1,3}", text(), 0_u64..=1 << 53, any::<u32>(), roles, any::<bool>()).prop_map(
+        |(audience, sub, lifetime, tokens, roles, asks)| Access {
+            audience: Audience::parse(&audience).unwrap(),
+            sub,
+            lifetime,
+            tokens,
+            roles,
+            presence: if asks { Presence::Approval } else { Presence::None },
+        },
+    )
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let ids = (0_u8..3, 0_u8..3, digest(), digest());
+    let job = proptest::collection::btree_map(text(), text(), 0..3);
+    let rule = "[a-c](\\PC?[a-c])?".prop_filter_map("a rule's name", |name| RuleName::parse(&name).ok());
+    (ids, text(), time(), time(), job, proptest::collection::vec(access(), 0..3), rule).prop_map(
+        |((id, code, collector, sha256), issuer, decide_by, use_by, job, access, name)| Request {
+            id: RequestId::from_random([id; 16]),
+            issuer,
+            code: Code::from_random([code; 6]),
+            collector,
+            decide_by,
+            use_by,
+            job,
+            access,
+            rule: RuleRef { name, sha256 },
+        },
+    )
+}
+
+fn statement() -> impl Strategy<Value = Statement> {
+    let nonce = || proptest::collection::vec(any::<u8>(), 0..34).prop_map(Bytes);
+    let approval = (any::<bool>(), nonce(), time(), request(), proptest::option::of(text())).prop_map(
+        |(yes, nonce, at, request, reason)| {
+            let decision = if yes { Choice::Approve } else { Choice::Deny };
+            Statement::Approval(Approval { decision, nonce, at, request, reason })
+        },
+    );
+    let groups = proptest::collection::vec("[a-c]{1,2}".prop_map(|name| GroupName::parse(&name).unwrap()), 0..3);
+    let registration = (nonce(), time(), text(), 0_u8..3, digest(), groups).prop_map(
+        |(nonce, at, issuer, person, invitation, groups)| {
+            let person = PersonId::from_random([person; 10]);
+            Statement::Registration(Registration { nonce, at, issuer, person, invitation, groups })
+        },
+    );
+    prop_oneof![approval, registration]
+}
+
+/// A statement and one that differs from it in one place at most.
+fn neighbours() -> impl Strategy<Value = (Statement, Statement)> {
+    (request(), request(), 0_usize..10, any::<bool>()).prop_map(|(one, other, place, twice)| {
+        let mut next = one.clone();
+        match place {
+            0 => next.id = other.id,
+            1 => next.issuer = other.issuer,
+            2 => next.code = other.code,
+            3 => next.collector = other.collector,
+            4 => next.decide_by = other.decide_by,
+            5 => next.use_by = other.use_by,
+            6 => next.job = other.job,
+            7 => next.access = other.access,
+            8 => next.rule = other.rule,
+            _ => {}
+        }
+        let said = |request: Request, decision| {
+            let (nonce, at) = (Bytes(vec![7; 32]), Timestamp::from_millis(0));
+            Statement::Approval(Approval { decision, nonce, at, request, reason: None })
+        };
+        (said(one, Choice::Approve), said(next, if twice { Choice::Approve } else { Choice::Deny }))
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_statement_reads_back_as_it_was(statement in statement()) {
+        let bytes = statement.to_bytes().unwrap();
+        prop_assert_eq!(Statement::from_bytes(&bytes), Ok(statement));
+    }
+
+    #[test]
+    fn equal_bytes_are_equal_statements(one in statement(), other in statement()) {
+        prop_assert_eq!(one == other, one.to_bytes().unwrap() == other.to_bytes().unwrap());
+    }
+
+    #[test]
+    fn statements_and_requests_that_differ_anywhere_have_other_digests((one, other) in neighbours()) {
+        let challenge_of = |statement: &Statement| challenge(&statement.to_bytes().unwrap());
+        prop_assert_eq!(one == other, challenge_of(&one) == challenge_of(&other));
+        if let (Statement::Approval(one), Statement::Approval(other)) = (&one, &other) {
+            let digest = |request: &Request| canonical::digest(request).unwrap();
+            prop_assert_eq!(one.request == other.request, digest(&one.request) == digest(&other.request));
+            let back: Request = canonical::from_bytes(&canonical::to_bytes(&one.request).unwrap()).unwrap();
+            prop_assert_eq!(&back, &one.request);
+        }
+    }
+
+    #[test]
+    fn no_flipped_bit_of_a_statement_says_the_same(statement in statement(), at: prop::sample::Index, bit in 0_u8..8) {
+        let bytes = statement.to_bytes().unwrap();
+        let mut flipped = bytes.clone();
+        flipped[at.index(bytes.len())] ^= 1 << bit;
+        prop_assert_ne!(challenge(&flipped), challenge(&bytes));
+        prop_assert_ne!(Statement::from_bytes(&flipped), Ok(statement));
+    }
+}
