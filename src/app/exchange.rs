@@ -9,13 +9,14 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::domain::canonical;
-use crate::domain::ids::{Digest, PersonId};
+use crate::domain::ids::{Digest, PersonId, RequestId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::exchange::{Collector, ExchangeForm};
 use crate::domain::request::Request;
 use crate::domain::request::standing::Mark;
 use crate::domain::rules::Refusal;
+use crate::domain::time::Timestamp;
 use crate::store::requests::RequestRow;
 use crate::store::tokens::{Binding, IssuedRow, TokenUseRow};
 use crate::store::{StoreError, Unit};
@@ -74,6 +75,18 @@ pub struct PendingAnswer {
     pub too_fast: bool,
 }
 
+/// What one turn came to.
+enum Turn {
+    Answer(Answer),
+    /// Something changed meanwhile.
+    Again,
+    /// People are being asked.
+    Hold {
+        id: RequestId,
+        decide_by: Timestamp,
+    },
+}
+
 /// What one unit of the writer did.
 enum Done {
     /// And where the evidence has the rule, where it was not asked of people.
@@ -91,53 +104,59 @@ impl Countersign {
     /// # Errors
     /// Every refusal of DESIGN §5, and faults.
     pub async fn exchange(&self, form: ExchangeForm, wait: Option<Duration>) -> Result<Answer, AppError> {
-        self.steady_now()?;
-        let taken = self.take_in(&form.subject_token).await?;
-        let call = Call {
-            job: taken.job.clone(),
-            asked: form.audiences.clone(),
-            collector: form.collector.as_ref().map(Collector::digest),
-        };
-        let deadline = wait.map(|wait| self.clock.monotonic() + wait.min(self.settings.wait_limit));
+        let mut deadline = wait.map(|wait| self.clock.monotonic() + wait.min(self.settings.wait_limit));
         let mut held: Option<Subscription> = None;
         let mut paced = false;
         for _ in 0..MAX_TURNS {
-            match self.look(&call)? {
-                Course::Repeat(row) => {
-                    self.store.settled(row.entry).await?;
-                    return self.token_answer(&row).map(|token| Answer::Token(Box::new(token)));
-                }
-                Course::Pending { row, .. } => {
-                    let id = &row.request.id;
-                    if !std::mem::replace(&mut paced, true)
-                        && let Err(interval) = self.waiting.pace(id, wait.is_some(), self.clock.monotonic())
-                    {
-                        return Ok(self.pending(&row, interval, true));
-                    }
-                    let Some(deadline) = deadline else {
-                        return Ok(self.pending(&row, self.waiting.interval(id), false));
-                    };
-                    match &mut held {
-                        // Subscribe, then look again: a change in between is not missed.
-                        None => held = Some(self.waiting.hold(id)),
-                        Some(subscription) => {
-                            if !self.hold(subscription, &row, deadline).await {
-                                return Ok(self.pending(&row, self.waiting.interval(id), false));
-                            }
+            // In a box that is gone when the turn is over: while a call is held, all that it keeps is its form.
+            match Box::pin(self.turn(&form, wait.is_some(), deadline.is_some(), &mut paced)).await? {
+                Turn::Answer(answer) => return Ok(answer),
+                Turn::Again => {}
+                Turn::Hold { id, decide_by } => match &mut held {
+                    // Subscribe, then look again: a change in between is not missed.
+                    None => held = Some(self.waiting.hold(&id)),
+                    Some(subscription) => {
+                        if !self.hold(subscription, decide_by, deadline.unwrap_or_default()).await {
+                            deadline = None;
                         }
                     }
-                }
-                Course::Refuse { refusal, transition: None } => {
-                    return Err(self.log_refusal(refused_call(&form, &call, &taken), refusal).await);
-                }
-                course @ (Course::Open { .. } | Course::Join(_) | Course::Issue(_) | Course::Refuse { .. }) => {
-                    if let Some(answer) = self.act_and_answer(&form, &call, &taken, is_new(&course)).await? {
-                        return Ok(answer);
-                    }
-                }
+                },
             }
         }
         Err(AppError::Fault { code: ErrorCode::QueueFull, detail: "the request kept changing".to_owned() })
+    }
+
+    /// One turn: the token is verified anew, the store read anew. `may_hold`: there is time left to be held in.
+    async fn turn(&self, form: &ExchangeForm, waits: bool, may_hold: bool, paced: &mut bool) -> Result<Turn, AppError> {
+        self.steady_now()?;
+        let Taken { job, issuer_keys, .. } = self.take_in(&form.subject_token).await?;
+        let collector = form.collector.as_ref().map(Collector::digest);
+        let call = Call { job, asked: form.audiences.clone(), collector };
+        match self.look(&call)? {
+            Course::Repeat(row) => {
+                self.store.settled(row.entry).await?;
+                self.token_answer(&row).map(|token| Turn::Answer(Answer::Token(Box::new(token))))
+            }
+            Course::Pending { row, .. } => {
+                let id = &row.request.id;
+                if !std::mem::replace(paced, true)
+                    && let Err(interval) = self.waiting.pace(id, waits, self.clock.monotonic())
+                {
+                    return Ok(Turn::Answer(self.pending(&row, interval, true)));
+                }
+                if may_hold {
+                    return Ok(Turn::Hold { id: id.clone(), decide_by: row.request.decide_by });
+                }
+                Ok(Turn::Answer(self.pending(&row, self.waiting.interval(id), false)))
+            }
+            Course::Refuse { refusal, transition: None } => {
+                Err(self.log_refusal(refused_call(form, &call, issuer_keys), refusal).await)
+            }
+            course @ (Course::Open { .. } | Course::Join(_) | Course::Issue(_) | Course::Refuse { .. }) => {
+                let answer = self.act_and_answer(form, &call, issuer_keys, is_new(&course)).await?;
+                Ok(answer.map_or(Turn::Again, Turn::Answer))
+            }
+        }
     }
 
     /// What the call must do next, as a reader sees it.
@@ -153,13 +172,13 @@ impl Countersign {
     }
 
     /// Holds a call; says whether to look again. It ends with the deadline, the server, or a newer call.
-    async fn hold(&self, subscription: &mut Subscription, row: &RequestRow, deadline: Duration) -> bool {
+    async fn hold(&self, subscription: &mut Subscription, decide_by: Timestamp, deadline: Duration) -> bool {
         let left = deadline.saturating_sub(self.clock.monotonic());
         if left.is_zero() {
             return false;
         }
         // Time alone ends a request: then the answer is that it is too late, at once.
-        let over = row.request.decide_by.since(self.clock.now()) + Duration::from_millis(1);
+        let over = decide_by.since(self.clock.now()) + Duration::from_millis(1);
         match subscription.wait(left.min(over)).await {
             Woken::Changed => true,
             Woken::TimeUp => self.clock.monotonic() < deadline,
@@ -171,13 +190,13 @@ impl Countersign {
         &self,
         form: &ExchangeForm,
         call: &Call,
-        taken: &Taken,
+        issuer_keys: u64,
         is_new: bool,
     ) -> Result<Option<Answer>, AppError> {
-        let done = match self.act(form, call, taken, is_new).await {
+        let done = match self.act(form, call, issuer_keys, is_new).await {
             // The unit is rolled back whole; the refusal is logged like any other, within its cap.
             Err(AppError::Refused { refusal, .. }) => {
-                return Err(self.log_refusal(refused_call(form, call, taken), refusal).await);
+                return Err(self.log_refusal(refused_call(form, call, issuer_keys), refusal).await);
             }
             done => done?,
         };
@@ -211,11 +230,11 @@ impl Countersign {
     }
 
     /// One unit of the writer: judges again on facts re-read in its savepoint, and only then acts.
-    async fn act(&self, form: &ExchangeForm, call: &Call, taken: &Taken, is_new: bool) -> Result<Done, AppError> {
+    async fn act(&self, form: &ExchangeForm, call: &Call, issuer_keys: u64, is_new: bool) -> Result<Done, AppError> {
         let rules = self.rules();
         let limits = self.limits();
-        let refused = refused_call(form, call, taken);
-        let (call, token, issuer_keys) = (call.clone(), form.subject_token.clone(), taken.issuer_keys);
+        let refused = refused_call(form, call, issuer_keys);
+        let (call, token) = (call.clone(), form.subject_token.clone());
         let issue = record_token::Minting {
             our_issuer: self.settings.url.clone(),
             signers: Arc::clone(&self.signers),
@@ -329,13 +348,13 @@ const fn is_new(course: &Course) -> bool {
     }
 }
 
-fn refused_call(form: &ExchangeForm, call: &Call, taken: &Taken) -> RefusedCall {
+fn refused_call(form: &ExchangeForm, call: &Call, issuer_keys: u64) -> RefusedCall {
     RefusedCall {
         job: job_fields(&call.job),
         asked: call.asked.clone(),
         token: form.subject_token.clone(),
         token_sha256: call.job.token_sha256,
-        issuer_keys: taken.issuer_keys,
+        issuer_keys,
     }
 }
 

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::domain::ids::{Digest, GroupName};
 use crate::domain::job::samples::{fork, job, now, read};
-use crate::domain::rules::explain::lines;
+use crate::domain::rules::explain::{lines, nearest};
 use crate::domain::rules::samples::{DEPLOY, audience, open_rule, rules};
 
 const AWS: &str = "sts.amazonaws.com";
