@@ -63,6 +63,7 @@ pub struct Countersign {
     waiting: Waiting,
     refusals: refuse::RefusalCap,
     counters: Counters,
+    upkeep: check_health::Upkeep,
 }
 
 /// The rules that decide just now.
