@@ -72,7 +72,9 @@ mod tests {
 
     fn tree(entries: &[&str]) -> MemoryTree {
         let mut tree = MemoryTree::default();
-        entries.iter().for_each(|entry| tree.push(leaf_hash(entry.as_bytes())));
+        for entry in entries {
+            tree.push(leaf_hash(entry.as_bytes()));
+        }
         tree
     }
 
