@@ -20,6 +20,7 @@ const DOCUMENTS: &[&str] = &[
     "SECURITY.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "docs/attacks.md",
     "docs/clouds.md",
     "docs/deploy.md",
     "docs/faults.md",
@@ -319,5 +320,59 @@ fn every_document_that_the_source_names_is_there() {
                 assert!(root().join(page).exists(), "{shown}:{}: there is no {page}", at + 1);
             }
         }
+    }
+}
+
+/// Rows of docs/attacks.md: line, number, state, tests.
+fn attacks() -> Vec<(usize, usize, String, Vec<String>)> {
+    let mut rows = Vec::new();
+    for (line, text) in prose("docs/attacks.md") {
+        let cells: Vec<_> = text.trim_matches('|').split('|').map(str::trim).collect();
+        let Some(Ok(number)) = cells.first().map(|cell| cell.parse()) else { continue };
+        let [_, title, state, tests] = cells.as_slice() else { panic!("docs/attacks.md:{line}: not four cells") };
+        assert!(!title.is_empty(), "docs/attacks.md:{line}: says nothing of {number}");
+        rows.push((line, number, (*state).to_owned(), backticked(tests).map(str::to_owned).collect()));
+    }
+    rows
+}
+
+/// The names of all tests of attacks, as the source has them.
+fn attack_tests() -> BTreeSet<String> {
+    let mut files = Vec::new();
+    for folder in ["src", "tests"] {
+        sources(&root().join(folder), &mut files);
+    }
+    let mut found = BTreeSet::new();
+    for file in files {
+        for rest in read(file).split("fn attack_").skip(1) {
+            let name: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            // A function of a test, and not a sentence about them.
+            if name.starts_with(|c: char| c.is_ascii_digit()) && rest[name.len()..].starts_with('(') {
+                found.insert(format!("attack_{name}"));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_attack_is_a_row_with_its_tests() {
+    let rows = attacks();
+    assert_eq!(rows.iter().map(|row| row.1).collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>());
+    let source = attack_tests();
+    assert!(source.len() > 150, "only {} tests were found", source.len());
+    for (line, number, state, tests) in &rows {
+        let at = format!("docs/attacks.md:{line}: {number}");
+        let (waits, part) = (state.starts_with("waits for "), state.starts_with("part: "));
+        assert!(state == "whole" || waits || part, "{at}: the state `{state}` is none of three");
+        assert_eq!(waits, tests.is_empty(), "{at}: only what waits has no test");
+        for test in tests {
+            assert!(source.contains(test), "{at}: there is no test `{test}`");
+        }
+    }
+    for test in source {
+        let number: usize = test[7..10].parse().unwrap();
+        let row = rows.iter().find(|row| row.1 == number);
+        assert!(row.is_some_and(|row| row.3.contains(&test)), "docs/attacks.md, {number}: `{test}` is not in the row");
     }
 }

@@ -143,6 +143,109 @@ fn attack_085_a_part_that_is_taken_away_or_added_is_noticed() {
     assert_eq!(verify(&bundle).failed().unwrap().name, "claims");
 }
 
+/// The position of an entry of a kind.
+fn at(bundle: &Value, kind: &str) -> usize {
+    let entries = bundle["entries"].as_array().unwrap();
+    let is = |entry: &Value| entry["entry"].as_str().unwrap().contains(&format!("\"kind\":\"{kind}\""));
+    entries.iter().position(is).unwrap()
+}
+
+#[test]
+fn attack_085_proofs_are_of_their_own_entry() {
+    let failed = |change: &dyn Fn(&mut Value)| {
+        let mut bundle = PROOF.bundle.clone();
+        change(&mut bundle);
+        verify(&bundle).failed().map(|step| step.name)
+    };
+    let (decision, token) = (at(&PROOF.bundle, "decision"), at(&PROOF.bundle, "token"));
+    let size: u64 = PROOF.bundle["checkpoint"].as_str().unwrap().lines().nth(1).unwrap().parse().unwrap();
+    // The proof of one entry with the text of another, at either index.
+    let proof = PROOF.bundle["entries"][token]["proof"].clone();
+    assert_eq!(failed(&|bundle| bundle["entries"][decision]["proof"] = proof.clone()), Some("inclusion"));
+    let text = PROOF.bundle["entries"][decision]["entry"].clone();
+    assert_eq!(failed(&|bundle| bundle["entries"][token]["entry"] = text.clone()), Some("inclusion"));
+    // Indices at the end of the tree, behind it, and beyond all numbers.
+    for index in [json!(size), json!(size + 1), json!(u64::MAX)] {
+        assert_eq!(failed(&|bundle| bundle["entries"][token]["index"] = index.clone()), Some("inclusion"), "{index}");
+    }
+    assert_eq!(failed(&|bundle| bundle["entries"][token]["index"] = json!(-1)), Some("format"));
+    // An empty proof is one of a tree of one entry, and the checkpoint is not.
+    assert_eq!(failed(&|bundle| bundle["entries"][0]["proof"] = json!([])), Some("inclusion"));
+    let single = |bundle: &mut Value| {
+        let checkpoint = bundle["checkpoint"].as_str().unwrap().replace(&format!("\n{size}\n"), "\n1\n");
+        bundle["checkpoint"] = json!(checkpoint);
+        bundle["entries"][0]["proof"] = json!([]);
+    };
+    assert_eq!(failed(&single), Some("checkpoint"));
+    // An inner node in place of a leaf: 65 bytes that begin with 1 are no entry.
+    let node = format!("\u{1}{}", "h".repeat(64));
+    assert_eq!(failed(&|bundle| bundle["entries"][token]["entry"] = json!(node)), Some("inclusion"));
+    // One hash more, one less, two exchanged.
+    for change in [
+        &(|proof: &mut Vec<Value>| proof.push(json!("00".repeat(32)))) as &dyn Fn(&mut Vec<Value>),
+        &|proof| drop(proof.pop()),
+        &|proof| proof.reverse(),
+    ] {
+        let change = |bundle: &mut Value| change(bundle["entries"][0]["proof"].as_array_mut().unwrap());
+        assert_eq!(failed(&change), Some("inclusion"));
+    }
+}
+
+#[test]
+fn attack_085_parts_are_not_exchanged_nor_called_withheld_or_erased() {
+    let entry = |kind: &str| -> Value {
+        serde_json::from_str(PROOF.bundle["entries"][at(&PROOF.bundle, kind)]["entry"].as_str().unwrap()).unwrap()
+    };
+    let digest = |kind: &str, name: &str| entry(kind)["evidence"][name].as_str().unwrap().to_owned();
+    let names = [
+        digest("decision", "assertion"),
+        digest("decision", "statement"),
+        digest("passkey", "registration"),
+        digest("request", "request"),
+        digest("request", "rule"),
+        digest("request", "job_token"),
+        digest("issuer-keys", "keys"),
+    ];
+    for one in &names {
+        for other in names.iter().filter(|other| *other != one) {
+            // The document of another place under this digest, with its own salt or the one that belongs there.
+            for member in ["", "/text"] {
+                let mut bundle = PROOF.bundle.clone();
+                let foreign = bundle.pointer(&format!("/evidence/{other}{member}")).unwrap().clone();
+                *bundle.pointer_mut(&format!("/evidence/{one}{member}")).unwrap() = foreign;
+                assert_eq!(verify(&bundle).failed().unwrap().name, "documents");
+            }
+        }
+        // Called erased or withheld, in every spelling that comes to mind, without an entry that says so.
+        for gone in [
+            json!(null),
+            json!({}),
+            json!({ "erased": true }),
+            json!({ "salt": null, "text": null }),
+            json!({ "withheld": true }),
+            json!("erased"),
+        ] {
+            let mut bundle = PROOF.bundle.clone();
+            bundle["evidence"][one] = gone;
+            assert_eq!(verify(&bundle).failed().unwrap().name, "format");
+        }
+        let mut bundle = PROOF.bundle.clone();
+        bundle["evidence"].as_object_mut().unwrap().remove(one);
+        let report = verify(&bundle);
+        assert!(report.failed().is_some() && report.answer().starts_with("no: "), "{}", report.answer());
+    }
+    // Another RP id or origin in the log's first entry: the entry is no longer the leaf.
+    for (from, to) in
+        [("\"rp_id\":\"localhost\"", "\"rp_id\":\"evil.test\""), ("\"issuer\":\"http", "\"issuer\":\"https")]
+    {
+        let mut bundle = PROOF.bundle.clone();
+        let first = bundle["entries"][0]["entry"].as_str().unwrap().to_owned();
+        assert!(first.contains(from), "{first}");
+        bundle["entries"][0]["entry"] = json!(first.replacen(from, to, 1));
+        assert_eq!(verify(&bundle).failed().unwrap().name, "inclusion");
+    }
+}
+
 #[test]
 fn attack_085_trust_never_comes_from_the_bundle() {
     let other = VerifierKey::new(PROOF.key.name(), [7; 32]).unwrap();

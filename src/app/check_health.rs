@@ -3,12 +3,14 @@
 //! Implements DESIGN §12.
 //! Never changes anything.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::rules::{Effect, Require};
-use crate::domain::time::{LEEWAY, humane};
+use crate::domain::time::{LEEWAY, Timestamp, humane};
 
 use super::known::approval_terms;
 use super::{AppError, Countersign};
@@ -59,7 +61,46 @@ impl Finding {
     }
 }
 
+/// What an operator must look after while it goes on with what it had: told by those who tried.
+#[derive(Debug, Default)]
+pub struct Upkeep(Mutex<(BTreeMap<&'static str, String>, Option<Timestamp>)>);
+
+impl Upkeep {
+    /// What became of the last try to exchange something; `None` where it went well.
+    pub fn tell(&self, subject: &'static str, problem: Option<String>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match problem {
+            Some(problem) => drop(kept.0.insert(subject, problem)),
+            None => drop(kept.0.remove(subject)),
+        }
+    }
+
+    /// Until when the certificate that this server shows is good.
+    pub fn certificate_until(&self, until: Timestamp) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(until);
+    }
+
+    fn warnings(&self, now: Timestamp) -> Vec<String> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warnings: Vec<_> = kept.0.iter().map(|(subject, problem)| format!("{subject}: {problem}")).collect();
+        if let Some(until) = kept.1.filter(|until| now > *until) {
+            warnings.push(format!("certificate: it expired at {until}, and clients refuse it"));
+        }
+        warnings
+    }
+}
+
 impl Countersign {
+    /// Where those who exchange rules or certificates tell what became of it.
+    pub const fn upkeep(&self) -> &Upkeep {
+        &self.upkeep
+    }
+
+    /// What keeps it from nothing yet, and wants an operator all the same.
+    pub fn warnings(&self) -> Vec<String> {
+        self.upkeep.warnings(self.clock.now())
+    }
+
     /// What keeps the server from issuing; empty where nothing does.
     pub fn readiness(&self) -> Vec<String> {
         let mut findings = Vec::new();
@@ -220,5 +261,25 @@ pub fn clock_finding(whose: &str, ahead: i64) -> Finding {
         Finding::warn("clock", text, "timedatectl, on both")
     } else {
         Finding::ok("clock", format!("{whose} agrees with this machine"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_went_wrong_is_told_until_it_goes_well() {
+        let upkeep = Upkeep::default();
+        let at = Timestamp::from_seconds;
+        assert!(upkeep.warnings(at(1)).is_empty());
+        upkeep.tell("rules", Some("they do not load".to_owned()));
+        upkeep.tell("certificate", Some("it cannot be read".to_owned()));
+        assert_eq!(upkeep.warnings(at(1)), ["certificate: it cannot be read", "rules: they do not load"]);
+        upkeep.tell("certificate", None);
+        upkeep.tell("rules", None);
+        upkeep.certificate_until(at(9));
+        assert!(upkeep.warnings(at(9)).is_empty());
+        assert!(upkeep.warnings(at(10)).concat().contains("expired at 1970-01-01T00:00:09"));
     }
 }

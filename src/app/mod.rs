@@ -64,6 +64,7 @@ pub struct Countersign {
     waiting: Waiting,
     refusals: refuse::RefusalCap,
     counters: Counters,
+    upkeep: check_health::Upkeep,
 }
 
 /// The rules that decide just now.

@@ -21,7 +21,7 @@ use crate::domain::log::note::{self, VerifierKey};
 use crate::domain::rules::TokenAlg;
 use crate::passkeys::{PasskeyError, RelyingParty};
 use crate::store::keys::SigningKeyRow;
-use crate::store::{Opening, Store, StoreError};
+use crate::store::{Opening, Reader, Store, StoreError};
 use crate::upstream::UpstreamError;
 use crate::upstream::keys::{IssuerKeys, IssuerSource, KeyReader};
 
@@ -185,8 +185,8 @@ pub async fn start(parts: Parts, rules: Option<&[(String, String)]>) -> Result<C
     let (settings, clock, master_key, log_vkey, opening) = opening(parts);
     let prepared = Prepared::new(settings, rules)?;
     let store = Store::open(opening)?;
-    check_genesis(&store, &prepared.settings)?;
-    check_log_key(&store, &log_vkey)?;
+    store.read(|reader| check_genesis(reader, &prepared.settings))?;
+    store.read(|reader| check_log_key(reader, &log_vkey))?;
     let signers = signers(&store, &master_key)?;
     // Whoever set the clock back while nobody watched would have tokens and entries disagree.
     if let Some(newest) = store.read(|reader| reader.last_time())? {
@@ -221,8 +221,8 @@ impl Countersign {
     /// Why `start` would refuse it.
     pub fn check_state(&self, mark: &Mark, master_key: &MasterKey) -> Result<u64, StartError> {
         let size = self.store.check_head(&self.settings.origin, mark)?;
-        check_genesis(&self.store, &self.settings)?;
-        check_log_key(&self.store, &self.log_vkey)?;
+        self.store.read(|reader| check_genesis(reader, &self.settings))?;
+        self.store.read(|reader| check_log_key(reader, &self.log_vkey))?;
         signers(&self.store, master_key)?;
         Ok(size)
     }
@@ -268,6 +268,7 @@ impl Prepared {
             waiting: Waiting::default(),
             refusals: RefusalCap::default(),
             counters: Counters::default(),
+            upkeep: super::check_health::Upkeep::default(),
             settings,
             store,
             clock,
@@ -283,9 +284,11 @@ impl Prepared {
 /// # Errors
 /// Nothing was put back, or the state cannot be opened.
 pub fn resume(parts: Parts) -> Result<u64, StartError> {
-    let (settings, _, _, _, opening) = opening(parts);
-    let (store, entry) = Store::resume(opening)?;
-    check_genesis(&store, &settings)?;
+    let (settings, _, _, vkey, opening) = opening(parts);
+    let (store, entry) = Store::resume(opening, |reader| -> Result<(), StartError> {
+        check_genesis(reader, &settings)?;
+        check_log_key(reader, &vkey)
+    })?;
     store.close();
     Ok(entry)
 }
@@ -339,16 +342,16 @@ fn signers(store: &Store, master_key: &MasterKey) -> Result<HashMap<TokenAlg, Si
 }
 
 /// The log goes on under the key that signed it so far: verifiers have pinned that one.
-fn check_log_key(store: &Store, vkey: &str) -> Result<(), StartError> {
-    let note = store.read(|reader| reader.checkpoint())?.ok_or(StoreError::Missing)?;
+fn check_log_key(reader: &Reader<'_>, vkey: &str) -> Result<(), StartError> {
+    let note = reader.checkpoint()?.ok_or(StoreError::Missing)?;
     let key = VerifierKey::parse(vkey).map_err(AppError::internal)?;
     let opened = note::open(&note, &key, &|public, message, signature| verify_ed25519(public, message, signature));
     opened.map(|_| ()).map_err(|_| StartError::LogKey(vkey.to_owned()))
 }
 
 /// The state must be this issuer's, and a demo's state is never served as production.
-fn check_genesis(store: &Store, settings: &Settings) -> Result<(), StartError> {
-    let bytes = store.read(|reader| reader.entry(0))?.ok_or(StoreError::Missing)?;
+fn check_genesis(reader: &Reader<'_>, settings: &Settings) -> Result<(), StartError> {
+    let bytes = reader.entry(0)?.ok_or(StoreError::Missing)?;
     let entry = crate::domain::log::entry::Entry::from_bytes(&bytes).map_err(AppError::from)?;
     let Event::Genesis { issuer, rp_id, demo, .. } = entry.event else {
         return Err(StoreError::Corrupt("the log does not begin with `genesis`".to_owned()).into());

@@ -186,8 +186,14 @@ pub enum LogCommand {
         #[arg(long, value_name = "N", default_value_t = 10, conflicts_with = "entry")]
         last: u64,
     },
-    /// Check the whole log against its own checkpoints
-    Check,
+    /// Check the whole log against its own checkpoints, and against those that were kept elsewhere
+    Check {
+        /// A checkpoint that was kept elsewhere: the log must go back to it; may repeat
+        #[arg(long, value_name = "FILE")]
+        anchor: Vec<PathBuf>,
+    },
+    /// Print the newest checkpoint, to be kept elsewhere
+    Checkpoint,
     /// Take the wall clock as it is, after it stepped
     AcceptTime,
     /// Go on after a restore: what was lost is recorded, what was pending is void
@@ -212,9 +218,12 @@ pub struct VerifyArgs {
     /// The log key that you trust, from elsewhere than the bundle
     #[arg(long, value_name = "FILE")]
     pub log_key: Option<PathBuf>,
-    /// The bundle
+    /// The bundle; or a checkpoint, where a second one follows
     #[arg(value_name = "BUNDLE")]
     pub bundle: PathBuf,
+    /// A second checkpoint: whether the two prove that the key signed two histories
+    #[arg(value_name = "CHECKPOINT", requires = "log_key")]
+    pub other: Option<PathBuf>,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -256,15 +265,20 @@ mod tests {
             "log show 5",
             "log show --last 3",
             "log check",
+            "log check --anchor monday --anchor tuesday",
+            "log checkpoint",
             "log bundle 5 --out bundle.json",
             "verify --log-key log-key bundle.json",
             "verify bundle.json",
+            "verify --log-key log-key.pub monday tuesday",
             "--config file doctor --no-color",
         ] {
             let words = std::iter::once("countersign").chain(line.split(' '));
             assert!(Args::try_parse_from(words).is_ok(), "{line}");
         }
-        for line in ["", "init --new-link --url u", "log show 5 --last 3", "token --wait long", "people", "tokn"] {
+        for line in
+            ["", "init --new-link --url u", "log show 5 --last 3", "token --wait long", "people", "tokn", "verify a b"]
+        {
             let words = std::iter::once("countersign").chain(line.split_whitespace());
             assert!(Args::try_parse_from(words).is_err(), "{line}");
         }

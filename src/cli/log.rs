@@ -1,5 +1,5 @@
-//! `countersign log`: shows entries, checks the whole log, takes out the proof of a token.
-//! In: indices. Out: leaves as they are, a report, a bundle.
+//! `countersign log`: shows entries and the checkpoint, checks the whole log, takes out the proof of a token.
+//! In: indices, checkpoints kept elsewhere. Out: leaves as they are, a report, a bundle.
 //! Implements DESIGN §7, §12.
 //! Never takes the state directory's lock: it works beside a running server and on a stopped one.
 
@@ -14,8 +14,12 @@ use super::open;
 use super::printer::{Printer, Sign};
 use super::refusal;
 use crate::app::console::{ConsoleAnswer, ConsoleCommand};
+use crate::app::keep_log::Misfit;
 use crate::app::{AppError, Countersign};
+use crate::config;
 use crate::config::settings::Settings;
+use crate::domain::log::high_water::Mark;
+use crate::domain::log::note::MAX_NOTE;
 
 /// Runs the command.
 pub fn run(command: &LogCommand, config: Option<&Path>, printer: &mut Printer) -> Exit {
@@ -26,7 +30,7 @@ pub fn run(command: &LogCommand, config: Option<&Path>, printer: &mut Printer) -
     match command {
         LogCommand::Resume { .. } => return resume(&settings, printer),
         LogCommand::AcceptTime => return accept_time(&settings, printer),
-        LogCommand::Show { .. } | LogCommand::Check | LogCommand::Bundle { .. } => {}
+        _ => {}
     }
     // Before the log: it may grow meanwhile, but never shrink below the mark.
     let mark = open::mark(&settings);
@@ -39,13 +43,24 @@ pub fn run(command: &LogCommand, config: Option<&Path>, printer: &mut Printer) -
             app.show_entry(*entry).map(|leaf| show(std::slice::from_ref(&leaf), printer))
         }
         LogCommand::Show { entry: None, last } => app.show_last(*last).map(|leaves| show(&leaves, printer)),
-        LogCommand::Check => match mark {
-            Ok(mark) => app.check_log_against(mark.as_ref()).map(|report| {
-                let counts = [report.entries, report.checkpoints, report.evidence, report.erased];
-                check(counts, report.fault.map(|fault| (fault.index, fault.what)), printer)
-            }),
-            Err(error) => return open::explain(&error, printer),
-        },
+        LogCommand::Check { anchor } => {
+            let mark = match mark {
+                Ok(mark) => mark,
+                Err(error) => return open::explain(&error, printer),
+            };
+            let anchors = match anchor.iter().map(|file| note(file)).collect::<Result<Vec<_>, _>>() {
+                Ok(anchors) => anchors,
+                Err(what) => {
+                    printer.problem(what, "name a file that `countersign log checkpoint` wrote");
+                    return Exit::Usage;
+                }
+            };
+            check(&app, mark.as_ref(), &anchors, printer)
+        }
+        LogCommand::Checkpoint => app.checkpoint().map(|note| {
+            printer.raw_data(note.as_bytes());
+            Exit::Yes
+        }),
         LogCommand::Resume { .. } | LogCommand::AcceptTime => return Exit::OurFault,
         LogCommand::Bundle { entry, out } => bundle(&app, &settings, *entry, out.as_deref(), printer),
     };
@@ -93,18 +108,71 @@ fn show(leaves: &[String], printer: &mut Printer) -> Exit {
     Exit::Yes
 }
 
-/// Counts of entries, checkpoints, documents and erased ones; the first fault, with its entry.
-fn check(counts: [u64; 4], fault: Option<(Option<u64>, String)>, printer: &mut Printer) -> Exit {
-    let [entries, checkpoints, evidence, erased] = counts;
-    let exit = if fault.is_some() { Exit::No } else { Exit::Yes };
+/// A file and the note in it.
+pub type NoteFile = (String, String);
+
+/// Reads a signed note.
+///
+/// # Errors
+/// A sentence that names the file.
+pub fn note(file: &Path) -> Result<NoteFile, String> {
+    let name = file.display().to_string();
+    match String::from_utf8(config::read_limited(file, MAX_NOTE)?) {
+        Ok(text) => Ok((name, text)),
+        Err(_) => Err(format!("`{name}` is not text")),
+    }
+}
+
+/// The log by itself and against the mark; then, where it is whole, against each anchor.
+fn check(
+    app: &Countersign,
+    mark: Option<&Mark>,
+    anchors: &[NoteFile],
+    printer: &mut Printer,
+) -> Result<Exit, AppError> {
+    let report = app.check_log_against(mark)?;
+    let counts = [report.entries, report.checkpoints, report.evidence, report.erased];
+    let fault = report.fault.map(|fault| (fault.index, fault.what));
+    let mut misfits = Vec::new();
+    if fault.is_none() {
+        for (file, anchor) in anchors {
+            if let Some(misfit) = app.check_anchor(anchor)? {
+                misfits.push((file, anchor, misfit));
+            }
+        }
+    }
+    let exit = if fault.is_none() && misfits.is_empty() { Exit::Yes } else { Exit::No };
     if printer.json() {
+        let [entries, checkpoints, evidence, erased] = counts;
         let fault = fault.map(|(index, what)| json!({ "entry": index, "what": what }));
+        let shown = |(file, anchor, misfit): &(&String, &String, Misfit)| {
+            let Misfit { what, index, other } = misfit;
+            json!({ "file": file, "what": what, "entry": index, "anchor": anchor, "other": other })
+        };
+        let misfits: Vec<_> = misfits.iter().map(shown).collect();
         let text = json!({
             "entries": entries, "checkpoints": checkpoints, "evidence": evidence, "erased": erased, "fault": fault,
+            "anchors": anchors.len(), "misfits": misfits,
         });
         printer.line(&text.to_string());
-        return exit;
+        return Ok(exit);
     }
+    tell(counts, fault, printer);
+    if misfits.is_empty() && exit == Exit::Yes {
+        let sign = printer.sign(Sign::Ok);
+        for (file, _) in anchors {
+            printer.data_signed(&sign, &format!("goes back to {file}"));
+        }
+    }
+    for (file, anchor, misfit) in misfits {
+        tell_misfit(file, anchor, &misfit, printer);
+    }
+    Ok(exit)
+}
+
+/// Counts of entries, checkpoints, documents and erased ones; the first fault, with its entry.
+fn tell(counts: [u64; 4], fault: Option<(Option<u64>, String)>, printer: &mut Printer) {
+    let [entries, checkpoints, evidence, erased] = counts;
     let counted =
         format!("{entries} entries, {checkpoints} checkpoints, {evidence} documents as logged, {erased} erased");
     match fault {
@@ -120,7 +188,23 @@ fn check(counts: [u64; 4], fault: Option<(Option<u64>, String)>, printer: &mut P
             printer.words("  cure: keep a copy of the state directory, then restore a backup");
         }
     }
-    exit
+}
+
+/// Both notes, as they are: together they are the proof.
+fn tell_misfit(file: &str, anchor: &str, misfit: &Misfit, printer: &mut Printer) {
+    let sign = printer.sign(Sign::Fail);
+    let place = misfit.index.map_or_else(String::new, |index| format!("entry {index}: "));
+    printer.data_signed(&sign, &format!("{file}: {place}{}", misfit.what));
+    if let Some(other) = &misfit.other {
+        printer.data("The anchor:");
+        printer.raw_data(anchor.as_bytes());
+        printer.data("This log:");
+        printer.raw_data(other.as_bytes());
+        printer
+            .words("  of one size, the two are proof to anybody: countersign verify --log-key FILE ANCHOR CHECKPOINT");
+        printer.words("  if an entry `restored` covers it, the anchor is of the part that the log says it lost");
+    }
+    printer.words("  cure: keep the anchor and a copy of the state directory; find out who put what back, and when");
 }
 
 fn bundle(

@@ -20,6 +20,7 @@ use super::printer::{Printer, Sign};
 use super::surroundings;
 use crate::app::Countersign;
 use crate::app::load_rules::LoadError;
+use crate::clock::Clock;
 use crate::config::rules_folder;
 use crate::config::settings::Settings;
 use crate::http::serve::{Listening, Running, serve};
@@ -134,8 +135,8 @@ async fn run_until_told(settings: &Settings, printer: &mut Printer) -> Exit {
 async fn start(settings: &Settings, printer: &mut Printer) -> Result<Server, Exit> {
     let certificates = match &settings.server.tls {
         None => None,
-        Some(files) => Some(Arc::new(Certificates::load(files.clone()).map_err(|what| {
-            printer.problem(what, "put certificate (chain, our own first) and key there, both PEM");
+        Some(files) => Some(Arc::new(Certificates::load(files.clone(), Clock::system().now()).map_err(|what| {
+            printer.problem(what, "put a good certificate (chain, our own first) and its key there, both PEM");
             Exit::Usage
         })?)),
     };
@@ -144,6 +145,9 @@ async fn start(settings: &Settings, printer: &mut Printer) -> Result<Server, Exi
         Exit::OurFault
     })?;
     let app = Arc::new(open::open(settings).await.map_err(|error| open::explain(&error, printer))?);
+    if let Some(certificates) = &certificates {
+        app.upkeep().certificate_until(certificates.until());
+    }
     let console = match socket::listen(&settings.state_directory, Arc::clone(&app)) {
         Ok(console) => console,
         Err(error) => {
@@ -225,36 +229,56 @@ fn warm(app: &Arc<Countersign>) {
     });
 }
 
-/// Reads rules and certificates again; what is broken changes nothing.
+/// Reads rules and certificates again; what is broken changes nothing, and `/readyz` warns of it until it is mended.
 async fn reload(settings: &Settings, app: &Countersign, certificates: Option<&Certificates>) {
-    match rules_folder::read(&settings.rules) {
-        Ok(texts) => match app.load_rules(&texts).await {
-            Ok(warnings) => {
-                for warning in warnings {
-                    tracing::warn!(%warning, "rules");
-                }
-                tracing::info!(rules = app.rules().rules.iter().len(), "rules reloaded");
+    let rules = reload_rules(settings, app).await;
+    app.upkeep().tell("rules", rules.err());
+    if let Some(certificates) = certificates {
+        let problem = certificates.reload(app.clock.now()).err();
+        match &problem {
+            None => {
+                app.upkeep().certificate_until(certificates.until());
+                tracing::info!("certificate reloaded");
             }
-            Err(LoadError::Rules(faults)) => {
-                for fault in faults {
-                    tracing::error!(%fault, "the new rules do not load");
-                }
-                tracing::error!("the rules before stay in force");
-            }
-            Err(LoadError::App(error)) => {
-                tracing::error!(%error, "the new rules cannot be logged; the old stay in force");
-            }
-        },
+            Some(problem) => tracing::error!(problem, "the new certificate cannot be used; the old one stays"),
+        }
+        let shown = problem.map(|problem| format!("the new one cannot be used, the old one stays: {problem}"));
+        app.upkeep().tell("certificate", shown);
+    }
+}
+
+async fn reload_rules(settings: &Settings, app: &Countersign) -> Result<(), String> {
+    let kept = |what: &dyn std::fmt::Display| Err(format!("the new ones do not load, the old stay in force: {what}"));
+    let texts = match rules_folder::read(&settings.rules) {
+        Ok(texts) => texts,
         Err(error) => {
-            for fault in error.faults {
+            for fault in &error.faults {
                 tracing::error!(%fault, "the new rules cannot be read; the old stay in force");
             }
+            return kept(&error);
         }
-    }
-    if let Some(certificates) = certificates {
-        match certificates.reload() {
-            Ok(()) => tracing::info!("certificate reloaded"),
-            Err(problem) => tracing::error!(problem, "the new certificate cannot be used; the old one stays"),
+    };
+    match app.load_rules(&texts).await {
+        Ok(warnings) => {
+            for warning in warnings {
+                tracing::warn!(%warning, "rules");
+            }
+            tracing::info!(rules = app.rules().rules.iter().len(), "rules reloaded");
+            Ok(())
+        }
+        Err(LoadError::Rules(faults)) => {
+            for fault in &faults {
+                tracing::error!(%fault, "the new rules do not load");
+            }
+            tracing::error!("the rules before stay in force");
+            match faults.first() {
+                Some(first) => kept(first),
+                None => kept(&"no fault was named"),
+            }
+        }
+        Err(LoadError::App(error)) => {
+            tracing::error!(%error, "the new rules cannot be logged; the old stay in force");
+            kept(&error)
         }
     }
 }

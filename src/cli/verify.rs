@@ -1,5 +1,5 @@
-//! `countersign verify`: checks a bundle offline, trusting nothing but the pinned log key.
-//! In: a bundle and the key's line. Out: every step, what is proven, what is not, and one answer.
+//! `countersign verify`: checks a bundle offline, or two checkpoints, trusting nothing but the pinned log key.
+//! In: a bundle, or two checkpoints, and the key's line. Out: every step, what is proven, what is not, and one answer.
 //! Implements DESIGN §7 in SCREENS' words.
 //! Never takes a key from the bundle: it only names the one that the bundle claims.
 
@@ -11,11 +11,14 @@ use serde_json::json;
 
 use super::args::VerifyArgs;
 use super::exit::Exit;
+use super::log::{NoteFile, note};
 use super::printer::Printer;
+use crate::app::keep_log::{Compared, compare_checkpoints};
 use crate::app::verify_bundle::verify_bundle;
 use crate::config;
 use crate::domain::bundle::report::Report;
 use crate::domain::bundle::{Bundle, MAX_BUNDLE};
+use crate::domain::log::anchor::Together;
 use crate::domain::log::note::{SignedNote, VerifierKey};
 
 /// Largest file with a log key, in bytes.
@@ -23,6 +26,9 @@ pub const MAX_KEY_FILE: usize = 4096;
 
 /// Runs the command.
 pub fn run(args: &VerifyArgs, printer: &mut Printer) -> Exit {
+    if let (Some(key), Some(other)) = (&args.log_key, &args.other) {
+        return checkpoints(key, [&args.bundle, other], printer);
+    }
     let bundle = match config::read_limited(&args.bundle, MAX_BUNDLE) {
         Ok(bundle) => bundle,
         Err(what) => {
@@ -40,6 +46,52 @@ pub fn run(args: &VerifyArgs, printer: &mut Printer) -> Exit {
             Exit::Usage
         }
     }
+}
+
+/// Two checkpoints: whether they prove that the key signed two histories.
+fn checkpoints(key_file: &Path, files: [&Path; 2], printer: &mut Printer) -> Exit {
+    let read = || -> Result<(VerifierKey, [NoteFile; 2]), String> {
+        let [one, other] = files;
+        Ok((key(key_file)?, [note(one)?, note(other)?]))
+    };
+    let (key, notes) = match read() {
+        Ok(read) => read,
+        Err(what) => {
+            printer.problem(what, "name the log key's line, and two files that `countersign log checkpoint` wrote");
+            return Exit::Usage;
+        }
+    };
+    let [(one, first), (other, second)] = &notes;
+    let compared = compare_checkpoints([first, second], &key);
+    let signed = matches!(compared, Compared::Signed(..));
+    let (exit, answer) = match compared {
+        Compared::NotSigned(which, why) => {
+            let file = if which == 1 { one } else { other };
+            (Exit::No, format!("no: {file}: {why}"))
+        }
+        Compared::Signed(Together::TwoHistories, [size, _]) => {
+            (Exit::No, format!("no: {key} signed two histories of {size} entries; these two checkpoints prove it"))
+        }
+        Compared::Signed(Together::Same, [size, _]) => (Exit::Yes, format!("yes: both are of the same {size} entries")),
+        Compared::Signed(Together::Undecided, [one, other]) => {
+            let text = format!(
+                "yes, as far as two checkpoints can tell: one is of {one} entries, the other of {other}; \
+                 whether the longer goes on from the shorter, the log shows: countersign log check --anchor FILE"
+            );
+            (Exit::Yes, text)
+        }
+    };
+    if printer.json() {
+        let notes = [first, second];
+        printer.line(&json!({ "answer": answer, "checkpoints": notes }).to_string());
+        return exit;
+    }
+    // As they are, so that they can be handed on; a text that the key did not sign may draw anything.
+    for text in [first, second].into_iter().filter(|_| signed) {
+        printer.raw_data(text.as_bytes());
+    }
+    printer.data(answer);
+    exit
 }
 
 /// One line with the verifier's key, and nothing else: of two keys one would be trusted by accident.

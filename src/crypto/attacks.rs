@@ -122,6 +122,63 @@ fn attack_003_malformed_signatures_are_refused() {
     assert!(rsa.check("RS256", kid, b"message", &good).is_ok());
 }
 
+/// The RSA operation on a block of any form: what a signer without care would sign.
+fn raw_rsa(block: &[u8]) -> Vec<u8> {
+    let secret: Value = serde_json::from_str(&RSA.to_secret_json().unwrap()).unwrap();
+    let number = |name: &str| {
+        openssl::bn::BigNum::from_slice(&BASE64URL_NOPAD.decode(secret[name].as_str().unwrap().as_bytes()).unwrap())
+            .unwrap()
+    };
+    let key = Rsa::from_private_components(
+        number("n"),
+        number("e"),
+        number("d"),
+        number("p"),
+        number("q"),
+        number("dp"),
+        number("dq"),
+        number("qi"),
+    )
+    .unwrap();
+    let mut signature = vec![0; 256];
+    key.private_encrypt(block, &mut signature, openssl::rsa::Padding::NONE).unwrap();
+    signature
+}
+
+#[test]
+fn attack_003_a_padding_of_another_form_is_refused() {
+    let rsa = set_of(&[&RSA]);
+    let check = |block: &[u8]| rsa.check("RS256", Some(RSA.kid().as_str()), b"message", &raw_rsa(block));
+    let hash = openssl::sha::sha256(b"message");
+    let info = HEXLOWER.decode(b"3031300d060960864801650304020105000420").unwrap();
+    let without_null = HEXLOWER.decode(b"302f300b06096086480165030402010420").unwrap();
+    let long_length = HEXLOWER.decode(b"308131300d060960864801650304020105000420").unwrap();
+    let block = |start: [u8; 2], fill: u8, filled: Option<usize>, end: &[u8]| {
+        let filled = filled.unwrap_or(256 - 3 - end.len());
+        let mut block = [start.as_slice(), &vec![fill; filled], &[0], end].concat();
+        // What remains behind is garbage.
+        block.resize(256, 0x5a);
+        block
+    };
+    let good = [info.as_slice(), &hash].concat();
+    assert!(check(&block([0, 1], 0xff, None, &good)).is_ok(), "the block itself is made well");
+    for bad in [
+        block([0, 1], 0xff, Some(8), &good),
+        block([0, 1], 0xff, Some(200), &good),
+        block([0, 1], 0xff, Some(0), &good),
+        block([0, 1], 0xff, None, &[without_null.as_slice(), &hash].concat()),
+        block([0, 1], 0xff, None, &[long_length.as_slice(), &hash].concat()),
+        block([0, 1], 0xff, None, &[good.as_slice(), &[0]].concat()),
+        block([0, 1], 0xff, None, &hash),
+        block([0, 2], 0xff, None, &good),
+        block([0, 0], 0x00, None, &good),
+        block([0, 1], 0xfe, None, &good),
+        block([0, 1], 0xff, None, &[info.as_slice(), &openssl::sha::sha256(b"another")].concat()),
+    ] {
+        assert_eq!(check(&bad), Err(TokenError::SignatureInvalid));
+    }
+}
+
 #[test]
 fn attack_004_keys_that_the_token_brings_are_ignored() {
     let jwk = OTHER_RSA.public_jwk();

@@ -3,6 +3,7 @@
 //! Implements JOSE (RFC 7515 to 7518, 7638) over josekit, Ed25519 over ring.
 //! Never decides who may have what, and never talks to the network.
 
+pub mod certificate; // until when the server's own certificate is good
 pub mod files; // secrets on disk: modes, owners, atomic writes
 pub mod high_water; // the two-slot file beside the master key
 pub mod jwk; // an issuer's keys, read without tolerance; thumbprints

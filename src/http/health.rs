@@ -16,7 +16,8 @@ pub async fn live() -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).content_type("text/plain").body("ok\n")
 }
 
-/// It can issue: the log can be read and written, the clock is steady, every issuer's keys are usable.
+/// It can issue: the log can be read and written, the clock is steady, every issuer's keys are usable. Warnings keep it
+/// from nothing.
 pub async fn ready(edge: Shared) -> HttpResponse {
     let findings = edge.app.readiness();
     // No job comes to a server that is not ready, so no job would find that the issuer is back.
@@ -25,6 +26,7 @@ pub async fn ready(edge: Shared) -> HttpResponse {
     let body = json!({
         "ready": findings.is_empty(),
         "findings": findings,
+        "warnings": edge.app.warnings(),
         "unknown_claims": counters.unknown_claims.load(Ordering::Relaxed),
         "unverified_refusals": counters.unverified_refusals.load(Ordering::Relaxed),
         "requests_with_waiters": edge.app.waiting().count(),

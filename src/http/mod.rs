@@ -16,3 +16,4 @@ pub mod problem;
 pub mod routes;
 pub mod serve;
 pub mod token;
+pub mod unread;

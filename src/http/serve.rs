@@ -19,6 +19,7 @@ use crate::config::cidr::Cidr;
 use super::caller::{Crowd, MAX_STARTED_CEREMONIES_A_MINUTE, MAX_STREAMS_OF_ADDRESS, Tally};
 use super::edge::{Edge, MAX_BODY};
 use super::routes;
+use super::unread::Unread;
 
 /// How long a stopping server lets answers finish.
 pub const STOP_WITHIN_SECONDS: u64 = 10;
@@ -111,6 +112,7 @@ async fn guard<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
+    let (request, unread) = Unread::hold(request);
     let known = request.app_data::<web::Data<Edge>>().is_some_and(|edge| is_our_host(&request, &edge.app));
     let mut response = if known {
         next.call(request).await?.map_into_left_body()
@@ -119,6 +121,9 @@ async fn guard<B: MessageBody + 'static>(
             HttpResponse::MisdirectedRequest().content_type("text/plain").body("this server has another name\n");
         request.into_response(answer).map_into_right_body()
     };
+    if let Some(unread) = unread {
+        response = response.map_body(|_, body| EitherBody::right(BoxBody::new(unread.until_written(body.boxed()))));
+    }
     let headers = response.headers_mut();
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

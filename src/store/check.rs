@@ -8,7 +8,7 @@ mod cursors;
 use std::collections::BTreeMap;
 use std::num::NonZero;
 
-use rusqlite::Rows;
+use rusqlite::{OptionalExtension as _, Rows};
 
 use crate::domain::ids::Digest;
 use crate::domain::log::checkpoint::Checkpoint;
@@ -278,9 +278,17 @@ impl Walk<'_, '_, '_> {
             if let Some(what) = self.documents.remove(digest) {
                 return fault(index, format!("entry {index} names `{name}`, but {what}"));
             }
-            let mut select = self.reader.conn().prepare_cached("SELECT 1 FROM evidence WHERE digest = ?1")?;
-            if !select.exists([digest.as_bytes()])? {
-                return fault(index, format!("entry {index} names `{name}` {digest}, which is missing"));
+            let mut select =
+                self.reader.conn().prepare_cached("SELECT bytes IS NULL FROM evidence WHERE digest = ?1")?;
+            let erased: Option<bool> = select.query_row([digest.as_bytes()], |row| row.get(0)).optional()?;
+            match erased {
+                Some(false) => {}
+                // No command erases in this version, so no entry can say that one did.
+                Some(true) => {
+                    let what = format!("entry {index} names `{name}` {digest}, which was erased, and no entry says so");
+                    return fault(index, what);
+                }
+                None => return fault(index, format!("entry {index} names `{name}` {digest}, which is missing")),
             }
         }
         Ok(())

@@ -51,6 +51,8 @@ fn apply(conn: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::fallible_iterator::FallibleIterator as _;
+
     use super::*;
 
     #[test]
@@ -69,6 +71,63 @@ mod tests {
         let mut conn = Connection::open_in_memory().unwrap();
         assert!(apply(&mut conn, &["CREATE TABLE one (a INTEGER) STRICT; nonsense"]).is_err());
         apply(&mut conn, &["CREATE TABLE one (a INTEGER) STRICT"]).unwrap();
+    }
+
+    /// What lies on the disk when the process is killed at this moment.
+    fn killed(live: &std::path::Path, number: usize) -> std::path::PathBuf {
+        let copy = live.with_file_name(format!("killed-{number}.db"));
+        for ending in ["", "-wal"] {
+            let from = format!("{}{ending}", live.display());
+            if std::path::Path::new(&from).exists() {
+                std::fs::copy(&from, format!("{}{ending}", copy.display())).unwrap();
+            }
+        }
+        copy
+    }
+
+    fn schema(conn: &Connection) -> (u32, Vec<String>) {
+        let version = conn.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        let mut select = conn.prepare("SELECT name FROM sqlite_schema ORDER BY name").unwrap();
+        let names = select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        (version, names)
+    }
+
+    #[test]
+    fn attack_093_a_migration_killed_at_any_statement_is_made_again_from_its_beginning() {
+        let folder = std::env::temp_dir().join(format!("countersign-migration-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let live = folder.join("live.db");
+        std::fs::write(&live, []).unwrap();
+        let mut conn = crate::store::connection::writer(&live, None).unwrap();
+        apply(&mut conn, &MIGRATIONS[..1]).unwrap();
+        conn.execute("INSERT INTO meta (key, value) VALUES ('kept', 'yes')", []).unwrap();
+        let before = schema(&conn);
+        // The migration, statement by statement, so that pages of it are written before it is whole.
+        conn.execute_batch("PRAGMA cache_size = 1; BEGIN IMMEDIATE").unwrap();
+        let mut statements = rusqlite::Batch::new(&conn, MIGRATIONS[1]);
+        let mut copies = vec![killed(&live, 0)];
+        while let Some(mut statement) = statements.next().unwrap() {
+            statement.raw_execute().unwrap();
+            copies.push(killed(&live, copies.len()));
+        }
+        conn.pragma_update(None, "user_version", 2).unwrap();
+        copies.push(killed(&live, copies.len()));
+        assert!(copies.len() > 10, "{}", copies.len());
+        let wal = |copy: &std::path::Path| std::fs::metadata(format!("{}-wal", copy.display())).unwrap().len();
+        assert!(wal(copies.last().unwrap()) > wal(&copies[0]), "half of it lies on the disk");
+        conn.execute_batch("COMMIT").unwrap();
+        let whole = schema(&conn);
+        for copy in copies {
+            let mut found = Connection::open(&copy).unwrap();
+            assert_eq!(schema(&found), before, "{}", copy.display());
+            apply(&mut found, &MIGRATIONS[..2]).unwrap();
+            assert_eq!(schema(&found), whole);
+            let kept: String = found.query_row("SELECT value FROM meta", [], |row| row.get(0)).unwrap();
+            assert_eq!(kept, "yes");
+        }
+        drop(conn);
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

@@ -17,14 +17,18 @@ use super::{DATABASE, Reader, Store, StoreError, Unit, connection, migrations, s
 const RESUMED: &str = "resumed";
 
 impl Store {
-    /// Opens a database that was put back, records what the mark says was lost, and voids what was pending.
+    /// Opens a database that was put back, records what the mark says was lost, and voids what was pending. `check`
+    /// looks at the database before anything is written: the checkpoint that seals the entry would hide another key.
     ///
     /// # Errors
-    /// `Invalid` where nothing was put back, and everything that `open` refuses but `RolledBack`.
-    pub fn resume(mut opening: Opening) -> Result<(Self, u64), StoreError> {
+    /// `Invalid` where nothing was put back, everything that `open` refuses but `RolledBack`, and what `check` says.
+    pub fn resume<E: From<StoreError>>(
+        mut opening: Opening,
+        check: impl FnOnce(&Reader<'_>) -> Result<(), E>,
+    ) -> Result<(Self, u64), E> {
         let path = opening.directory.join(DATABASE);
         if !path.is_file() {
-            return Err(StoreError::Missing);
+            return Err(StoreError::Missing.into());
         }
         let held = lock(&opening.directory)?;
         let mut conn = connection::writer(&path, opening.max_size)?;
@@ -32,15 +36,16 @@ impl Store {
         let lost = opening.mark.read().map_err(StoreError::Mark)?.ok_or(StoreError::NoMark)?;
         match startup::check(&Reader::new(&conn), &opening.origin, &lost) {
             Err(StoreError::RolledBack { .. }) => {}
-            Err(other) => return Err(other),
+            Err(other) => return Err(other.into()),
             Ok(_) => {
                 let what = "the log agrees with its high-water mark, so nothing was put back; start it as usual";
-                return Err(StoreError::Invalid(what.to_owned()));
+                return Err(StoreError::Invalid(what.to_owned()).into());
             }
         }
         // A tree of nothing agrees with every log: all other checks are made as at any start.
         let nothing = Mark { size: 0, root: crate::domain::log::merkle::empty_root() };
         let (position, _) = startup::check(&Reader::new(&conn), &opening.origin, &nothing)?;
+        check(&Reader::new(&conn))?;
         // The entry first, then the mark: if the process dies in between, the next start refuses as this one did.
         opening.mark = Box::new(GoingBack { mark: opening.mark, first: true });
         let store = start(opening, &path, held, conn, position)?;

@@ -55,6 +55,11 @@ pub const DOORS: &[Door] = &[
     Door { place: "src/cli/open.rs", path: "crate::store::LOCK", why: "removes what `init` began" },
     Door { place: "src/cli/surroundings.rs", path: "crate::crypto::random", why: "chance that is handed to a command" },
     Door { place: "src/cli/demo/", path: "crate::crypto", why: "plays operator, GitLab and browser on one machine" },
+    Door {
+        place: "src/cli/serve/certificates.rs",
+        path: "crate::crypto::certificate",
+        why: "reads until when the server's own certificate is good",
+    },
     Door { place: "src/http/edge.rs", path: "crate::crypto::random", why: "call ids" },
 ];
 

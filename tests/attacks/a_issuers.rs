@@ -70,7 +70,7 @@ fn attack_014_unknown_keys_and_issuers_ask_nobody() {
     assert!(listener.accept().is_err(), "somebody connected");
 }
 
-fn hostile_issuer(
+pub fn hostile_issuer(
     name: &str,
     url: &str,
     ca: &std::path::Path,
@@ -116,8 +116,18 @@ fn attack_015_a_hostile_issuer_costs_nobody_but_itself() {
     assert_eq!(hostile.calls("private"), 0, "a private address without `allow_private` is never asked");
     assert_eq!(hostile.calls("redirected"), 0, "no redirect is followed");
     let ready = server.get("/readyz").expect(503).text();
-    for kind in ["redirect", "large", "html", "broken", "other-issuer", "private"] {
-        assert!(ready.contains(kind), "{kind} is not named: {ready}");
+    for (kind, field) in [
+        ("redirect", "url"),
+        ("large", "url"),
+        ("html", "url"),
+        ("broken", "url"),
+        ("other-issuer", "issuer"),
+        ("other-origin", "jwks_uri"),
+        ("plain-jwks", "jwks_uri"),
+        ("garbage-keys", "keys"),
+        ("private", "url"),
+    ] {
+        assert!(ready.contains(&format!("issuer `{kind}`: {field}: ")), "{kind} and {field} are not named: {ready}");
     }
     // The others go on.
     server.exchange(&server.job().environment("staging").sign(), &[AWS]).send().expect(200);

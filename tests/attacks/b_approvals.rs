@@ -94,6 +94,7 @@ fn attack_026_a_ceremony_of_one_kind_is_not_one_of_another() {
     refused(&server, &before, &answer, Logged::No);
     let mut decision = mara.sign(&server, &id, "approve");
     let own = std::mem::replace(&mut decision.response, registration.response.clone());
+    let before = Snapshot::of(&server);
     let answer = decide(&server, &id, &decision);
     answer.clone().expect_error(403, "access_denied", "passkey_unknown");
     refused(&server, &before, &answer, Logged::No);
@@ -102,16 +103,19 @@ fn attack_026_a_ceremony_of_one_kind_is_not_one_of_another() {
     decision.response = registration.response;
     decision.response["id"] = own["id"].clone();
     decision.response["rawId"] = own["rawId"].clone();
+    let before = Snapshot::of(&server);
     let answer = decide(&server, &id, &decision).invalid("assertion_invalid");
     refused(&server, &before, &answer, Logged::No);
 
     // An assertion, posted as a registration.
     let place = format!("/enrol/{link}/passkey");
     let assertion = mara.sign(&server, &id, "approve");
+    let before = Snapshot::of(&server);
     let answer = server.post_page(&place, &assertion.body()).invalid("challenge_unknown");
     refused(&server, &before, &answer, Logged::No);
     let mut registration = register(&server, &link, &mut new_key);
     registration.response = assertion.response;
+    let before = Snapshot::of(&server);
     let answer = server.post_page(&place, &registration.body()).invalid("assertion_invalid");
     refused(&server, &before, &answer, Logged::No);
     assert_eq!(Snapshot::of(&server).count("decision"), 0);

@@ -124,6 +124,26 @@ fn attack_021_a_hundred_collectors_at_once_get_one_token() {
 }
 
 #[test]
+fn attack_021_the_database_itself_holds_one_token_an_audience() {
+    let server = Server::start();
+    let mut mara = Person::manager(&server, "Mara");
+    let (token, key) = (server.job().sign(), collector());
+    let id = server.ask(&token, &key);
+    mara.approve(&server, &id);
+    server.pass(6);
+    server.exchange(&token, &[AWS]).collector(&key).send().expect(200);
+    let database = rusqlite::Connection::open(server.directory.join("countersign.db")).unwrap();
+    let columns = "issuer, token_jti, audience, request, collector, claims, kid, issued_at, exp";
+    for changed in [columns, &columns.replace("token_jti", "'another'"), &columns.replace("request,", "NULL,")] {
+        // One with another id, in another entry, for the same job token or the same request.
+        let again =
+            format!("INSERT INTO issued (jti, entry, {columns}) SELECT 'again', entry - 1, {changed} FROM issued");
+        let refused = database.execute(&again, []).unwrap_err().to_string();
+        assert!(refused.contains("UNIQUE constraint failed: issued."), "{changed}: {refused}");
+    }
+}
+
+#[test]
 fn attack_021_a_stranger_among_the_collectors_contests_or_comes_too_late() {
     let server = Server::with(Options { workers: 4, ..Options::default() });
     let mut mara = Person::manager(&server, "Mara");
@@ -247,5 +267,13 @@ fn attack_023_a_retried_job_asks_again() {
     assert_ne!(fresh, id);
     let options = server.post_page(&format!("/a/{fresh}/options"), &json!({ "decision": "approve" })).expect(200);
     assert!(options.member("statement").contains(retried.claim("job_id")), "the statement binds the job");
-    server.exchange(&token, &[VAULT]).collector(&key).send().invalid("token_spent");
+    let before = Snapshot::of(&server);
+    let answer = server.exchange(&token, &[VAULT]).collector(&key).send().invalid("token_spent");
+    refused(&server, &before, &answer, Logged::Yes);
+    // Nothing of the approval serves the new job.
+    server.pass(6);
+    let before = Snapshot::of(&server);
+    let waiting = server.exchange(&retried.sign(), &[AWS]).collector(&key).send();
+    assert_ne!(waiting.status, 200, "{}", waiting.text());
+    assert_eq!(Snapshot::of(&server).count("token"), before.count("token"));
 }

@@ -55,6 +55,48 @@ fn attack_033_a_rule_that_changes_before_the_collection_voids() {
 }
 
 #[test]
+fn attack_033_more_access_fewer_people_or_no_rule_at_all_void_at_each_gap() {
+    let finance = RULES.split("[[rule]]").find(|rule| rule.contains("finance deploy")).unwrap();
+    let edits = [
+        (
+            "audience was",
+            RULES.replace(finance, &finance.replace("[\"sts.amazonaws.com\"]", &format!("[{AWS:?}, {VAULT:?}]"))),
+        ),
+        ("count was 2, is 1", RULES.replace(finance, &finance.replace("count = 2", "count = 1"))),
+        ("there is no rule of that name any more", RULES.replace(&format!("[[rule]]{finance}"), "")),
+    ];
+    for (says, rules) in &edits {
+        // After the request, after the first signature, after the last one.
+        for signatures in 0..=2 {
+            let mut server = Server::start();
+            let mut people = [Person::manager(&server, "Mara"), Person::manager(&server, "Ben")];
+            let mut late = Person::manager(&server, "Cem");
+            let (token, key) = (server.job().environment("finance").sign(), collector());
+            let id = server.ask(&token, &key);
+            people[..signatures].iter_mut().for_each(|person| drop(person.approve(&server, &id)));
+            // Once two have signed nobody else is asked.
+            let held = (signatures < 2).then(|| late.sign(&server, &id, "approve"));
+            server.load_rules(rules);
+            let page = server.get(&format!("/a/{id}")).expect(200).text();
+            assert!(page.contains("data-state=\"changed\"") && page.contains(says), "{says}: {page}");
+            server.pass(6);
+            match held {
+                Some(held) => drop(decide(&server, &id, &held).expect_error(409, "invalid_request", "rule_changed")),
+                None => drop(server.exchange(&token, &[AWS]).collector(&key).send().invalid("rule_changed")),
+            }
+            // For good, though the old rule comes back.
+            server.load_rules(RULES);
+            server.pass(6);
+            let before = Snapshot::of(&server);
+            let answer = server.exchange(&token, &[AWS]).collector(&key).send().invalid("rule_changed");
+            refused(&server, &before, &answer, Logged::Yes);
+            assert_eq!(Snapshot::of(&server).count("token"), 0);
+            server.ask(&server.job().environment("finance").sign(), &collector());
+        }
+    }
+}
+
+#[test]
 fn attack_033_rules_that_do_not_compile_change_nothing() {
     let server = Server::start();
     let broken = [("rules.toml".to_owned(), "[[rule]]\nname = \"x\"\naudiance = []".to_owned())];

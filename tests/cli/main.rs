@@ -10,6 +10,12 @@
     reason = "a test that cannot go on must say where"
 )]
 
+mod attack_007;
+mod attack_080;
+mod attack_082;
+mod attack_092;
+mod attack_093;
+mod attack_094;
 mod attack_096;
 mod attack_097;
 mod attack_098;

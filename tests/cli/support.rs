@@ -16,8 +16,12 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// What tests call us.
 pub const URL: &str = "http://localhost:18080";
+/// Where the database is.
+pub const DATABASE: &str = "state/countersign.db";
+/// Where the high-water mark is.
+pub const MARK: &str = "keys/high-water-mark";
 /// Longest time for anything.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A folder of a test's own, gone at its end.
 pub struct Place(PathBuf);
@@ -91,6 +95,39 @@ impl Place {
 
     pub fn mode(&self, name: &str, mode: u32) {
         std::fs::set_permissions(self.at(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// The database as somebody with the file and `sqlite3` has it: nothing of ours stops him.
+    pub fn tamper(&self) -> rusqlite::Connection {
+        let database = rusqlite::Connection::open(self.at(DATABASE)).unwrap();
+        let sql = "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_schema WHERE type = 'trigger'";
+        let drop: Option<String> = database.query_row(sql, [], |row| row.get(0)).unwrap();
+        let more = "PRAGMA ignore_check_constraints = ON; PRAGMA foreign_keys = OFF";
+        database.execute_batch(&format!("{}; {more}", drop.unwrap_or_default())).unwrap();
+        database
+    }
+
+    /// Database and high-water mark: what a snapshot of the whole machine holds of the state.
+    pub fn snapshot(&self) -> [Vec<u8>; 2] {
+        [DATABASE, MARK].map(|name| std::fs::read(self.at(name)).unwrap())
+    }
+
+    /// Puts a database back, and the mark where it is given; no process may hold them.
+    pub fn put_back(&self, database: &[u8], mark: Option<&[u8]>) {
+        for ending in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(self.at(&format!("{DATABASE}{ending}")));
+        }
+        std::fs::write(self.at(DATABASE), database).unwrap();
+        self.mode(DATABASE, 0o600);
+        if let Some(mark) = mark {
+            std::fs::write(self.at(MARK), mark).unwrap();
+        }
+    }
+
+    /// Keeps the newest checkpoint in a file.
+    pub fn keep_checkpoint(&self, name: &str) {
+        let note = self.run(&["log", "checkpoint"]).expect(0, "localhost/log");
+        self.write(name, &note.out);
     }
 
     /// Every file below, with its mode.

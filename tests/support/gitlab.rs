@@ -60,7 +60,8 @@ pub fn raw_signer(key: &SigningKey) -> Box<dyn JwsSigner + Send + Sync> {
 }
 
 impl Issuer {
-    fn new(name: &'static str, url: &'static str, kid: &'static str) -> Self {
+    /// A party with a fresh key.
+    pub fn new(name: &'static str, url: &'static str, kid: &'static str) -> Self {
         let key = SigningKey::generate(TokenAlg::Rs256, 2048).unwrap();
         let mut public = key.public_jwk();
         public["kid"] = kid.into();

@@ -24,6 +24,16 @@ pub struct Hostile {
     /// Its certificate, to be trusted.
     pub ca: PathBuf,
     counts: Arc<Mutex<BTreeMap<String, usize>>>,
+    published: Arc<Mutex<BTreeMap<String, Published>>>,
+}
+
+/// What a path publishes in place of what its name says.
+#[derive(Clone)]
+enum Published {
+    /// This key set.
+    Keys(Vec<u8>),
+    /// Status 500 for every document.
+    Down,
 }
 
 impl Hostile {
@@ -43,17 +53,31 @@ impl Hostile {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
         let counts = Arc::new(Mutex::new(BTreeMap::new()));
+        let published: Arc<Mutex<BTreeMap<String, Published>>> = Arc::default();
         let (config, counting, ours) = (Arc::new(config), Arc::clone(&counts), url.clone());
+        let publishing = Arc::clone(&published);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (config, counting, ours) = (Arc::clone(&config), Arc::clone(&counting), ours.clone());
-                std::thread::spawn(move || answer(stream, config, &counting, &ours));
+                let publishing = Arc::clone(&publishing);
+                std::thread::spawn(move || answer(stream, config, &counting, &publishing, &ours));
             }
         });
-        Self { url, ca, counts }
+        Self { url, ca, counts, published }
     }
 
-    /// How often anything under a path was asked for.
+    /// From here on this path's key set is this one.
+    pub fn publish(&self, path: &str, keys: &[&serde_json::Value]) {
+        let set = json!({ "keys": keys }).to_string().into_bytes();
+        self.published.lock().unwrap().insert(path.to_owned(), Published::Keys(set));
+    }
+
+    /// From here on everything under this path fails.
+    pub fn take_down(&self, path: &str) {
+        self.published.lock().unwrap().insert(path.to_owned(), Published::Down);
+    }
+
+    /// How often a path, or anything under it, was asked for.
     pub fn calls(&self, path: &str) -> usize {
         self.counts.lock().unwrap().get(path).copied().unwrap_or_default()
     }
@@ -65,7 +89,13 @@ impl Drop for Hostile {
     }
 }
 
-fn answer(mut tcp: TcpStream, config: Arc<ServerConfig>, counts: &Mutex<BTreeMap<String, usize>>, url: &str) {
+fn answer(
+    mut tcp: TcpStream,
+    config: Arc<ServerConfig>,
+    counts: &Mutex<BTreeMap<String, usize>>,
+    published: &Mutex<BTreeMap<String, Published>>,
+    url: &str,
+) {
     let mut connection = ServerConnection::new(config).unwrap();
     let mut stream = Stream::new(&mut connection, &mut tcp);
     let mut head = Vec::new();
@@ -79,9 +109,18 @@ fn answer(mut tcp: TcpStream, config: Arc<ServerConfig>, counts: &Mutex<BTreeMap
     let head = String::from_utf8_lossy(&head).into_owned();
     let path = head.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
     let kind = path.split('/').next().unwrap_or_default().to_owned();
-    *counts.lock().unwrap().entry(kind.clone()).or_default() += 1;
+    for counted in [&kind, &path] {
+        *counts.lock().unwrap().entry(counted.clone()).or_default() += 1;
+    }
     let wants_keys = path.ends_with("jwks");
-    let (status, extra, body) = behave(&kind, wants_keys, url);
+    let instead = published.lock().unwrap().get(&kind).cloned();
+    let (status, extra, body) = match instead {
+        Some(Published::Down) => behave("broken", wants_keys, url),
+        Some(Published::Keys(set)) if wants_keys => {
+            ("200 OK", "content-type: application/json\r\ncache-control: max-age=86400\r\n".to_owned(), set)
+        }
+        _ => behave(&kind, wants_keys, url),
+    };
     let head = format!("HTTP/1.1 {status}\r\n{extra}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
     stream.conn.send_close_notify();

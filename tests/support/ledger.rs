@@ -28,12 +28,13 @@ pub enum Logged {
     Yes,
 }
 
-/// Every row of every table.
+/// Every row of every table, and the high-water mark.
 #[derive(Clone)]
 pub struct Snapshot {
     tables: BTreeMap<String, BTreeSet<String>>,
     /// The log's entries.
     pub entries: Vec<Value>,
+    mark: Vec<u8>,
 }
 
 fn connect(server: &Server) -> Connection {
@@ -61,7 +62,8 @@ impl Snapshot {
             .unwrap()
             .map(|bytes| serde_json::from_slice(&bytes.unwrap()).unwrap())
             .collect();
-        Self { tables, entries }
+        let mark = std::fs::read(server.directory.join("mark")).unwrap();
+        Self { tables, entries, mark }
     }
 
     /// How many entries of a kind.
@@ -91,9 +93,24 @@ impl Snapshot {
         self.assert_same(before, &[]);
     }
 
-    /// Nothing but the log differs; ceremonies that are over do not count.
+    /// Nothing but the log differs; ceremonies that are over do not count, and none has begun.
     pub fn assert_same_state(&self, before: &Self) {
         self.assert_same(before, &[LOG.as_slice(), CEREMONIES.as_slice()].concat());
+        self.assert_none_began(before);
+    }
+
+    fn assert_none_began(&self, before: &Self) {
+        for name in CEREMONIES {
+            let begun: Vec<_> = self.tables[name].difference(&before.tables[name]).collect();
+            assert!(begun.is_empty(), "a refused call began a ceremony: {begun:?}");
+        }
+    }
+
+    /// What the log holds beside its entries: none of it is gone, and this much was added to each table.
+    fn assert_grew(&self, before: &Self, name: &str, most: usize) {
+        let (known, now) = (&before.tables[name], &self.tables[name]);
+        assert!(known.is_subset(now), "{name} lost rows");
+        assert!(now.len() - known.len() <= most, "{name} grew by {}", now.len() - known.len());
     }
 
     fn assert_same(&self, before: &Self, except: &[&str]) {
@@ -143,10 +160,15 @@ pub fn refused(server: &Server, before: &Snapshot, answer: &Answer, logged: Logg
     match logged {
         Logged::No => {
             assert!(new.is_empty(), "unverified junk is in the log: {new:?}");
+            after.assert_same(before, &CEREMONIES);
+            assert_eq!(after.mark, before.mark, "the high-water mark moved");
             assert!(answer.json().get("log").is_none(), "{}", answer.text());
         }
         Logged::Yes => {
             assert_eq!(new.len(), 1, "{} gave {new:?}", answer.text());
+            after.assert_grew(before, "log_entry", 1);
+            after.assert_grew(before, "log_checkpoint", 1);
+            after.assert_grew(before, "evidence", 1);
             assert_eq!(new[0]["kind"], "refusal");
             assert_eq!(new[0]["outcome"], answer.code().as_str());
             assert_eq!(answer.json()["log"]["index"], new[0]["seq"], "{}", answer.text());

@@ -3,6 +3,7 @@
 //! Implements RFC 6962 §2.1 hashing, C2SP signed-note and tlog-checkpoint.
 //! Never signs and never stores.
 
+pub mod anchor;
 pub mod checkpoint;
 pub mod entry;
 pub mod evidence;

@@ -69,9 +69,7 @@ fn a_whole_log_is_found_whole() {
     let whole = CheckReport { entries: 20, checkpoints: 20, evidence: 10, erased: 0, fault: None };
     assert_eq!(check(&conn), whole);
     let (_scratch, conn) = log(true);
-    assert_eq!(check(&conn), CheckReport { checkpoints: 2, ..whole.clone() });
-    conn.execute("UPDATE evidence SET salt = NULL, bytes = NULL WHERE rowid = 3", []).unwrap();
-    assert_eq!(check(&conn), CheckReport { checkpoints: 2, evidence: 9, erased: 1, ..whole });
+    assert_eq!(check(&conn), CheckReport { checkpoints: 2, ..whole });
     assert!(matches!(check_log(&Reader::new(&conn), &verify_note, &|| true), Err(StoreError::Stopped)));
 }
 
@@ -176,6 +174,7 @@ fn attack_080_edited_evidence_is_named_by_its_entry() {
         "UPDATE evidence SET salt = zeroblob(32) WHERE rowid = 3",
         "UPDATE evidence SET salt = zeroblob(31) WHERE rowid = 3",
         "UPDATE evidence SET salt = NULL WHERE rowid = 3",
+        "UPDATE evidence SET salt = NULL, bytes = NULL WHERE rowid = 3",
         "DELETE FROM evidence WHERE rowid = 3",
         "UPDATE evidence SET digest = zeroblob(32) WHERE rowid = 3",
         "UPDATE evidence SET digest = zeroblob(31) WHERE rowid = 3",

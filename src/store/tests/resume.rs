@@ -2,6 +2,11 @@ use super::scratch::{Scratch, step};
 use super::*;
 use crate::domain::log::entry::{Entry, Event};
 
+#[expect(clippy::unnecessary_wraps, reason = "has the shape of a check")]
+fn unchecked(_: &Reader<'_>) -> std::result::Result<(), StoreError> {
+    Ok(())
+}
+
 #[test]
 fn a_log_that_was_put_back_goes_on_with_an_entry_that_says_what_was_lost() {
     let scratch = Scratch::new();
@@ -17,12 +22,15 @@ fn a_log_that_was_put_back_goes_on_with_an_entry_that_says_what_was_lost() {
     std::fs::write(&database, copy).unwrap();
 
     assert!(matches!(scratch.open(), Err(StoreError::RolledBack { .. })));
-    let (store, entry) = Store::resume(scratch.opening()).unwrap();
+    let (store, entry) = Store::resume(scratch.opening(), unchecked).unwrap();
     let bytes = store.read(|reader| reader.entry(entry)).unwrap().unwrap();
     let event = Entry::from_bytes(&bytes).unwrap().event;
     assert_eq!(event, Event::Restored { lost_size: lost.size, lost_root: lost.root });
     assert!(store.read(|reader| reader.resumed()).unwrap().is_some());
     store.close();
     scratch.open().unwrap().close();
-    assert!(matches!(Store::resume(scratch.opening()), Err(StoreError::Invalid(_))), "nothing was put back now");
+    assert!(
+        matches!(Store::resume(scratch.opening(), unchecked), Err(StoreError::Invalid(_))),
+        "nothing was put back now"
+    );
 }
