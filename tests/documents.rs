@@ -22,6 +22,7 @@ const DOCUMENTS: &[&str] = &[
     "CHANGELOG.md",
     "docs/clouds.md",
     "docs/deploy.md",
+    "docs/faults.md",
     "docs/gitlab.md",
     "docs/limits.md",
     "docs/rules.md",

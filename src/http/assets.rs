@@ -26,6 +26,7 @@ const SHELL_CLIENT: &str = include_str!("../../static/countersign.sh");
 pub const DOCUMENTS: &[(&str, &str)] = &[
     ("clouds", include_str!("../../docs/clouds.md")),
     ("deploy", include_str!("../../docs/deploy.md")),
+    ("faults", include_str!("../../docs/faults.md")),
     ("gitlab", include_str!("../../docs/gitlab.md")),
     ("limits", include_str!("../../docs/limits.md")),
     ("rules", include_str!("../../docs/rules.md")),
