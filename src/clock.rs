@@ -28,6 +28,11 @@ enum Source {
     Steered(Arc<Mutex<Reading>>),
 }
 
+/// What an `accept` replaced.
+#[derive(Debug)]
+#[must_use]
+pub struct Accepted(Reading);
+
 /// Steers a clock in a test, through the library and never through the network.
 #[derive(Debug, Clone)]
 pub struct ClockHand(Arc<Mutex<Reading>>);
@@ -70,9 +75,23 @@ impl Clock {
         (step.unsigned_abs() > u64::try_from(millis(CLOCK_STEP)).unwrap_or(0)).then_some(step)
     }
 
-    /// Takes the wall clock as it is from here on.
-    pub fn accept(&self) {
-        *lock(&self.base) = self.source.read();
+    /// Takes the wall clock as it is from here on; `unaccept` undoes it.
+    pub fn accept(&self) -> Accepted {
+        Accepted(std::mem::replace(&mut *lock(&self.base), self.source.read()))
+    }
+
+    /// Measures again from where it measured before an `accept`.
+    pub fn unaccept(&self, before: Accepted) {
+        *lock(&self.base) = before.0;
+    }
+
+    /// Says what time it has been at least: a wall clock that is behind it has stepped back while nobody watched.
+    pub fn expect(&self, at_least: Timestamp) {
+        let mut base = lock(&self.base);
+        let behind = at_least.millis().saturating_sub(base.wall.millis());
+        if behind > millis(CLOCK_STEP) {
+            base.wall = at_least;
+        }
     }
 
     fn new(source: Source) -> Self {
@@ -151,12 +170,29 @@ mod tests {
         assert_eq!(clock.step(), None, "it is back");
         hand.set(start - MINUTE);
         assert_eq!(clock.step(), Some(-120_000));
-        other.accept();
+        let before = other.accept();
         assert_eq!(clock.step(), None, "clones are one clock");
+        clock.unaccept(before);
+        assert_eq!(clock.step(), Some(-120_000));
+        let _ = clock.accept();
+        assert_eq!(clock.step(), None);
         hand.set(start);
         assert_eq!(clock.step(), None);
         hand.set(start + MINUTE);
         assert_eq!(clock.step(), Some(120_000));
+    }
+
+    #[test]
+    fn a_clock_behind_what_is_known_has_stepped_back() {
+        let start = Timestamp::from_seconds(1_795_430_400);
+        let (clock, hand) = Clock::steerable(start);
+        clock.expect(start - MINUTE);
+        clock.expect(start + MINUTE);
+        assert_eq!(clock.step(), None, "within what is tolerated");
+        clock.expect(start + Duration::from_hours(1));
+        assert_eq!(clock.step(), Some(-3_600_000));
+        hand.set(start + Duration::from_hours(1));
+        assert_eq!(clock.step(), None, "it was set right");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Countersign: an OpenID provider whose only login is a passkey, and a token exchange that countersigns CI jobs.
 //! In: the command line and the network. Out: tokens that say who stood behind a job, and the log that proves it.
 //! Implements four floors; arrows point down only, `tests/architecture.rs` holds them:
-//! `http`, `cli`, `tasks`, `config` → `app` → `store`, `crypto`, `passkeys`, `upstream`, `clock` → `domain`.
+//! `http`, `cli`, `config` → `app` → `store`, `crypto`, `passkeys`, `upstream`, `clock` → `domain`.
 //! Never lets modules of floor 1 know one another; only `app` may know both a rule and a store.
 #![forbid(unsafe_code)]
 

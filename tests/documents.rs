@@ -23,8 +23,10 @@ const DOCUMENTS: &[&str] = &[
     "docs/attacks.md",
     "docs/clouds.md",
     "docs/deploy.md",
+    "docs/faults.md",
     "docs/gitlab.md",
     "docs/limits.md",
+    "docs/performance.md",
     "docs/rules.md",
     "docs/verify.md",
     "keys.example/README.md",
@@ -179,7 +181,7 @@ fn every_path_in_backticks_exists() {
     for document in DOCUMENTS {
         for (line, text) in prose(document) {
             for path in backticked(&text) {
-                let ours = ["src/", "tests/", "docs/", "static/", "templates/", "keys.example/", ".ci/"];
+                let ours = ["src/", "tests/", "benches/", "docs/", "static/", "templates/", "keys.example/", ".ci/"];
                 if ours.iter().any(|folder| path.starts_with(folder)) && !path.contains(['*', ' ', '…']) {
                     assert!(root().join(path).exists(), "{document}:{line}: there is no `{path}`");
                 }

@@ -11,9 +11,11 @@ use crate::domain::log::entry::{Asked, Event, Intake};
 use crate::domain::oauth::exchange::SubjectToken;
 use crate::domain::request::standing::Mark;
 use crate::domain::request::{JOB_MEMBERS, Request, RuleRef};
-use crate::domain::rules::{Effect, Rule};
+use crate::domain::rules::set::SealedRule;
+use crate::domain::rules::{Allow, Rule};
 use crate::domain::time::{Timestamp, USE_BY_AFTER_DECIDE_BY};
 use crate::domain::token::claims;
+use crate::domain::token::rehearsal::rehearse;
 use crate::store::Unit;
 use crate::store::requests::RequestRow;
 use crate::store::tokens::TokenUseRow;
@@ -26,6 +28,9 @@ use super::record_token::Minting;
 use super::refuse::job_fields;
 use crate::domain::oauth::error_code::ErrorCode;
 
+/// Largest request, in bytes of its canonical form: a statement holds it whole, and is evidence.
+pub const MAX_REQUEST: usize = 56 * 1024;
+
 /// Claims that only the page shows, as GitLab's word; they are not signed.
 pub const DISPLAY_MEMBERS: &[&str] = &["user_login", "user_access_level", "job_project_path"];
 
@@ -35,16 +40,20 @@ pub fn open_request(
     minting: &Minting,
     call: &Call,
     token: &SubjectToken,
-    rule: &Rule,
+    rule: &SealedRule,
     known: &Known,
 ) -> Result<RequestRow, AppError> {
     let request = make(unit, minting, call, rule)?;
     let (request_bytes, request_sha256) = hashed(&request)?;
-    let (rule_bytes, rule_sha256) = hashed(rule)?;
+    if request_bytes.len() > MAX_REQUEST {
+        let what = format!("the request would have {} bytes; {MAX_REQUEST} is the most", request_bytes.len());
+        let hint = "ask for fewer audiences, or let the rule match and forward fewer claims";
+        return Err(not_evaluable(what).with_hint(hint).into());
+    }
     let starter = known.starter.as_ref();
     let evidence = BTreeMap::from([
         ("request".to_owned(), unit.put_evidence("request", &request_bytes, None)?),
-        ("rule".to_owned(), unit.put_evidence("rule", &rule_bytes, None)?),
+        ("rule".to_owned(), unit.put_evidence("rule", rule.canonical(), None)?),
         (
             "job_token".to_owned(),
             unit.put_evidence("job_token", token.expose().as_bytes(), starter.map(|link| &link.person))?,
@@ -56,7 +65,7 @@ pub fn open_request(
         job: job_fields(&call.job),
         asked: Some(Asked {
             request_sha256,
-            rule: rule_sha256,
+            rule: rule.digest(),
             decide_by: request.decide_by,
             intake: intake(call, &call.asked, minting.issuer_keys),
             starter: starter.map(|link| link.entry),
@@ -64,7 +73,7 @@ pub fn open_request(
         evidence,
     })?;
     let row = RequestRow {
-        rule: rule.clone(),
+        rule: Rule::clone(rule),
         issuer: call.job.issuer.clone(),
         display: display(&call.job),
         mark: Mark::Open,
@@ -75,6 +84,7 @@ pub fn open_request(
     };
     unit.insert_request(&row)?;
     let bound = TokenUseRow {
+        token_sha256: call.job.token_sha256,
         audiences: call.asked.clone(),
         request: Some(row.request.id.clone()),
         collector: Some(row.request.collector),
@@ -88,14 +98,16 @@ pub fn intake(call: &Call, audiences: &[Audience], issuer_keys: u64) -> Intake {
     Intake { audiences: audiences.to_vec(), job_token_exp: call.job.expires_at, issuer_keys }
 }
 
-fn make(unit: &mut Unit<'_>, minting: &Minting, call: &Call, rule: &Rule) -> Result<Request, AppError> {
+fn make(unit: &mut Unit<'_>, minting: &Minting, call: &Call, rule: &SealedRule) -> Result<Request, AppError> {
     let terms = approval_terms(rule).ok_or_else(|| not_evaluable("the rule asks nobody"))?;
     let collector = call.collector.ok_or_else(|| {
         refusal(ErrorCode::CollectorRequired, "people must approve this, so the call needs a collector")
     })?;
     let (decide_by, use_by) = deadlines(unit.now(), terms.within(), call.job.expires_at);
-    let access =
+    let access: Vec<_> =
         call.asked.iter().map(|audience| claims::access(&call.job, rule, audience)).collect::<Result<_, _>>()?;
+    // Nobody is asked for what could not be issued afterwards.
+    access.iter().try_for_each(|access| rehearse(&minting.our_issuer, &call.job, rule, access))?;
     Ok(Request {
         id: RequestId::from_random(unit.random()?),
         issuer: minting.our_issuer.clone(),
@@ -105,7 +117,7 @@ fn make(unit: &mut Unit<'_>, minting: &Minting, call: &Call, rule: &Rule) -> Res
         use_by,
         job: job_record(&call.job, rule),
         access,
-        rule: RuleRef { name: rule.name.clone(), sha256: rule.digest()? },
+        rule: RuleRef { name: rule.name.clone(), sha256: rule.digest() },
     })
 }
 
@@ -121,14 +133,11 @@ pub fn job_record(job: &Job, rule: &Rule) -> BTreeMap<String, String> {
         ("issuer".to_owned(), job.issuer.to_string()),
         ("token_sha256".to_owned(), job.token_sha256.to_string()),
     ]);
-    let forwarded = match &rule.effect {
-        Effect::Allow(allow) => Some(&allow.token.forward),
-        Effect::Deny(_) => None,
-    };
+    let issued = rule.allow().map(Allow::issued_claims).unwrap_or_default();
     let named = JOB_MEMBERS.iter().copied();
     let matched = rule.matches.keys().map(String::as_str);
-    let forwarded = forwarded.into_iter().flatten().map(String::as_str);
-    for name in named.chain(matched).chain(forwarded) {
+    let issued = issued.iter().map(String::as_str);
+    for name in named.chain(matched).chain(issued) {
         if let Some(value) = job.claim(name) {
             record.insert(name.to_owned(), value.to_owned());
         }

@@ -107,6 +107,9 @@ impl Countersign {
         if let Err(error) = self.store.read(|reader| reader.size()) {
             findings.push(format!("log: {error}"));
         }
+        if let Some(why) = self.store.hindrance() {
+            findings.push(format!("log: {why}"));
+        }
         if let Some(step) = self.clock.step() {
             findings.push(format!("clock: stepped by {step} ms"));
         }
@@ -118,6 +121,15 @@ impl Countersign {
             }
         }
         findings
+    }
+
+    /// Has issuers asked again that could not be reached, each once a pause; nobody waits for it.
+    pub fn ask_again(&self) {
+        let now = self.clock.monotonic();
+        for issuer in self.issuers.iter().filter(|issuer| issuer.keys.is_due(now)) {
+            let asked = std::sync::Arc::clone(issuer);
+            tokio::task::spawn_blocking(move || asked.keys.ask_again(now));
+        }
     }
 
     /// People, rules and the log, as `doctor` looks at them.
@@ -225,7 +237,8 @@ impl Countersign {
                         issuer.settings.terms.url
                     ),
                 ),
-                Err(error) => Finding::fail(name.as_str(), error.to_string(), "try again"),
+                // The runtime's error quotes a panic's message.
+                Err(_) => Finding::fail(name.as_str(), "its keys were not read to the end", "try again"),
             });
         }
         findings

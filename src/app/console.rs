@@ -45,6 +45,8 @@ pub enum ConsoleCommand {
     },
     /// Lists people.
     List,
+    /// Takes the wall clock as it is, after it stepped.
+    AcceptTime,
     /// A new link for the first admin, while there is none with a passkey.
     NewAdminLink,
 }
@@ -66,6 +68,15 @@ pub enum ConsoleAnswer {
     Linked {
         /// Who.
         person: PersonId,
+    },
+    /// The wall clock is believed again.
+    TimeAccepted {
+        /// Milliseconds by which it had stepped.
+        step: i64,
+        /// The entry that says so.
+        entry: u64,
+        /// The log's time: it never goes back, so it stands still until a clock that was set back comes to it.
+        log_time: Timestamp,
     },
     /// Everybody.
     People {
@@ -104,7 +115,7 @@ impl Countersign {
     /// Runs a console command.
     pub async fn console(&self, command: ConsoleCommand) -> Result<ConsoleAnswer, AppError> {
         // An entry at a wrong time would hold the log's time there for ever.
-        if command != ConsoleCommand::List {
+        if !matches!(command, ConsoleCommand::List | ConsoleCommand::AcceptTime) {
             self.steady_now()?;
         }
         match command {
@@ -112,6 +123,7 @@ impl Countersign {
             ConsoleCommand::Link { person, issuer, user_id } => self.link(person, issuer, user_id).await,
             ConsoleCommand::List => self.list(),
             ConsoleCommand::NewAdminLink => self.new_admin_link().await,
+            ConsoleCommand::AcceptTime => self.accept_time().await,
         }
     }
 
@@ -124,6 +136,25 @@ impl Countersign {
             .write(move |unit| -> Result<_, AppError> { invite(unit, &Invitation { name, groups, admin, digest }) })
             .await?;
         Ok(ConsoleAnswer::Invited { person, link: self.enrolment_link(&secret), expires })
+    }
+
+    async fn accept_time(&self) -> Result<ConsoleAnswer, AppError> {
+        let Some(step) = self.clock.step() else {
+            return Err(AppError::refused(ErrorCode::AlreadyDecided, "the wall clock has not stepped"));
+        };
+        let before = self.clock.accept();
+        let noted = self.store.write(move |unit| -> Result<_, AppError> {
+            let entry = unit.append(Event::Clock { step })?;
+            Ok((entry, unit.now()))
+        });
+        match noted.await {
+            Ok((entry, log_time)) => Ok(ConsoleAnswer::TimeAccepted { step, entry, log_time }),
+            Err(error) => {
+                // What is not in the log is not accepted.
+                self.clock.unaccept(before);
+                Err(error)
+            }
+        }
     }
 
     /// The URL of an enrolment link.

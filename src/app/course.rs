@@ -12,7 +12,8 @@ use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::request::standing::{Mark, Standing, standing};
 use crate::domain::rules::compile::Rules;
 use crate::domain::rules::decide::decide;
-use crate::domain::rules::{Outcome, Refusal, Rule, Trace};
+use crate::domain::rules::set::SealedRule;
+use crate::domain::rules::{Outcome, Refusal, Trace};
 use crate::domain::statement::Choice;
 use crate::domain::time::{LEEWAY, Timestamp};
 use crate::store::requests::{DecisionRow, RequestRow};
@@ -60,7 +61,7 @@ pub enum Course {
     /// Make a request and ask people.
     Open {
         /// The rule.
-        rule: Arc<Rule>,
+        rule: Arc<SealedRule>,
     },
     /// Bind this job token to a request that the same collector made with another token of the job.
     Join(Box<RequestRow>),
@@ -86,7 +87,7 @@ pub enum Course {
 #[derive(Debug, Clone)]
 pub struct Issuing {
     /// The rule.
-    pub rule: Arc<Rule>,
+    pub rule: Arc<SealedRule>,
     /// For whom.
     pub audience: Audience,
     /// Everything that the job token's `jti` is bound to.
@@ -99,7 +100,7 @@ pub struct Issuing {
 
 /// A refusal in one line.
 pub fn refusal(code: ErrorCode, description: impl Into<String>) -> Refusal {
-    Refusal { code, description: description.into(), hint: None, rule: None }
+    Refusal::new(code, description)
 }
 
 fn refuse(code: ErrorCode, description: impl Into<String>) -> Course {
@@ -133,6 +134,9 @@ fn same_list(asked: &[Audience], list: &[Audience]) -> bool {
 }
 
 fn bound_course(call: &Call, known: &Known, bound: &TokenUseRow, rules: &Rules, now: Timestamp) -> Course {
+    if bound.token_sha256 != call.job.token_sha256 {
+        return refuse(ErrorCode::TokenSpent, "another job token with the same `jti` was used before");
+    }
     if !call.asked.iter().all(|audience| bound.audiences.contains(audience)) {
         return refuse(ErrorCode::TokenSpent, "this job token is bound to other audiences");
     }
@@ -298,7 +302,7 @@ fn says_the_same(job: &Job, row: &RequestRow) -> bool {
 
 /// What the rule says of a request now.
 struct Judged {
-    rule: Arc<Rule>,
+    rule: Arc<SealedRule>,
     /// The decisions that count, once they are enough.
     counted: Option<Vec<DecisionRow>>,
     signed: u32,
@@ -329,7 +333,7 @@ fn judge(
         }
         Outcome::Ask { rule, signed, needed } => Judged { rule, counted: None, signed, needed },
     };
-    if judged.rule.digest().ok() != Some(row.request.rule.sha256) {
+    if judged.rule.digest() != row.request.rule.sha256 {
         return Err(Box::new(voided(row)));
     }
     Ok(judged)

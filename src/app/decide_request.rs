@@ -13,10 +13,12 @@ use crate::domain::canonical::{self, Bytes};
 use crate::domain::ids::{PersonId, RequestId};
 use crate::domain::log::entry::{Event, JobFields};
 use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::request::Request;
 use crate::domain::request::standing::Mark;
 use crate::domain::rules::Refusal;
 use crate::domain::statement::{Approval, Choice, MAX_REASON_CHARS, Statement, challenge};
 use crate::domain::time::Timestamp;
+use crate::passkeys::PasskeyError;
 use crate::passkeys::assertion::{self, StoredCredential, Verification};
 use crate::store::passkeys::{CeremonyRow, PasskeyRow};
 use crate::store::people::PersonRow;
@@ -85,6 +87,8 @@ impl Countersign {
 
     /// Starts a ceremony over a decision.
     pub async fn begin_decision(&self, id: &RequestId, intent: Intent) -> Result<Ceremony, AppError> {
+        // A clock that is wrong would say "too late", or put a wrong time into what is signed.
+        self.steady_now()?;
         let intent = intent.checked()?;
         self.find_request(id)?;
         let ceremony = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<CEREMONY_ID>()?);
@@ -95,7 +99,7 @@ impl Countersign {
             .store
             .write(move |unit| -> Result<Vec<u8>, AppError> {
                 let row = unit.reader().request(&request_id)?.ok_or_else(unknown_request)?;
-                if choice == Choice::Approve && !unchanged(&rules.rules, &row)? {
+                if choice == Choice::Approve && !unchanged(&rules.rules, &row) {
                     return Err(refusal(ErrorCode::RuleChanged, "the rule changed after this request was made").into());
                 }
                 let now = unit.now();
@@ -132,7 +136,14 @@ impl Countersign {
                 credential_id: &passkey.credential_id,
                 user_handle: &person.user_handle,
             };
-            assertion::verify(&self.relying_party, challenge(&statement), &stored, response)?
+            assertion::verify(&self.relying_party, challenge(&statement), &stored, response)
+        };
+        let verified = match verified {
+            // The signature was good: this is the key or its copy, and that stays in the log.
+            Err(error @ PasskeyError::CounterRolledBack { .. }) => {
+                return Err(self.refuse_copy(&approval.request, passkey.person, error.into()).await);
+            }
+            verified => verified?,
         };
         let decided = self.record_decision(approval, statement, passkey, verified).await;
         // Also where the answer is no: the request may have been found to be over.
@@ -175,6 +186,20 @@ impl Countersign {
             let person = reader.person(&passkey.person)?.filter(|row| row.suspended.is_none()).ok_or_else(unknown)?;
             Ok((passkey, person))
         })
+    }
+
+    /// Logs that a key signed whose counter went back.
+    async fn refuse_copy(&self, request: &Request, person: PersonId, error: AppError) -> AppError {
+        let AppError::Refused { refusal, .. } = error else { return error };
+        let (id, copy) = (request.id.clone(), refusal.clone());
+        let entry = self.store.write(move |unit| -> Result<u64, AppError> {
+            let row = unit.reader().request(&id)?.ok_or_else(unknown_request)?;
+            Ok(append_person_refusal(unit, fields(&row), &person, &id, &copy)?)
+        });
+        match entry.await {
+            Ok(entry) => logged(refusal, Some(entry)),
+            Err(fault) => fault,
+        }
     }
 
     async fn record_decision(

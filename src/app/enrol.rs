@@ -45,7 +45,9 @@ pub struct Welcome {
 /// Why a link is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeadLink {
-    /// Used, declined or replaced.
+    /// Somebody made a passkey with it.
+    Used(Timestamp),
+    /// Declined or replaced.
     Ended(Timestamp),
     /// Too old.
     Expired(Timestamp),
@@ -81,7 +83,8 @@ pub struct LinkHolder {
 
 fn dead(link: DeadLink) -> AppError {
     let text = match link {
-        DeadLink::Ended(at) => format!("this link was used on {} {} UTC", at.day_month(), at.hour_minute()),
+        DeadLink::Ended(_) => "this link was ended".to_owned(),
+        DeadLink::Used(at) => format!("this link was used on {} {} UTC", at.day_month(), at.hour_minute()),
         DeadLink::Expired(_) => "this link has expired".to_owned(),
         DeadLink::Unknown => "this link is not known here".to_owned(),
     };
@@ -98,6 +101,8 @@ fn alive(row: Option<InvitationRow>, holder: &LinkHolder, now: Timestamp) -> Res
             let same = holder.session.is_some() && row.session_sha256 == holder.session;
             if same && row.session_until.is_some_and(|until| now <= until) {
                 Ok(row)
+            } else if row.session_until.is_some() {
+                Err(DeadLink::Used(ended))
             } else {
                 Err(DeadLink::Ended(ended))
             }

@@ -41,7 +41,7 @@ pub(super) fn entitled(
     if known.is_some_and(|known| known.credential != passkey.credential) {
         return Err(AppError::refused(ErrorCode::AssertionInvalid, "this passkey was used at the same moment"));
     }
-    if choice == Choice::Approve && !unchanged(rules, row)? {
+    if choice == Choice::Approve && !unchanged(rules, row) {
         return Err(AppError::refused(ErrorCode::RuleChanged, describe(ErrorCode::RuleChanged)));
     }
     let terms = approval_terms(&row.rule)
@@ -80,9 +80,8 @@ pub(super) fn entitled(
 }
 
 /// Whether the rule of a request is still the one that people would sign under.
-pub fn unchanged(rules: &Rules, row: &RequestRow) -> Result<bool, AppError> {
-    let Some(rule) = rules.by_name(&row.request.rule.name) else { return Ok(false) };
-    Ok(rule.digest()? == row.request.rule.sha256)
+pub fn unchanged(rules: &Rules, row: &RequestRow) -> bool {
+    rules.by_name(&row.request.rule.name).is_some_and(|rule| rule.digest() == row.request.rule.sha256)
 }
 
 /// Where a request stands, with the signatures that count now.

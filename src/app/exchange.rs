@@ -3,6 +3,7 @@
 //! Implements RFC 8693 §2 and DESIGN §5.
 //! Never answers with a token before its entry is committed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -22,7 +23,8 @@ use crate::store::{StoreError, Unit};
 use super::course::{Call, Course, course, refusal};
 use super::intake::Taken;
 use super::known::know;
-use super::refuse::{Admit, append_refusal, job_fields, logged};
+use super::record_token::KeptRule;
+use super::refuse::{Admit, Admitted, RefusedCall, append_refusal, job_fields, logged};
 use super::waiting::{Subscription, Woken};
 use super::{AppError, Countersign, record_token, summary};
 
@@ -74,7 +76,8 @@ pub struct PendingAnswer {
 
 /// What one unit of the writer did.
 enum Done {
-    Issued(Box<IssuedRow>),
+    /// And where the evidence has the rule, where it was not asked of people.
+    Issued(Box<IssuedRow>, Option<KeptRule>),
     Opened(Box<RequestRow>),
     Refused(Refusal, u64),
     Again,
@@ -100,7 +103,10 @@ impl Countersign {
         let mut paced = false;
         for _ in 0..MAX_TURNS {
             match self.look(&call)? {
-                Course::Repeat(row) => return self.token_answer(&row).map(|token| Answer::Token(Box::new(token))),
+                Course::Repeat(row) => {
+                    self.store.settled(row.entry).await?;
+                    return self.token_answer(&row).map(|token| Answer::Token(Box::new(token)));
+                }
                 Course::Pending { row, .. } => {
                     let id = &row.request.id;
                     if !std::mem::replace(&mut paced, true)
@@ -122,10 +128,10 @@ impl Countersign {
                     }
                 }
                 Course::Refuse { refusal, transition: None } => {
-                    return Err(self.log_refusal(&form, &call, refusal).await);
+                    return Err(self.log_refusal(refused_call(&form, &call, &taken), refusal).await);
                 }
-                Course::Open { .. } | Course::Join(_) | Course::Issue(_) | Course::Refuse { .. } => {
-                    if let Some(answer) = self.act_and_answer(&form, &call, &taken).await? {
+                course @ (Course::Open { .. } | Course::Join(_) | Course::Issue(_) | Course::Refuse { .. }) => {
+                    if let Some(answer) = self.act_and_answer(&form, &call, &taken, is_new(&course)).await? {
                         return Ok(answer);
                     }
                 }
@@ -166,14 +172,18 @@ impl Countersign {
         form: &ExchangeForm,
         call: &Call,
         taken: &Taken,
+        is_new: bool,
     ) -> Result<Option<Answer>, AppError> {
-        let done = match self.act(form, call, taken).await {
+        let done = match self.act(form, call, taken, is_new).await {
             // The unit is rolled back whole; the refusal is logged like any other, within its cap.
-            Err(AppError::Refused { refusal, .. }) => return Err(self.log_refusal(form, call, refusal).await),
+            Err(AppError::Refused { refusal, .. }) => {
+                return Err(self.log_refusal(refused_call(form, call, taken), refusal).await);
+            }
             done => done?,
         };
         match done {
-            Done::Issued(row) => {
+            Done::Issued(row, kept) => {
+                self.kept_rules.keep(kept);
                 if let Some(id) = &row.request {
                     self.waiting.wake(id);
                     self.waiting.forget(id);
@@ -201,70 +211,68 @@ impl Countersign {
     }
 
     /// One unit of the writer: judges again on facts re-read in its savepoint, and only then acts.
-    async fn act(&self, form: &ExchangeForm, call: &Call, taken: &Taken) -> Result<Done, AppError> {
+    async fn act(&self, form: &ExchangeForm, call: &Call, taken: &Taken, is_new: bool) -> Result<Done, AppError> {
         let rules = self.rules();
         let limits = self.limits();
+        let refused = refused_call(form, call, taken);
         let (call, token, issuer_keys) = (call.clone(), form.subject_token.clone(), taken.issuer_keys);
         let issue = record_token::Minting {
             our_issuer: self.settings.url.clone(),
-            signers: self
-                .signers
-                .iter()
-                .map(|(alg, signer)| (*alg, (signer.key.kid().clone(), signer.entry)))
-                .collect(),
+            signers: Arc::clone(&self.signers),
+            kept_rules: Arc::clone(&self.kept_rules),
             issuer_keys,
         };
-        let done = self
-            .store
-            .write(move |unit| -> Result<Done, AppError> {
-                // Nothing is decided by rules that an earlier entry replaced, however long this unit was queued.
-                if unit.reader().rules_in_force()?.is_some_and(|(logged, _)| logged != rules.rules.digest()) {
-                    return Ok(Done::Stale);
+        let act = move |unit: &mut Unit<'_>| -> Result<Done, AppError> {
+            // Nothing is decided by rules that an earlier entry replaced, however long this unit was queued.
+            if unit.reader().rules_in_force()?.is_some_and(|(logged, _)| logged != rules.rules.digest()) {
+                return Ok(Done::Stale);
+            }
+            let now = unit.now();
+            let known = know(&unit.reader(), &rules.rules, &call, now)?;
+            match course(&call, &known, &rules.rules, &limits, now) {
+                Course::Issue(issuing) => {
+                    let (row, kept) = record_token::record(unit, &issue, &call, &token, &issuing)?;
+                    Ok(Done::Issued(Box::new(row), kept))
                 }
-                let now = unit.now();
-                let known = know(&unit.reader(), &rules.rules, &call, now)?;
-                match course(&call, &known, &rules.rules, &limits, now) {
-                    Course::Issue(issuing) => {
-                        let row = record_token::record(unit, &issue, &call, &token, &issuing)?;
-                        Ok(Done::Issued(Box::new(row)))
-                    }
-                    Course::Open { rule } => {
-                        let row = super::ask::open_request(unit, &issue, &call, &token, &rule, &known)?;
-                        Ok(Done::Opened(Box::new(row)))
-                    }
-                    Course::Join(row) => {
-                        let audiences = row.request.audiences().cloned().collect();
-                        let bound = TokenUseRow {
-                            audiences,
-                            request: Some(row.request.id.clone()),
-                            collector: Some(row.request.collector),
-                        };
-                        unit.bind_token(&binding(&call), &bound)?;
-                        Ok(Done::Again)
-                    }
-                    Course::Refuse { refusal, transition: Some((row, mark)) } => {
-                        end(unit, &call, &row, mark)?;
-                        let entry = append_refusal(unit, &call.job, &token, &refusal, 0)?;
-                        Ok(Done::Refused(refusal, entry))
-                    }
-                    Course::Repeat(_) | Course::Pending { .. } | Course::Refuse { .. } => Ok(Done::Again),
+                Course::Open { rule } => {
+                    let row = super::ask::open_request(unit, &issue, &call, &token, &rule, &known)?;
+                    Ok(Done::Opened(Box::new(row)))
                 }
-            })
-            .await?;
-        Ok(done)
+                Course::Join(row) => {
+                    let audiences = row.request.audiences().cloned().collect();
+                    let bound = TokenUseRow {
+                        token_sha256: call.job.token_sha256,
+                        audiences,
+                        request: Some(row.request.id.clone()),
+                        collector: Some(row.request.collector),
+                    };
+                    unit.bind_token(&binding(&call), &bound)?;
+                    Ok(Done::Again)
+                }
+                Course::Refuse { refusal, transition: Some((row, mark)) } => {
+                    end(unit, &call, &row, mark)?;
+                    let (entry, _) = append_refusal(unit, &refused, refusal.code, Admitted::default())?;
+                    Ok(Done::Refused(refusal, entry))
+                }
+                Course::Repeat(_) | Course::Pending { .. } | Course::Refuse { .. } => Ok(Done::Again),
+            }
+        };
+        if is_new { self.store.write_new(act).await } else { self.store.write(act).await }
     }
 
-    async fn log_refusal(&self, form: &ExchangeForm, call: &Call, refusal: Refusal) -> AppError {
+    async fn log_refusal(&self, call: RefusedCall, refusal: Refusal) -> AppError {
         if refusal.code.status() == 429 {
             return logged(refusal, None);
         }
-        let Admit::Log(suppressed) = self.refusals.admit(call.job.job_project_id(), self.clock.monotonic()) else {
+        let Admit::Log(admitted) = self.refusals.admit(&call.job, &call.token_sha256, self.clock.monotonic()) else {
             return logged(refusal, None);
         };
-        let (job, token, copy) = (call.job.clone(), form.subject_token.clone(), refusal.clone());
-        let entry = self.store.write(move |unit| append_refusal(unit, &job, &token, &copy, suppressed)).await;
-        match entry {
-            Ok(entry) => logged(refusal, Some(entry)),
+        let (job, token_sha256, code) = (call.job.clone(), call.token_sha256, refusal.code);
+        match self.store.write_new(move |unit| append_refusal(unit, &call, code, admitted)).await {
+            Ok((entry, kept)) => {
+                self.refusals.keep(&job, token_sha256, kept);
+                logged(refusal, Some(entry))
+            }
             Err(fault) => fault.into(),
         }
     }
@@ -306,20 +314,34 @@ impl Countersign {
         let lines = summary::issued(&claims, &self.names_to_tell(row, &claims)?, row.entry);
         claims.insert("log".to_owned(), record_token::log_claim(&self.settings.origin, row.entry));
         let signer = self.signer_by_kid(&row.kid)?;
-        let access_token = signer.key.sign(&canonical::to_bytes(&claims)?)?;
+        let access_token = signer.key.sign(&serde_json::to_vec(&claims).map_err(AppError::internal)?)?;
         let expires_in = row.exp.since(self.clock.now()).as_secs();
         Ok(TokenAnswer { access_token, expires_in, log: row.entry, approval, summary: lines })
     }
 }
 
+/// New work gives way when too much waits: whoever asked before collects, and whoever signs is heard.
+const fn is_new(course: &Course) -> bool {
+    match course {
+        Course::Open { .. } => true,
+        Course::Issue(issuing) => issuing.bind,
+        _ => false,
+    }
+}
+
+fn refused_call(form: &ExchangeForm, call: &Call, taken: &Taken) -> RefusedCall {
+    RefusedCall {
+        job: job_fields(&call.job),
+        asked: call.asked.clone(),
+        token: form.subject_token.clone(),
+        token_sha256: call.job.token_sha256,
+        issuer_keys: taken.issuer_keys,
+    }
+}
+
 /// What binds the call's job token.
 pub fn binding(call: &Call) -> Binding<'_> {
-    Binding {
-        issuer: &call.job.issuer,
-        jti: &call.job.jti,
-        token_sha256: &call.job.token_sha256,
-        exp: call.job.expires_at,
-    }
+    Binding { issuer: &call.job.issuer, jti: &call.job.jti, exp: call.job.expires_at }
 }
 
 /// Ends a request: its entry, then its row.

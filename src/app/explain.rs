@@ -16,6 +16,7 @@ use super::course::{Call, trace};
 use super::intake::IssuerKeysEvidence;
 use super::known::know;
 use super::{AppError, Countersign};
+use crate::store::Reader;
 
 /// What the rules say.
 #[derive(Debug)]
@@ -48,21 +49,32 @@ impl Countersign {
 
     /// Explains a log entry that keeps a job token: a refusal, a request or a token.
     pub fn explain_entry(&self, index: u64, asked: Vec<Audience>) -> Result<Explanation, AppError> {
-        let (entry, token) = self.store.read(|reader| -> Result<_, AppError> {
-            let missing = || AppError::refused(ErrorCode::NotFound, format!("the log has no entry {index}"));
-            let entry = Entry::from_bytes(&reader.entry(index)?.ok_or_else(missing)?)?;
-            let digest = entry.event.evidence().and_then(|evidence| evidence.get("job_token")).copied();
-            let row = digest.map(|digest| reader.evidence(&digest)).transpose()?.flatten();
-            Ok((entry, row.and_then(|row| row.bytes)))
+        let (entry, token, keys) = self.store.read(|reader| -> Result<_, AppError> {
+            let entry = read(reader, index)?;
+            // Where people were asked, the request's entry holds the job token.
+            let holder = match &entry.event {
+                Event::Token { asked: Some(asked), .. } => read(reader, *asked)?,
+                _ => entry.clone(),
+            };
+            let token = evidence(reader, &holder, "job_token")?;
+            let keys = match issuer_keys(&holder.event) {
+                Some(keys) => evidence(reader, &read(reader, keys)?, "keys")?,
+                None => None,
+            };
+            Ok((entry, token, keys))
         })?;
         let none = || {
             let text = format!("entry {index} (`{}`) keeps no job token", entry.event.kind());
             AppError::refused(ErrorCode::NotFound, text).with_hint("name the entry of a refusal, a request or a token")
         };
         let token = String::from_utf8(token.ok_or_else(none)?).map_err(AppError::internal)?;
-        let job = self.job_of(&token)?;
+        let job = match keys {
+            // Under the keys of that time: the issuer may have others today.
+            Some(keys) => self.job_under(&token, &keys)?,
+            None => self.job_of(&token)?,
+        };
         let (refused, known) = match &entry.event {
-            Event::Refusal { outcome, .. } => (Some(*outcome), Vec::new()),
+            Event::Refusal { outcome, audiences, .. } => (Some(*outcome), audiences.clone()),
             Event::Request { asked: Some(asked), .. } => (None, asked.intake.audiences.clone()),
             Event::Token { audience, .. } => (None, vec![audience.clone()]),
             _ => (None, Vec::new()),
@@ -87,19 +99,48 @@ impl Countersign {
 
     /// The job of a token whose time may be long over; verified under the keys that the log holds.
     pub fn job_of(&self, token: &str) -> Result<Job, AppError> {
-        let token =
+        let parsed =
             UnverifiedToken::parse(token.trim()).map_err(|error| AppError::refused(error.code(), error.to_string()))?;
-        let issuer = self.issuer_of(&token)?;
-        let name = issuer.settings.terms.name.clone();
+        let name = self.issuer_of(&parsed)?.settings.terms.name.clone();
         let row = self.store.read(|reader| reader.issuer_keys(&name))?;
         let row = row.ok_or_else(|| {
             AppError::refused(ErrorCode::UnknownKey, format!("no keys of `{name}` have been seen yet"))
                 .with_hint("let a job of this issuer call the server once")
         })?;
-        let document: IssuerKeysEvidence = serde_json::from_slice(&row.document).map_err(AppError::internal)?;
+        self.job_under(token, &row.document)
+    }
+
+    fn job_under(&self, token: &str, keys: &[u8]) -> Result<Job, AppError> {
+        let token =
+            UnverifiedToken::parse(token.trim()).map_err(|error| AppError::refused(error.code(), error.to_string()))?;
+        let issuer = self.issuer_of(&token)?;
+        let terms = &issuer.settings.terms;
+        let document: IssuerKeysEvidence = serde_json::from_slice(keys).map_err(AppError::internal)?;
         let keys = serde_json::to_vec(&document.jwks).map_err(AppError::internal)?;
         let (keys, _) = KeySet::parse(&keys)?;
         let verified = token.verify(&keys).map_err(|error| AppError::refused(error.code(), error.to_string()))?;
-        Ok(gitlab::from_log(&verified, &name, &issuer.settings.terms.url, &self.settings.url)?)
+        Ok(gitlab::from_log(&verified, &terms.name, &terms.url, &self.settings.url)?)
+    }
+}
+
+fn read(reader: &Reader<'_>, index: u64) -> Result<Entry, AppError> {
+    let missing = || AppError::refused(ErrorCode::NotFound, format!("the log has no entry {index}"));
+    Ok(Entry::from_bytes(&reader.entry(index)?.ok_or_else(missing)?)?)
+}
+
+/// A document that an entry names, unless it was erased.
+fn evidence(reader: &Reader<'_>, entry: &Entry, name: &str) -> Result<Option<Vec<u8>>, AppError> {
+    let digest = entry.event.evidence().and_then(|evidence| evidence.get(name)).copied();
+    let row = digest.map(|digest| reader.evidence(&digest)).transpose()?.flatten();
+    Ok(row.and_then(|row| row.bytes))
+}
+
+/// The entry with the keys that verified the job token of an entry.
+const fn issuer_keys(event: &Event) -> Option<u64> {
+    match event {
+        Event::Refusal { issuer_keys, .. } => *issuer_keys,
+        Event::Request { asked: Some(asked), .. } => Some(asked.intake.issuer_keys),
+        Event::Token { intake: Some(intake), .. } => Some(intake.issuer_keys),
+        _ => None,
     }
 }

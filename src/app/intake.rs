@@ -1,7 +1,7 @@
 //! Takes a job token in: from an unverified string to a job, with the issuer's keys in the log.
 //! In: the token and what the configuration says of its issuer. Out: `Intake`, or a refusal that never enters the log.
 //! Implements DESIGN §5.2.
-//! Never reads anything of an unverified token but `iss` and `kid`, and asks nobody whom the configuration does not name.
+//! Never decides by anything in an unverified token but `iss` and `kid`, and asks nobody whom the configuration does not name.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::crypto::jwk::KeySet;
 use crate::crypto::jwt::UnverifiedToken;
-use crate::domain::job::{Job, gitlab};
+use crate::domain::job::{Job, foreign, gitlab};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::exchange::SubjectToken;
@@ -17,7 +17,6 @@ use crate::store::keys::IssuerKeysRow;
 use crate::upstream::UpstreamError;
 use crate::upstream::keys::{IssuerKeys, Snapshot};
 
-use super::course::refusal;
 use super::settings::IssuerSettings;
 use super::{AppError, Countersign};
 
@@ -79,10 +78,13 @@ impl Countersign {
     }
 
     pub(super) fn issuer_of(&self, token: &UnverifiedToken) -> Result<Arc<Issuer>, AppError> {
-        let unknown = || refusal(ErrorCode::UnknownIssuer, "`iss` names no issuer of this server");
-        let unverified_issuer = token.unverified_issuer().ok_or_else(unknown)?;
-        let found = self.issuers.iter().find(|issuer| issuer.settings.terms.has_iss(unverified_issuer));
-        Ok(Arc::clone(found.ok_or_else(unknown)?))
+        let unverified_issuer = token.unverified_issuer();
+        let named = |issuer: &&Arc<Issuer>| unverified_issuer.is_some_and(|iss| issuer.settings.terms.has_iss(iss));
+        if let Some(issuer) = self.issuers.iter().find(named) {
+            return Ok(Arc::clone(issuer));
+        }
+        let urls = self.issuers.iter().map(|issuer| issuer.settings.terms.url.as_str());
+        Err(foreign::refusal(token.unverified_claims(), &self.settings.url, urls).into())
     }
 
     pub(super) async fn keys_of(
@@ -96,10 +98,10 @@ impl Countersign {
         }
         let (issuer, kid) = (Arc::clone(issuer), kid.map(str::to_owned));
         let fetched = tokio::task::spawn_blocking(move || issuer.keys.key_set(kid.as_deref(), now)).await;
-        fetched.map_err(AppError::internal)?.map_err(|error: UpstreamError| AppError::Fault {
-            code: ErrorCode::IssuerUnavailable,
-            detail: error.to_string(),
-        })
+        // The runtime's error quotes a panic's message.
+        fetched.map_err(|_| AppError::internal("an issuer's keys were not read to the end"))?.map_err(
+            |error: UpstreamError| AppError::Fault { code: ErrorCode::IssuerUnavailable, detail: error.to_string() },
+        )
     }
 
     /// Makes sure that the log holds the keys that verified a token, before anything depends on them.

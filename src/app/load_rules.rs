@@ -25,7 +25,13 @@ pub enum LoadError {
     Rules(Vec<RuleError>),
     /// The store or the log failed.
     #[error(transparent)]
-    App(#[from] AppError),
+    App(Box<AppError>),
+}
+
+impl From<AppError> for LoadError {
+    fn from(error: AppError) -> Self {
+        Self::App(Box::new(error))
+    }
 }
 
 /// Compiles a folder's files.
@@ -46,7 +52,7 @@ pub async fn log_rules(store: &Store, rules: &Rules) -> Result<(), AppError> {
     }
     let mut list = Vec::new();
     for rule in rules.iter() {
-        list.push(json!({ "name": rule.name, "sha256": rule.digest()? }));
+        list.push(json!({ "name": rule.name, "sha256": rule.digest() }));
     }
     let count = u64::try_from(list.len()).unwrap_or(u64::MAX);
     let documents = chunks(&list)?;

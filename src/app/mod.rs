@@ -59,7 +59,8 @@ pub struct Countersign {
     pub log_vkey: String,
     issuers: Vec<Arc<Issuer>>,
     rules: RwLock<Arc<RulesInForce>>,
-    signers: HashMap<TokenAlg, Signer>,
+    signers: Arc<HashMap<TokenAlg, Signer>>,
+    kept_rules: Arc<record_token::KeptRules>,
     waiting: Waiting,
     refusals: refuse::RefusalCap,
     counters: Counters,
@@ -97,7 +98,7 @@ pub struct Counters {
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// A refusal: somebody may not, and is told why.
-    #[error("{}", refusal.description)]
+    #[error("{}", refusal.sentence())]
     Refused {
         /// Why.
         refusal: Refusal,
@@ -143,7 +144,8 @@ impl From<Refusal> for AppError {
 impl From<StoreError> for AppError {
     fn from(error: StoreError) -> Self {
         let code = match &error {
-            StoreError::Full | StoreError::Busy => ErrorCode::QueueFull,
+            StoreError::Full => ErrorCode::QueueFull,
+            StoreError::ClockStepped(_) => ErrorCode::ClockStepped,
             _ => ErrorCode::LogUnavailable,
         };
         Self::Fault { code, detail: error.to_string() }

@@ -4,39 +4,72 @@
 //! Never signs: the signature comes after the commit.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
 use crate::domain::canonical;
-use crate::domain::ids::{Digest, Kid, PersonId};
+use crate::domain::ids::{Digest, PersonId};
 use crate::domain::job::Job;
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::exchange::SubjectToken;
 use crate::domain::request::Access;
-use crate::domain::rules::{Effect, TokenAlg};
+use crate::domain::rules::{Effect, MAX_RULES, TokenAlg};
 use crate::domain::time::Timestamp;
 use crate::domain::token::claims::{self, ApprovalClaims, Issue, SignedBy};
 use crate::store::Unit;
 use crate::store::requests::{DecisionRow, RequestRow};
 use crate::store::tokens::{IssuedRow, TokenUseRow};
 
-use super::AppError;
 use super::ask::intake;
 use super::course::{Call, Issuing};
-use super::exchange::{binding, hashed, not_evaluable};
+use super::exchange::{binding, not_evaluable};
 use super::known::assurance_of;
 use super::refuse::job_fields;
+use super::{AppError, Signer};
 
 /// What an issue needs of the server.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Minting {
     /// Our issuer URL.
     pub our_issuer: String,
     /// The key of each algorithm and its log entry.
-    pub signers: HashMap<TokenAlg, (Kid, u64)>,
+    pub signers: Arc<HashMap<TokenAlg, Signer>>,
+    /// Where the evidence has rules already.
+    pub kept_rules: Arc<KeptRules>,
     /// The log entry with the keys that verified the job token.
     pub issuer_keys: u64,
+}
+
+/// Where the evidence has a rule.
+#[derive(Debug, Clone, Copy)]
+pub struct KeptRule {
+    /// The rule's digest.
+    rule: Digest,
+    /// The salted digest of the document.
+    kept: Digest,
+}
+
+/// Where the evidence has the rules of tokens that nobody was asked for, so that each is kept once a process and not
+/// once a token. What an entry says of the rule is in clear beside it, so that the same digest twice tells nothing.
+#[derive(Debug, Default)]
+pub struct KeptRules(Mutex<HashMap<Digest, Digest>>);
+
+impl KeptRules {
+    fn get(&self, rule: &Digest) -> Option<Digest> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(rule).copied()
+    }
+
+    /// Remembers what is committed.
+    pub fn keep(&self, kept: Option<KeptRule>) {
+        let Some(KeptRule { rule, kept }) = kept else { return };
+        let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if rules.len() >= MAX_RULES {
+            rules.clear();
+        }
+        rules.insert(rule, kept);
+    }
 }
 
 /// The `log` claim: where the token's entry is.
@@ -51,24 +84,28 @@ pub fn record(
     call: &Call,
     token: &SubjectToken,
     issuing: &Issuing,
-) -> Result<IssuedRow, AppError> {
+) -> Result<(IssuedRow, Option<KeptRule>), AppError> {
     let alg = match &issuing.rule.effect {
         Effect::Allow(allow) => allow.token.alg,
         Effect::Deny(_) => return Err(not_evaluable("a deny rule issues nothing").into()),
     };
-    let (kid, signing_key) = minting
-        .signers
-        .get(&alg)
-        .cloned()
-        .ok_or_else(|| AppError::internal(format!("no {} signing key", alg.as_str())))?;
+    let signer = minting.signers.get(&alg);
+    let signer = signer.ok_or_else(|| AppError::internal(format!("no {} signing key", alg.as_str())))?;
+    let (kid, signing_key) = (signer.key.kid().clone(), signer.entry);
     let counted = issuing.request.as_ref().map(|(_, counted)| counted.as_slice()).unwrap_or_default();
     let made = make_claims(unit, minting, call, issuing, counted)?;
     let mut evidence = BTreeMap::new();
+    let mut kept_rule = None;
     let (asked, token_intake) = if let Some((row, _)) = &issuing.request {
         (Some(row.entry), None)
     } else {
-        let (rule_bytes, _) = hashed(issuing.rule.as_ref())?;
-        evidence.insert("rule".to_owned(), unit.put_evidence("rule", &rule_bytes, None)?);
+        let rule = issuing.rule.digest();
+        let kept = match minting.kept_rules.get(&rule) {
+            Some(kept) => kept,
+            None => unit.put_evidence("rule", issuing.rule.canonical(), None)?,
+        };
+        evidence.insert("rule".to_owned(), kept);
+        kept_rule = Some(KeptRule { rule, kept });
         evidence.insert("job_token".to_owned(), unit.put_evidence("job_token", token.expose().as_bytes(), None)?);
         (None, Some(intake(call, &issuing.list, minting.issuer_keys)))
     };
@@ -80,14 +117,19 @@ pub fn record(
         signing_key,
         claims_sha256: Digest::of(&made.bytes),
         job: job_fields(&call.job),
-        rule: issuing.rule.digest()?,
+        rule: issuing.rule.digest(),
         asked,
         intake: token_intake,
         decisions: counted.iter().map(|decision| decision.entry).collect::<BTreeSet<_>>(),
         evidence,
     })?;
     if issuing.bind {
-        let bound = TokenUseRow { audiences: issuing.list.clone(), request: None, collector: call.collector };
+        let bound = TokenUseRow {
+            token_sha256: call.job.token_sha256,
+            audiences: issuing.list.clone(),
+            request: None,
+            collector: call.collector,
+        };
         unit.bind_token(&binding(call), &bound)?;
     }
     let row = IssuedRow {
@@ -101,7 +143,7 @@ pub fn record(
         entry,
     };
     unit.insert_issued(&binding(call), &row)?;
-    Ok(row)
+    Ok((row, kept_rule))
 }
 
 /// The person tied to the user who started a request's job.

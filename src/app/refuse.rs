@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::domain::ids::{PersonId, RequestId};
+use crate::domain::ids::{Audience, Digest, IssuerName, PersonId, RequestId};
 use crate::domain::job::Job;
 use crate::domain::log::entry::{Event, JobFields};
+use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::exchange::SubjectToken;
 use crate::domain::rules::Refusal;
 use crate::store::{StoreError, Unit};
@@ -24,32 +25,45 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 /// How many refusals of each project were logged lately.
 #[derive(Debug, Default)]
-pub struct RefusalCap(Mutex<HashMap<String, Window>>);
+pub struct RefusalCap(Mutex<HashMap<(IssuerName, String), Window>>);
 
 #[derive(Debug, Default)]
 struct Window {
     start: Duration,
     logged: u32,
     suppressed: u64,
+    /// The job token logged last, by its own digest, and its digest in the evidence: a job that asks again and again
+    /// with one token fills no disk.
+    last: Option<(Digest, Digest)>,
 }
 
 /// Whether a refusal is logged, and what was left out before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admit {
-    /// Log it, with the number of those suppressed before it.
-    Log(u64),
+    /// Log it.
+    Log(Admitted),
     /// Leave it out.
     Suppress,
 }
 
+/// How a refusal is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Admitted {
+    /// How many were left out before it.
+    pub suppressed: u64,
+    /// Where the evidence has this job token already.
+    pub kept: Option<Digest>,
+}
+
 impl RefusalCap {
-    /// Judges one refusal of a project at `now` (the monotonic clock).
-    pub fn admit(&self, project: &str, now: Duration) -> Admit {
+    /// Judges one refusal of a job at `now` (the monotonic clock).
+    pub fn admit(&self, job: &JobFields, token_sha256: &Digest, now: Duration) -> Admit {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if windows.len() >= MAX_PROJECTS && !windows.contains_key(project) {
+        let project = (job.issuer.clone(), job.job_project_id.clone());
+        if windows.len() >= MAX_PROJECTS && !windows.contains_key(&project) {
             windows.clear();
         }
-        let window = windows.entry(project.to_owned()).or_insert_with(|| Window { start: now, ..Window::default() });
+        let window = windows.entry(project).or_insert_with(|| Window { start: now, ..Window::default() });
         if now.saturating_sub(window.start) > MINUTE {
             window.start = now;
             window.logged = 0;
@@ -59,7 +73,16 @@ impl RefusalCap {
             return Admit::Suppress;
         }
         window.logged += 1;
-        Admit::Log(std::mem::take(&mut window.suppressed))
+        let kept = window.last.filter(|(token, _)| token == token_sha256).map(|(_, kept)| kept);
+        Admit::Log(Admitted { suppressed: std::mem::take(&mut window.suppressed), kept })
+    }
+
+    /// Remembers where the evidence has a job token, once that is committed.
+    pub fn keep(&self, job: &JobFields, token_sha256: Digest, kept: Digest) {
+        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(window) = windows.get_mut(&(job.issuer.clone(), job.job_project_id.clone())) {
+            window.last = Some((token_sha256, kept));
+        }
     }
 }
 
@@ -73,23 +96,43 @@ pub fn job_fields(job: &Job) -> JobFields {
     }
 }
 
-/// Appends a refusal of a job's call.
+/// A job's call that is refused.
+#[derive(Debug, Clone)]
+pub struct RefusedCall {
+    /// Whose call.
+    pub job: JobFields,
+    /// What it asked for.
+    pub asked: Vec<Audience>,
+    /// The job token, which goes into the evidence.
+    pub token: SubjectToken,
+    /// Its digest.
+    pub token_sha256: Digest,
+    /// Index of the entry with the keys that verified it.
+    pub issuer_keys: u64,
+}
+
+/// Appends a refusal of a job's call; gives the entry's index and the digest of the job token in the evidence.
 pub fn append_refusal(
     unit: &mut Unit<'_>,
-    job: &Job,
-    token: &SubjectToken,
-    refusal: &Refusal,
-    suppressed: u64,
-) -> Result<u64, StoreError> {
-    let digest = unit.put_evidence("job_token", token.expose().as_bytes(), None)?;
-    unit.append(Event::Refusal {
-        outcome: refusal.code,
-        job: job_fields(job),
+    call: &RefusedCall,
+    code: ErrorCode,
+    admitted: Admitted,
+) -> Result<(u64, Digest), StoreError> {
+    let digest = match admitted.kept {
+        Some(digest) => digest,
+        None => unit.put_evidence("job_token", call.token.expose().as_bytes(), None)?,
+    };
+    let entry = unit.append(Event::Refusal {
+        outcome: code,
+        job: call.job.clone(),
         person: None,
         request: None,
-        suppressed: (suppressed > 0).then_some(suppressed),
+        audiences: call.asked.clone(),
+        issuer_keys: Some(call.issuer_keys),
+        suppressed: (admitted.suppressed > 0).then_some(admitted.suppressed),
         evidence: BTreeMap::from([("job_token".to_owned(), digest)]),
-    })
+    })?;
+    Ok((entry, digest))
 }
 
 /// Appends a refusal of a person's decision.
@@ -105,6 +148,8 @@ pub fn append_person_refusal(
         job,
         person: Some(person.clone()),
         request: Some(request.clone()),
+        audiences: Vec::new(),
+        issuer_keys: None,
         suppressed: None,
         evidence: BTreeMap::new(),
     })
@@ -122,11 +167,37 @@ mod tests {
     #[test]
     fn the_cap_closes_and_says_what_it_left_out() {
         let cap = RefusalCap::default();
+        let token = Digest::of(b"token");
+        let at = |issuer: &str, project: &str, millis: u64| {
+            cap.admit(&job(issuer, project), &token, Duration::from_millis(millis))
+        };
         for n in 0..MAX_LOGGED_A_MINUTE {
-            assert_eq!(cap.admit("4711", Duration::from_millis(u64::from(n))), Admit::Log(0));
+            assert_eq!(at("gitlab", "4711", u64::from(n)), Admit::Log(Admitted::default()));
         }
-        assert_eq!(cap.admit("4711", Duration::from_secs(2)), Admit::Suppress);
-        assert_eq!(cap.admit("4712", Duration::from_secs(2)), Admit::Log(0), "another project has its own cap");
-        assert_eq!(cap.admit("4711", Duration::from_secs(61)), Admit::Log(1));
+        assert_eq!(at("gitlab", "4711", 2000), Admit::Suppress);
+        assert_eq!(at("gitlab", "4712", 2000), Admit::Log(Admitted::default()), "another project has its own cap");
+        assert_eq!(at("other", "4711", 2000), Admit::Log(Admitted::default()), "and so has another issuer's");
+        assert_eq!(at("gitlab", "4711", 61_000), Admit::Log(Admitted { suppressed: 1, kept: None }));
+    }
+
+    #[test]
+    fn a_token_that_is_refused_again_is_kept_once() {
+        let cap = RefusalCap::default();
+        let (token, other, kept) = (Digest::of(b"token"), Digest::of(b"other"), Digest::of(b"kept"));
+        let job = job("gitlab", "4711");
+        assert_eq!(cap.admit(&job, &token, Duration::ZERO), Admit::Log(Admitted::default()));
+        cap.keep(&job, token, kept);
+        let again = Admit::Log(Admitted { suppressed: 0, kept: Some(kept) });
+        assert_eq!(cap.admit(&job, &token, Duration::ZERO), again);
+        assert_eq!(cap.admit(&job, &other, Duration::ZERO), Admit::Log(Admitted::default()));
+    }
+
+    fn job(issuer: &str, project: &str) -> JobFields {
+        JobFields {
+            issuer: IssuerName::parse(issuer).unwrap(),
+            job_project_id: project.to_owned(),
+            pipeline_id: "1".to_owned(),
+            job_id: "2".to_owned(),
+        }
     }
 }

@@ -15,6 +15,7 @@ use crate::crypto::signing::SigningKey;
 use crate::domain::canonical;
 use crate::domain::ids::Digest;
 use crate::domain::log::entry::{Event, FORMAT};
+use crate::domain::log::evidence::MAX_EVIDENCE;
 use crate::domain::log::high_water::{HighWater, Mark};
 use crate::domain::log::note::{self, VerifierKey};
 use crate::domain::rules::TokenAlg;
@@ -80,10 +81,16 @@ pub enum StartError {
     LogKey(String),
     /// Anything else that use cases say.
     #[error(transparent)]
-    App(#[from] AppError),
+    App(Box<AppError>),
     /// The state belongs to a demo, or the other way round.
     #[error("{0}")]
     Demo(&'static str),
+}
+
+impl From<AppError> for StartError {
+    fn from(error: AppError) -> Self {
+        Self::App(Box::new(error))
+    }
 }
 
 /// A founded state.
@@ -99,7 +106,10 @@ fn opening(parts: Parts) -> (Settings, Clock, MasterKey, String, Opening) {
     let opening = Opening {
         directory: settings.directory.clone(),
         origin: settings.origin.clone(),
-        now: Arc::new(move || now.now()),
+        now: Arc::new(move || match now.step() {
+            None => Ok(now.now()),
+            Some(step) => Err(StoreError::ClockStepped(step)),
+        }),
         random: Arc::new(|bytes| random::fill(bytes).map_err(|error| StoreError::Invalid(error.to_string()))),
         seal: Box::new(move |body| log_key.sign_note(body).map_err(|error| error.to_string())),
         mark,
@@ -178,6 +188,10 @@ pub async fn start(parts: Parts, rules: Option<&[(String, String)]>) -> Result<C
     store.read(|reader| check_genesis(reader, &prepared.settings))?;
     store.read(|reader| check_log_key(reader, &log_vkey))?;
     let signers = signers(&store, &master_key)?;
+    // Whoever set the clock back while nobody watched would have tokens and entries disagree.
+    if let Some(newest) = store.read(|reader| reader.last_time())? {
+        clock.expect(newest);
+    }
     if rules.is_some() {
         log_rules(&store, &prepared.compiled.rules).await?;
     }
@@ -248,7 +262,8 @@ impl Prepared {
             relying_party,
             log_vkey,
             issuers,
-            signers,
+            signers: Arc::new(signers),
+            kept_rules: Arc::default(),
             rules: RwLock::new(Arc::new(compiled.clone())),
             waiting: Waiting::default(),
             refusals: RefusalCap::default(),
@@ -304,7 +319,13 @@ fn parse_keys(bytes: &[u8]) -> Result<KeySet, String> {
         tracing::warn!(%warning, "a key of an issuer is not used");
     }
     // GitLab signs with RS256 alone.
-    Ok(keys.allowing(&[TokenAlg::Rs256]))
+    let keys = keys.allowing(&[TokenAlg::Rs256]);
+    // The log keeps what was used, with the issuer's name and URL beside it.
+    let (size, most) = (keys.document().len(), MAX_EVIDENCE - 4096);
+    if size > most {
+        return Err(format!("its usable keys have {size} bytes; {most} is the most that the log keeps"));
+    }
+    Ok(keys)
 }
 
 fn signers(store: &Store, master_key: &MasterKey) -> Result<HashMap<TokenAlg, Signer>, StartError> {

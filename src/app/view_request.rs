@@ -49,12 +49,12 @@ impl Countersign {
             let now = reader.last_time()?.map_or(wall, |last| last.max(wall));
             let starter = starter(reader, &row)?;
             let (mut standing, signed, needed) = standing_of(reader, &row, starter, now)?;
-            if matches!(standing, Standing::Waiting | Standing::Approved) && !unchanged(&rules.rules, &row)? {
+            if matches!(standing, Standing::Waiting | Standing::Approved) && !unchanged(&rules.rules, &row) {
                 standing = Standing::Voided;
             }
             let differences = if standing == Standing::Voided {
                 let now = rules.rules.by_name(&row.request.rule.name);
-                difference(&row.rule, now.map(std::convert::AsRef::as_ref))
+                difference(&row.rule, now.map(|rule| &***rule))
             } else {
                 Vec::new()
             };

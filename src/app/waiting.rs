@@ -14,6 +14,8 @@ use crate::domain::time::POLL_INTERVAL;
 
 /// Most waiting calls (`Prefer: wait`) of one collector in a minute.
 pub const MAX_WAITS_A_MINUTE: usize = 10;
+/// How many requests may have waiters before those that everybody has left are looked for.
+const FIRST_SWEEP: usize = 1024;
 /// Most requests whose pace is remembered; beyond it the memory starts anew, which only makes us lenient.
 pub const MAX_PACED: usize = 100_000;
 const MINUTE: Duration = Duration::from_mins(1);
@@ -21,9 +23,31 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// Who waits.
 #[derive(Debug, Default)]
 pub struct Waiting {
-    channels: Mutex<HashMap<RequestId, Channel>>,
+    channels: Mutex<Channels>,
     paces: Mutex<HashMap<RequestId, Pace>>,
     stopping: watch::Sender<bool>,
+}
+
+/// Who waits, by request. What everybody has left is swept out whenever the number has doubled: a wake stays cheap.
+#[derive(Debug)]
+struct Channels {
+    of: HashMap<RequestId, Channel>,
+    next_sweep: usize,
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        Self { of: HashMap::new(), next_sweep: FIRST_SWEEP }
+    }
+}
+
+impl Channels {
+    fn make_room(&mut self) {
+        if self.of.len() >= self.next_sweep {
+            self.of.retain(|_, channel| channel.changes.receiver_count() > 0);
+            self.next_sweep = (2 * self.of.len()).max(FIRST_SWEEP);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -106,7 +130,9 @@ impl Waiting {
 
     fn subscribe(&self, id: &RequestId, held: bool) -> Subscription {
         let mut channels = lock(&self.channels);
+        channels.make_room();
         let channel = channels
+            .of
             .entry(id.clone())
             .or_insert_with(|| Channel { changes: watch::channel(0).0, collector: watch::channel(0).0 });
         let newer = held.then(|| {
@@ -119,15 +145,18 @@ impl Waiting {
     /// Wakes everybody who waits for a request; called after the change is committed.
     pub fn wake(&self, id: &RequestId) {
         let mut channels = lock(&self.channels);
-        if let Some(channel) = channels.get(id) {
-            channel.changes.send_modify(|count| *count += 1);
+        if let Some(channel) = channels.of.get(id) {
+            if channel.changes.receiver_count() > 0 {
+                channel.changes.send_modify(|count| *count += 1);
+            } else {
+                channels.of.remove(id);
+            }
         }
-        channels.retain(|_, channel| channel.changes.receiver_count() > 0);
     }
 
     /// Wakes everybody: something changed that any request may depend on.
     pub fn wake_all(&self) {
-        for channel in lock(&self.channels).values() {
+        for channel in lock(&self.channels).of.values() {
             channel.changes.send_modify(|count| *count += 1);
         }
     }
@@ -137,14 +166,9 @@ impl Waiting {
         self.stopping.send_replace(true);
     }
 
-    /// Whether the server is stopping.
-    pub fn is_stopping(&self) -> bool {
-        *self.stopping.borrow()
-    }
-
     /// How many requests have somebody waiting.
     pub fn count(&self) -> usize {
-        lock(&self.channels).len()
+        lock(&self.channels).of.values().filter(|channel| channel.changes.receiver_count() > 0).count()
     }
 
     /// Judges the pace of a poll at `now` (the monotonic clock).
@@ -232,6 +256,24 @@ mod tests {
         }
         assert!(waiting.pace(&id, true, seconds(10)).is_err());
         assert!(waiting.pace(&id, true, seconds(61)).is_ok());
+    }
+
+    #[test]
+    fn what_everybody_has_left_is_swept_out() {
+        let waiting = Waiting::default();
+        let id = |n: usize| {
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&n.to_le_bytes());
+            RequestId::from_random(bytes)
+        };
+        let stays = waiting.watch(&id(0));
+        for n in 1..=3 * FIRST_SWEEP {
+            drop(waiting.watch(&id(n)));
+        }
+        assert!(lock(&waiting.channels).of.len() <= FIRST_SWEEP + 1);
+        assert_eq!(waiting.count(), 1);
+        drop(stays);
+        assert_eq!(waiting.count(), 0);
     }
 
     #[tokio::test]

@@ -194,6 +194,8 @@ pub enum LogCommand {
     },
     /// Print the newest checkpoint, to be kept elsewhere
     Checkpoint,
+    /// Take the wall clock as it is, after it stepped
+    AcceptTime,
     /// Go on after a restore: what was lost is recorded, what was pending is void
     Resume {
         /// Say that the database was put back on purpose

@@ -99,8 +99,8 @@ pub async fn answer(app: &Countersign, command: ConsoleCommand) -> ConsoleAnswer
     app.console(command).await.unwrap_or_else(|error| match error {
         AppError::Refused { refusal, .. } => ConsoleAnswer::Refused {
             code: refusal.code,
+            description: refusal.sentence(),
             cure: refusal.hint.unwrap_or_else(|| refusal.code.cure().to_owned()),
-            description: refusal.description,
         },
         AppError::Fault { code, detail } => refused(code, &detail),
     })

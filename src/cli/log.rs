@@ -8,10 +8,12 @@ use std::path::Path;
 use serde_json::json;
 
 use super::args::LogCommand;
+use super::console;
 use super::exit::Exit;
 use super::open;
 use super::printer::{Printer, Sign};
 use super::refusal;
+use crate::app::console::{ConsoleAnswer, ConsoleCommand};
 use crate::app::keep_log::Misfit;
 use crate::app::{AppError, Countersign};
 use crate::config;
@@ -25,8 +27,10 @@ pub fn run(command: &LogCommand, config: Option<&Path>, printer: &mut Printer) -
         Ok(settings) => settings,
         Err(exit) => return exit,
     };
-    if let LogCommand::Resume { .. } = command {
-        return resume(&settings, printer);
+    match command {
+        LogCommand::Resume { .. } => return resume(&settings, printer),
+        LogCommand::AcceptTime => return accept_time(&settings, printer),
+        LogCommand::Show { .. } | LogCommand::Check { .. } | LogCommand::Checkpoint | LogCommand::Bundle { .. } => {}
     }
     // Before the log: it may grow meanwhile, but never shrink below the mark.
     let mark = open::mark(&settings);
@@ -57,7 +61,7 @@ pub fn run(command: &LogCommand, config: Option<&Path>, printer: &mut Printer) -
             printer.raw_data(note.as_bytes());
             Exit::Yes
         }),
-        LogCommand::Resume { .. } => return Exit::OurFault,
+        LogCommand::Resume { .. } | LogCommand::AcceptTime => return Exit::OurFault,
         LogCommand::Bundle { entry, out } => bundle(&app, &settings, *entry, out.as_deref(), printer),
     };
     done.unwrap_or_else(|error| refusal::say(&error, printer))
@@ -74,6 +78,26 @@ fn resume(settings: &Settings, printer: &mut Printer) -> Exit {
             Exit::Yes
         }
         Err(error) => open::explain(&error, printer),
+    }
+}
+
+/// Asks the running server, whose clock it is; where none runs, the next start takes the clock as it finds it.
+fn accept_time(settings: &Settings, printer: &mut Printer) -> Exit {
+    match console::ask(settings, ConsoleCommand::AcceptTime, printer) {
+        Ok(ConsoleAnswer::TimeAccepted { step, entry, log_time }) => {
+            if printer.json() {
+                printer.line(&json!({ "step": step, "entry": entry, "log_time": log_time }).to_string());
+            } else {
+                printer.signed(
+                    Sign::Ok,
+                    format!("the clock is taken as it is, {step} ms from where it was; entry {entry} says so"),
+                );
+                printer.words(format!("  the log's time is {log_time}"));
+            }
+            Exit::Yes
+        }
+        Ok(_) => Exit::OurFault,
+        Err(exit) => exit,
     }
 }
 

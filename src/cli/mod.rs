@@ -1,17 +1,19 @@
 //! The commands: one file each.
 //! In: the command line. Out: an exit code; data on stdout, words on stderr.
 //! Implements DESIGN §12 and SCREENS' terminal rules.
-//! Never names a store, a key or a passkey: commands call use cases.
+//! Never decides: commands call use cases, and only `open` and `demo` put their parts together.
 
 pub mod args;
 pub mod ask_url;
 pub mod console;
+mod core_dumps;
 pub mod demo;
 pub mod doctor;
 pub mod exit;
 pub mod init;
 pub mod log;
 pub mod open;
+pub mod panics;
 pub mod people;
 pub mod printer;
 pub mod refusal;
@@ -32,16 +34,23 @@ use crate::config::settings::Settings;
 use args::{Args, Command};
 use exit::Exit;
 use printer::{Abilities, Printer};
+use surroundings::Surroundings;
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
+    panics::withhold_messages();
+    core_dumps::forbid();
+    std::panic::catch_unwind(command).unwrap_or(Exit::OurFault).into()
+}
+
+fn command() -> Exit {
     let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(said) => return usage(&said).into(),
+        Err(said) => return usage(&said),
     };
     let mut printer = Printer::system(Abilities::detect(args.json, args.no_color));
     let exit = run(&args, &mut printer);
-    printer.finish(exit).into()
+    printer.finish(exit)
 }
 
 fn run(args: &Args, printer: &mut Printer) -> Exit {
@@ -50,7 +59,7 @@ fn run(args: &Args, printer: &mut Printer) -> Exit {
         Command::Demo(demo) => demo::run(demo, printer),
         Command::Init(init) => init::run(init, config, printer),
         Command::Serve => serve::run(config, printer),
-        Command::Token(token) => open::with_surroundings(|surroundings| token::run(token, surroundings, printer)),
+        Command::Token(token) => Surroundings::with_this_machine(|here| token::run(token, here, printer)),
         Command::Rule(rule) => rule::run(rule, config, printer),
         Command::People(people) => people::run(people, config, printer),
         Command::Log(log) => log::run(log, config, printer),

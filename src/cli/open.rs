@@ -16,7 +16,7 @@ use crate::config::settings::{LegacyToken, MasterKeySource, Settings};
 use crate::crypto::high_water::HighWaterFile;
 use crate::crypto::log_key::LogKey;
 use crate::crypto::master_key::{self, MasterKey};
-use crate::crypto::{CryptoError, files, random};
+use crate::crypto::{CryptoError, files};
 use crate::domain::job::gitlab::IssuerTerms;
 use crate::domain::job::legacy::Legacy;
 use crate::domain::log::high_water::{HighWater as _, Mark};
@@ -26,7 +26,6 @@ use crate::store::{DATABASE, LOCK, StoreError};
 use super::configuration_faults;
 use super::exit::Exit;
 use super::printer::Printer;
-use super::surroundings::{self, Surroundings};
 
 /// Why the application could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -258,17 +257,6 @@ pub fn look(settings: &Settings, with_rules: bool) -> Result<Countersign, OpenEr
     Ok(start::look(app_settings(settings)?, Clock::system(), vkey, rules.as_deref())?)
 }
 
-/// Hands in this machine's clock and chance.
-pub fn with_surroundings(command: impl FnOnce(&Surroundings<'_>) -> Exit) -> Exit {
-    let clock = Clock::system();
-    command(&Surroundings {
-        now: &|| clock.now(),
-        elapsed: &|| clock.monotonic(),
-        chance: &|| random::bytes().ok(),
-        variable: &surroundings::variable,
-    })
-}
-
 /// Says why it could not be opened.
 pub fn explain(error: &OpenError, printer: &mut Printer) -> Exit {
     if let OpenError::Config(error) = error {
@@ -277,7 +265,19 @@ pub fn explain(error: &OpenError, printer: &mut Printer) -> Exit {
     for (what, cure) in faults(error) {
         printer.problem(what, cure);
     }
-    Exit::Usage
+    if passes(error) { Exit::TryAgain } else { Exit::Usage }
+}
+
+/// Whether the same command may work later without anybody mending a file or a key: a full or busy disk, a KMS that is away.
+const fn passes(error: &OpenError) -> bool {
+    match error {
+        OpenError::Start(StartError::Store(error)) => error.passes(),
+        OpenError::Start(StartError::App(error)) => error.code().status() == 503,
+        OpenError::Crypto(error) | OpenError::Start(StartError::Crypto(error)) => {
+            matches!(error, CryptoError::MasterKeyCommand(_))
+        }
+        _ => false,
+    }
 }
 
 /// Every fault, each with its cure.

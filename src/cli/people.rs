@@ -67,8 +67,8 @@ pub fn show(answer: &ConsoleAnswer, printer: &mut Printer) -> Exit {
                 printer.data(line);
             }
         }
-        // Said already.
-        ConsoleAnswer::Refused { .. } => return Exit::No,
+        // Said already, or another command's.
+        ConsoleAnswer::Refused { .. } | ConsoleAnswer::TimeAccepted { .. } => return Exit::No,
     }
     Exit::Yes
 }

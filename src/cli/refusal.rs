@@ -12,7 +12,7 @@ use crate::domain::oauth::error_code::{ErrorCode, OAuthCode};
 pub fn say(error: &AppError, printer: &mut Printer) -> Exit {
     match error {
         AppError::Refused { refusal, .. } => {
-            said(refusal.code, &refusal.description, refusal.hint.as_deref().unwrap_or(refusal.code.cure()), printer)
+            said(refusal.code, &refusal.sentence(), refusal.hint.as_deref().unwrap_or(refusal.code.cure()), printer)
         }
         AppError::Fault { code, detail } => said(*code, detail, code.cure(), printer),
     }

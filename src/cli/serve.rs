@@ -51,7 +51,9 @@ pub fn run(config: Option<&Path>, printer: &mut Printer) -> Exit {
 fn diagnostics() -> Result<(), String> {
     let wanted = surroundings::variable(LOG_VARIABLE).unwrap_or_else(|| LOG_DEFAULT.to_owned());
     let filter = EnvFilter::try_new(&wanted).map_err(|error| format!("{LOG_VARIABLE} is `{wanted}`: {error}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that cannot be written (a full disk, a reader that is gone) is lost; saying so on the same stream would panic.
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     let set = if std::io::stderr().is_terminal() { builder.try_init() } else { builder.json().try_init() };
     set.map_err(|error| error.to_string())
 }
@@ -106,7 +108,13 @@ async fn run_until_told(settings: &Settings, printer: &mut Printer) -> Exit {
             Some(()) = hangup.recv() => reload(settings, &app, certificates.as_deref()).await,
             () = ending.told() => break Exit::Yes,
             ended = &mut server => {
-                tracing::error!(?ended, "the server ended by itself");
+                // A task that panicked would quote the panic's message.
+                let problem = match ended {
+                    Ok(Ok(())) => "it was told to".to_owned(),
+                    Ok(Err(error)) => error.to_string(),
+                    Err(_) => "its task failed".to_owned(),
+                };
+                tracing::error!(problem, "the server ended by itself");
                 break Exit::OurFault;
             }
         }

@@ -3,6 +3,8 @@
 //! Implements DESIGN §7 in SCREENS' words.
 //! Never takes a key from the bundle: it only names the one that the bundle claims.
 
+mod fold;
+
 use std::path::Path;
 
 use serde_json::json;
@@ -14,7 +16,7 @@ use super::printer::Printer;
 use crate::app::keep_log::{Compared, compare_checkpoints};
 use crate::app::verify_bundle::verify_bundle;
 use crate::config;
-use crate::domain::bundle::report::{Report, StepOutcome};
+use crate::domain::bundle::report::Report;
 use crate::domain::bundle::{Bundle, MAX_BUNDLE};
 use crate::domain::log::anchor::Together;
 use crate::domain::log::note::{SignedNote, VerifierKey};
@@ -140,9 +142,7 @@ pub fn tell(report: &Report, printer: &mut Printer) -> Exit {
 
 /// The report as a person reads it.
 pub fn lines(report: &Report) -> Vec<String> {
-    let steps = report.steps.iter().filter(|step| step.outcome != StepOutcome::Failed);
-    let mut lines: Vec<_> =
-        steps.map(|step| format!("{:<13}{:<16}{}", step.outcome.as_str(), step.name, step.text)).collect();
+    let mut lines = fold::lines(report);
     lines.extend(report.proven.iter().map(|text| format!("Proven: {text}")));
     lines.extend(report.not_proven.iter().map(|text| format!("Not proven: {text}")));
     lines.push(report.answer());
@@ -153,7 +153,7 @@ pub fn lines(report: &Report) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::cli::printer::{Abilities, tests::taped};
-    use crate::domain::bundle::report::Step;
+    use crate::domain::bundle::report::{Step, StepOutcome};
 
     fn step(name: &'static str, outcome: StepOutcome, text: &str) -> Step {
         Step { name, outcome, text: text.to_owned() }

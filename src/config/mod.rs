@@ -85,17 +85,19 @@ fn too_open(settings: &Settings) -> Vec<Fault> {
         MasterKeySource::File(path) => permissions::secret(path),
         MasterKeySource::Command(_) => None,
     };
-    [
+    let issuers = settings.issuers.iter().flat_map(|issuer| [issuer.jwks_file.as_ref(), issuer.ca_file.as_ref()]);
+    let certificate = settings.server.tls.as_ref().map(|tls| &tls.certificate);
+    // Whoever may write one of these says whose tokens are believed.
+    let believed = issuers.chain([certificate]).flatten().filter_map(|path| permissions::trusted(path));
+    let own = [
         permissions::trusted(&settings.file),
         permissions::trusted(&settings.rules),
         permissions::private_folder(&settings.state_directory),
         master,
         permissions::secret(&settings.keys.log_key_file),
         settings.server.tls.as_ref().and_then(|tls| permissions::secret(&tls.key)),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    ];
+    own.into_iter().flatten().chain(believed).collect()
 }
 
 /// A file's bytes, if there are at most so many.

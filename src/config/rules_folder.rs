@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use super::fault::{ConfigError, Fault, Origin};
+use super::permissions;
 use crate::domain::rules::MAX_RULES_FILE;
 
 /// Most rules files.
@@ -45,6 +46,10 @@ pub fn read(folder: &Path) -> Result<Vec<(String, String)>, ConfigError> {
     let mut texts = Vec::with_capacity(names.len());
     let mut faults = Vec::new();
     for (name, path) in names {
+        if let Some(open) = permissions::trusted(&path) {
+            faults.push(open);
+            continue;
+        }
         let read = super::read_limited(&path, MAX_RULES_FILE)
             .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "the file is not UTF-8".to_owned()));
         match read {
@@ -74,6 +79,19 @@ mod tests {
         }
         let read = read(folder.path()).unwrap();
         assert_eq!(read, [("10-a.toml".to_owned(), "a".to_owned()), ("20-b.toml".to_owned(), "b".to_owned())]);
+    }
+
+    #[test]
+    fn attack_096_a_file_that_others_may_write_fails_the_folder() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = Folder::new("rules-open");
+        let path = folder.write("a.toml", "fine");
+        for (mode, faults) in [(0o644, 0), (0o600, 0), (0o664, 1), (0o666, 1)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let found = read(folder.path()).map_or_else(|error| error.faults.len(), |_| 0);
+            assert_eq!(found, faults, "{mode:o}");
+        }
     }
 
     #[test]

@@ -29,6 +29,9 @@ enum Slot {
     Whole(Mark),
 }
 
+/// A mark of an earlier moment agrees with every log that went on from there.
+const PUT_BACK: &str = "put back a copy of it, of any age (docs/deploy.md, \"Backup\")";
+
 impl HighWaterFile {
     /// Makes the file, preallocated and fresh.
     ///
@@ -45,14 +48,14 @@ impl HighWaterFile {
     /// `File` where it is missing, has another size, or others may use it.
     pub fn open(path: &Path) -> Result<Self, CryptoError> {
         let cannot = |e: std::io::Error| {
-            let cure = "put it back, or run `countersign log resume --after-restore`";
+            let cure = PUT_BACK;
             CryptoError::file(path, format!("cannot be opened ({e})"), cure)
         };
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(cannot)?;
         let meta = file.metadata().map_err(cannot)?;
         files::check_mode(path, &meta, files::FILE_MODE, "chmod 0600")?;
         if meta.len() != FILE_SIZE {
-            let cure = "put it back, or run `countersign log resume --after-restore`";
+            let cure = PUT_BACK;
             return Err(CryptoError::file(path, "is not a high-water mark of 1024 bytes", cure));
         }
         Ok(Self { path: path.to_owned(), file })
@@ -106,7 +109,7 @@ impl HighWater for HighWaterFile {
             }
             [Slot::Whole(mark), _] | [_, Slot::Whole(mark)] => Ok(Some(mark)),
             [Slot::Fresh, Slot::Fresh] => Ok(None),
-            _ => Err(self.no("has no whole slot; run `countersign log resume --after-restore`")),
+            _ => Err(self.no(format_args!("has no whole slot; {PUT_BACK}"))),
         }
     }
 

@@ -15,12 +15,25 @@ use crate::domain::verified::{RawClaims, Verified};
 /// Longest token, in bytes. A true one with 200 groups has 12 kB.
 pub const MAX_TOKEN: usize = 32 * 1024;
 
+/// What people send by mistake, by the prefixes that its makers give it.
+const OTHER_CREDENTIALS: &[(&str, &str)] = &[
+    ("glcbt-", "GitLab's `CI_JOB_TOKEN`"),
+    ("glpat-", "a personal access token of GitLab"),
+    ("gldt-", "a deploy token of GitLab"),
+    ("ghp_", "a personal access token of GitHub"),
+    ("ghs_", "a `GITHUB_TOKEN`"),
+    ("github_pat_", "a personal access token of GitHub"),
+];
+
 /// Why a token is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Not three parts of strict base64url with JSON objects in the first two.
     #[error("the token is not a compact JWS: {0}")]
     NotCompactJws(String),
+    /// A credential of another kind, known by its prefix.
+    #[error("this is {0}, not the ID token of a job")]
+    OtherCredential(&'static str),
     /// A member occurs twice.
     #[error("the token's {place} has the member `{member}` twice")]
     DuplicateMember {
@@ -52,6 +65,7 @@ impl TokenError {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::NotCompactJws(_) => ErrorCode::NotCompactJws,
+            Self::OtherCredential(_) => ErrorCode::NotAJobToken,
             Self::DuplicateMember { .. } => ErrorCode::DuplicateMember,
             Self::AlgNotAllowed(_) => ErrorCode::AlgNotAllowed,
             Self::CritNotAllowed => ErrorCode::CritNotAllowed,
@@ -80,8 +94,11 @@ impl UnverifiedToken {
     /// Takes a token apart. One token has one spelling.
     ///
     /// # Errors
-    /// `NotCompactJws`, `DuplicateMember` or `CritNotAllowed`.
+    /// `OtherCredential`, `NotCompactJws`, `DuplicateMember` or `CritNotAllowed`.
     pub fn parse(token: &str) -> Result<Self, TokenError> {
+        if let Some((_, kind)) = OTHER_CREDENTIALS.iter().find(|(prefix, _)| token.starts_with(prefix)) {
+            return Err(TokenError::OtherCredential(kind));
+        }
         let parts = Parts::split(token)?;
         let header = object(&parts.header, "header")?;
         if header.contains_key("crit") {
@@ -96,6 +113,12 @@ impl UnverifiedToken {
     #[must_use]
     pub fn unverified_issuer(&self) -> Option<&str> {
         self.claims.get("iss").and_then(Value::as_str)
+    }
+
+    /// The payload, for telling whoever sent a token of another kind so; nothing may be granted by it.
+    #[must_use]
+    pub const fn unverified_claims(&self) -> &Map<String, Value> {
+        &self.claims
     }
 
     /// The key that claims to have signed the token.

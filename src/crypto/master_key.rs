@@ -6,6 +6,8 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use josekit::jwe::JweContentEncryption as _;
@@ -19,6 +21,9 @@ use crate::domain::ids::Digest;
 
 /// Longest output of a command that prints the key, in bytes.
 pub const MAX_COMMAND_OUTPUT: u64 = 4096;
+
+/// How long a command that prints the key may take.
+pub const COMMAND_WITHIN: Duration = Duration::from_secs(30);
 
 /// Where the master key comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +59,7 @@ impl MasterKey {
                 Self::parse(&line).map_err(|why| CryptoError::file(path, why, PUT_BACK))
             }
             MasterKeySource::Command(command) => {
-                let output = run(command)?;
+                let output = run(command, COMMAND_WITHIN)?;
                 let text = std::str::from_utf8(&output).unwrap_or_default();
                 Self::parse(text.strip_suffix('\n').unwrap_or(text))
                     .map_err(|why| CryptoError::MasterKey(format!("what `master_key_command` prints {why}")))
@@ -147,18 +152,30 @@ impl MasterKey {
 
 const PUT_BACK: &str = "put back the file that `countersign init` made; it needs mode 0600";
 
-fn run(command: &str) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
-    let failed = |why: String| CryptoError::MasterKey(format!("`master_key_command` {why}"));
+/// Runs the command; its standard error is ours, so that the operator reads what a key service says.
+fn run(command: &str, within: Duration) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+    let failed = |why: String| CryptoError::MasterKeyCommand(why);
     let mut child = Command::new("sh")
         .args(["-c", command])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|e| failed(format!("did not start ({e})")))?;
-    let mut output = Zeroizing::new(Vec::with_capacity(usize::try_from(MAX_COMMAND_OUTPUT).unwrap_or(0)));
-    if let Some(stdout) = child.stdout.take() {
-        stdout.take(MAX_COMMAND_OUTPUT).read_to_end(&mut output).map_err(|e| failed(format!("broke off ({e})")))?;
-    }
+    let stdout = child.stdout.take().ok_or_else(|| failed("has no output".to_owned()))?;
+    let (tell, told) = mpsc::channel();
+    // A thread of its own: reading from a pipe has no deadline.
+    std::thread::spawn(move || {
+        let mut output = Zeroizing::new(Vec::with_capacity(usize::try_from(MAX_COMMAND_OUTPUT).unwrap_or(0)));
+        let read = stdout.take(MAX_COMMAND_OUTPUT).read_to_end(&mut output);
+        // Nobody listens once the deadline has passed.
+        let _ = tell.send(read.map(|_| output));
+    });
+    let Ok(read) = told.recv_timeout(within) else {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(failed(format!("printed no key within {} s", within.as_secs())));
+    };
+    let output = read.map_err(|e| failed(format!("broke off ({e})")))?;
     let status = child.wait().map_err(|e| failed(format!("broke off ({e})")))?;
     if status.success() { Ok(output) } else { Err(failed(format!("failed ({status})"))) }
 }
@@ -241,6 +258,12 @@ mod tests {
         }
         let failed = load(format!("echo {line}; exit 3")).unwrap_err().to_string();
         assert!(failed.contains("failed") && !failed.contains(&line), "{failed}");
+    }
+
+    #[test]
+    fn a_command_that_hangs_is_given_up() {
+        let failed = run("exec tail -f /dev/null", Duration::from_millis(50)).unwrap_err();
+        assert!(matches!(&failed, CryptoError::MasterKeyCommand(why) if why.contains("within")), "{failed}");
     }
 
     #[test]

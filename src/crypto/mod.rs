@@ -4,7 +4,6 @@
 //! Never decides who may have what, and never talks to the network.
 
 pub mod certificate; // until when the server's own certificate is good
-pub mod digest; // SHA-256 of secrets, comparison in constant time
 pub mod files; // secrets on disk: modes, owners, atomic writes
 pub mod high_water; // the two-slot file beside the master key
 pub mod jwk; // an issuer's keys, read without tolerance; thumbprints
@@ -49,6 +48,9 @@ pub enum CryptoError {
     /// The master key cannot be used.
     #[error("the master key cannot be used: {0}")]
     MasterKey(String),
+    /// The command that prints the master key failed; a key service may be away.
+    #[error("the master key cannot be had: `master_key_command` {0}")]
+    MasterKeyCommand(String),
     /// Something wrapped cannot be opened.
     #[error("`{context}` cannot be unwrapped: {problem}")]
     Unwrap {

@@ -27,8 +27,10 @@ pub const DOCUMENTS: &[(&str, &str)] = &[
     ("attacks", include_str!("../../docs/attacks.md")),
     ("clouds", include_str!("../../docs/clouds.md")),
     ("deploy", include_str!("../../docs/deploy.md")),
+    ("faults", include_str!("../../docs/faults.md")),
     ("gitlab", include_str!("../../docs/gitlab.md")),
     ("limits", include_str!("../../docs/limits.md")),
+    ("performance", include_str!("../../docs/performance.md")),
     ("rules", include_str!("../../docs/rules.md")),
     ("verify", include_str!("../../docs/verify.md")),
 ];

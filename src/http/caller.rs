@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::HttpRequest;
@@ -20,6 +20,8 @@ pub const MAX_REFUSED_A_MINUTE: u32 = 600;
 pub const MAX_WRONG_CEREMONIES_A_MINUTE: u32 = 30;
 /// Ceremonies that one address may start in a minute.
 pub const MAX_STARTED_CEREMONIES_A_MINUTE: u32 = 120;
+/// Pages of one address that are told of changes at once.
+pub const MAX_STREAMS_OF_ADDRESS: u32 = 200;
 /// Most addresses remembered; beyond it the memory starts anew, which only makes us lenient.
 pub const MAX_ADDRESSES: usize = 100_000;
 const MINUTE: Duration = Duration::from_mins(1);
@@ -92,6 +94,51 @@ impl Tally {
     }
 }
 
+/// Counts what each address holds open.
+#[derive(Debug)]
+pub struct Crowd {
+    most: u32,
+    open: Arc<Mutex<HashMap<IpAddr, u32>>>,
+}
+
+/// A place among those of one address; dropping it leaves.
+#[derive(Debug)]
+pub struct Place {
+    key: IpAddr,
+    open: Arc<Mutex<HashMap<IpAddr, u32>>>,
+}
+
+impl Crowd {
+    /// At most `most` at once.
+    pub fn new(most: u32) -> Self {
+        Self { most, open: Arc::default() }
+    }
+
+    /// A place, unless the address has all that it may have.
+    pub fn enter(&self, address: IpAddr) -> Option<Place> {
+        let key = network(address);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(key).or_default();
+        if *count >= self.most {
+            return None;
+        }
+        *count += 1;
+        Some(Place { key, open: Arc::clone(&self.open) })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.key) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                open.remove(&self.key);
+            }
+        }
+    }
+}
+
 /// One household: an IPv4 address, or an IPv6 /64.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -106,6 +153,19 @@ fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_holds_so_many_places_and_leaving_makes_room() {
+        let crowd = Crowd::new(2);
+        let (one, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        let first = crowd.enter(one).unwrap();
+        let second = crowd.enter(one).unwrap();
+        assert!(crowd.enter(one).is_none() && crowd.enter(other).is_some());
+        drop(first);
+        assert!(crowd.enter(one).is_some());
+        drop(second);
+        assert!(crowd.open.lock().unwrap().is_empty(), "nobody is remembered who has left");
+    }
 
     #[test]
     fn a_share_is_counted_by_household_and_minute() {

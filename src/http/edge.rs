@@ -19,7 +19,7 @@ use crate::crypto::random;
 use crate::domain::canonical;
 use crate::domain::oauth::error_code::ErrorCode;
 
-use super::caller::{Tally, address, is_our_page};
+use super::caller::{Crowd, Tally, address, is_our_page};
 use super::problem::Problem;
 
 /// Largest body of any route.
@@ -39,6 +39,8 @@ pub struct Edge {
     pub wrong_ceremonies: Tally,
     /// Ceremonies started, by address.
     pub started_ceremonies: Tally,
+    /// Pages that are told of changes, by address.
+    pub streams: Crowd,
 }
 
 /// The shared edge, as actix hands it out.
@@ -86,14 +88,15 @@ impl Edge {
             return Err(unsupported(self, "application/json"));
         }
         let body = self.body(payload, MAX_BODY).await?;
-        let value = canonical::strict_value(&body).map_err(|error| self.bad_body(&error))?;
-        serde_json::from_value(value).map_err(|error| self.bad_body(&error))
+        // What the parsers say quotes the body, which may hold a secret in the wrong place.
+        let value = canonical::strict_value(&body).map_err(|_| self.bad_body("it is not JSON, or not strict"))?;
+        serde_json::from_value(value).map_err(|_| self.bad_body("its members are others"))
     }
 
-    fn bad_body(&self, error: &dyn std::fmt::Display) -> HttpResponse {
+    fn bad_body(&self, why: &str) -> HttpResponse {
         self.fail(AppError::refused(
             ErrorCode::ParameterInvalid,
-            format!("the body is not what this page sends: {error}"),
+            format!("the body is not what this page sends: {why}"),
         ))
     }
 

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::app::{AppError, Countersign};
 use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::rules::Refusal;
 use crate::http::error_page::{ErrorPage, ErrorPlace};
 
 /// Seconds after which a busy server may be asked again.
@@ -22,6 +23,8 @@ pub struct Problem {
     pub code: ErrorCode,
     /// What, for the caller.
     pub description: String,
+    /// The cause, where there is more to tell.
+    pub detail: Option<Box<str>>,
     /// The cure.
     pub hint: String,
     /// The log entry, where there is one.
@@ -39,12 +42,14 @@ impl Problem {
             AppError::Refused { refusal, log } => {
                 tracing::info!(call_id, code = refusal.code.as_str(), log, "refused");
                 let hint = refusal.hint.unwrap_or_else(|| refusal.code.cure().to_owned());
-                Self { code: refusal.code, description: refusal.description, hint, log, call_id, retry_after: None }
+                let Refusal { code, description, detail, .. } = refusal;
+                Self { code, description, detail, hint, log, call_id, retry_after: None }
             }
             AppError::Fault { code, detail } => {
                 tracing::error!(call_id, code = code.as_str(), detail, "failed");
                 let description = fault_description(code).to_owned();
-                Self { code, description, hint: code.cure().to_owned(), log: None, call_id, retry_after: None }
+                let hint = code.cure().to_owned();
+                Self { code, description, detail: None, hint, log: None, call_id, retry_after: None }
             }
         }
     }
@@ -52,7 +57,7 @@ impl Problem {
     /// A failure that the edge found itself.
     pub fn at_the_edge(code: ErrorCode, description: impl Into<String>, call_id: String) -> Self {
         let hint = code.cure().to_owned();
-        Self { code, description: description.into(), hint, log: None, call_id, retry_after: None }
+        Self { code, description: description.into(), detail: None, hint, log: None, call_id, retry_after: None }
     }
 
     /// The members of the JSON answer.
@@ -64,6 +69,9 @@ impl Problem {
         members.insert("hint".to_owned(), json!(self.hint));
         members
             .insert("error_uri".to_owned(), json!(format!("{}/docs/errors#{}", app.settings.url, self.code.as_str())));
+        if let Some(detail) = &self.detail {
+            members.insert("summary".to_owned(), json!([detail]));
+        }
         members.insert("call_id".to_owned(), json!(self.call_id));
         if let Some(log) = self.log {
             members.insert("log".to_owned(), json!({ "origin": app.settings.origin, "index": log }));

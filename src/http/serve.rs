@@ -16,7 +16,7 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use crate::app::Countersign;
 use crate::config::cidr::Cidr;
 
-use super::caller::{MAX_STARTED_CEREMONIES_A_MINUTE, Tally};
+use super::caller::{Crowd, MAX_STARTED_CEREMONIES_A_MINUTE, MAX_STREAMS_OF_ADDRESS, Tally};
 use super::edge::{Edge, MAX_BODY};
 use super::routes;
 use super::unread::Unread;
@@ -75,6 +75,7 @@ pub fn serve(app: Arc<Countersign>, listening: Listening) -> std::io::Result<Run
         refused: Tally::new(refused_a_minute),
         wrong_ceremonies: Tally::new(ceremonies_a_minute),
         started_ceremonies: Tally::new(MAX_STARTED_CEREMONIES_A_MINUTE),
+        streams: Crowd::new(MAX_STREAMS_OF_ADDRESS),
     });
     let server = HttpServer::new(move || {
         App::new()
@@ -85,7 +86,8 @@ pub fn serve(app: Arc<Countersign>, listening: Listening) -> std::io::Result<Run
             .default_service(web::to(not_found))
     })
     .workers(workers)
-    .max_connections(MAX_CONNECTIONS)
+    // The framework counts for each worker.
+    .max_connections((MAX_CONNECTIONS / workers.max(1)).max(1))
     .client_request_timeout(HEAD_WITHIN)
     .keep_alive(KEEP_ALIVE)
     .shutdown_timeout(STOP_WITHIN_SECONDS)

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{Reader, StoreError};
@@ -16,7 +17,7 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The write-ahead log is cut back to this many bytes when it is reset.
 pub const JOURNAL_SIZE_LIMIT: u32 = 64 * 1024 * 1024;
 /// Pages in the write-ahead log after which they are carried over into the database.
-pub const WAL_PAGES: u32 = 1_000;
+pub const WAL_PAGES: u32 = 4_000;
 /// Prepared statements kept by each connection.
 const STATEMENTS: usize = 128;
 
@@ -56,6 +57,8 @@ fn connect(path: &Path, access: Access) -> Result<Connection, StoreError> {
     let conn = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.execute_batch("PRAGMA trusted_schema = OFF")?;
+    // Plans do not look at what is bound; else SQLite, looking for a better one, prepares some statements at each use.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(conn)
 }
@@ -82,9 +85,8 @@ impl Pool {
     pub(super) fn read<T, E: From<StoreError>>(&self, act: impl FnOnce(&Reader<'_>) -> Result<T, E>) -> Result<T, E> {
         let lease = self.lease().map_err(E::from)?;
         let conn = lease.conn.as_ref().ok_or(StoreError::Stopped).map_err(E::from)?;
-        // A deferred transaction; dropped, it is rolled back, of which a reader notices nothing.
-        let snapshot = conn.unchecked_transaction().map_err(|error| E::from(error.into()))?;
-        act(&Reader::new(&snapshot))
+        let snapshot = Snapshot::begin(conn).map_err(E::from)?;
+        act(&Reader::new(snapshot.0))
     }
 
     pub(super) fn close(&self) {
@@ -98,6 +100,25 @@ impl Pool {
             self.returned.wait_timeout_while(idle, BUSY_TIMEOUT, none_idle).unwrap_or_else(PoisonError::into_inner);
         let conn = idle.as_mut().ok_or(StoreError::Stopped)?.pop().ok_or(StoreError::Busy)?;
         Ok(Lease { pool: self, conn: Some(conn) })
+    }
+}
+
+/// A deferred transaction, from statements that are prepared once. Dropped, it is rolled back, of which a reader notices
+/// nothing.
+struct Snapshot<'a>(&'a Connection);
+
+impl<'a> Snapshot<'a> {
+    fn begin(conn: &'a Connection) -> Result<Self, StoreError> {
+        conn.prepare_cached("BEGIN DEFERRED")?.execute([])?;
+        Ok(Self(conn))
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        let ended = self.0.prepare_cached("ROLLBACK").and_then(|mut rollback| rollback.execute([]));
+        // A connection that stays in a transaction would show an old state for ever: `begin` then fails, and loudly.
+        debug_assert!(ended.is_ok(), "a snapshot did not end");
     }
 }
 

@@ -18,6 +18,9 @@ pub enum StoreError {
     /// The disk or the database's limit is exhausted; nothing was changed.
     #[error("no space is left for the database; free some or raise its limit, then try again")]
     NoSpace,
+    /// The wall clock left the monotonic one; nothing is recorded under a time that may be wrong.
+    #[error("the wall clock stepped by {0} ms; set it right, or say that it is: countersign log accept-time")]
+    ClockStepped(i64),
     /// Another connection holds the database, or every reader is taken.
     #[error("the database is busy; try again in a moment")]
     Busy,
@@ -95,6 +98,14 @@ pub enum StoreError {
     /// Anything else that SQLite reports.
     #[error("the database failed: {0}")]
     Sqlite(rusqlite::Error),
+}
+
+impl StoreError {
+    /// Whether it may pass by itself, or once the disk has space.
+    #[must_use]
+    pub const fn passes(&self) -> bool {
+        matches!(self, Self::Full | Self::NoSpace | Self::Busy)
+    }
 }
 
 impl From<rusqlite::Error> for StoreError {

@@ -10,8 +10,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// Every migration, in order; the schema's version is how many of them were made. Add at the end, never change one.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_foundation.sql"), include_str!("migrations/0002_people_requests_tokens.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_foundation.sql"),
+    include_str!("migrations/0002_people_requests_tokens.sql"),
+    include_str!("migrations/0003_indexes.sql"),
+];
 
 /// Brings the schema up to this program's version.
 pub(super) fn migrate(conn: &mut Connection) -> Result<(), StoreError> {

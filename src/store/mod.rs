@@ -13,6 +13,7 @@ mod migrations;
 mod open;
 pub mod passkeys;
 pub mod people;
+mod progress;
 pub mod requests;
 mod resume;
 mod startup;
@@ -34,10 +35,11 @@ pub use log::{EvidenceRow, MAX_ENTRIES_AT_ONCE};
 pub use open::{Clock, DATABASE, Fatal, LOCK, Opening, Random, Seal};
 pub use startup::RECHECKED;
 pub use unit::Unit;
-pub use writer::{GROUP, QUEUE};
+pub use writer::{GROUP, NEW_WORK, PROBE_EVERY, QUEUE};
 
 use connection::Pool;
-use writer::{Task, Work};
+use progress::Progress;
+use writer::{Hindrance, Task, Work};
 
 /// The one store of a process; clones are the same store.
 #[derive(Clone)]
@@ -48,9 +50,17 @@ struct Inner {
     queue: Mutex<Option<SyncSender<Box<dyn Work>>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     pool: Pool,
+    hindrance: Arc<Hindrance>,
+    progress: Arc<Progress>,
 }
 
 impl Store {
+    /// Why nothing can be written just now, as far as is known; the writer itself finds out when it can again.
+    #[must_use]
+    pub fn hindrance(&self) -> Option<String> {
+        self.0.hindrance.get()
+    }
+
     /// Reads in one snapshot; waits for a free connection for at most `BUSY_TIMEOUT`. Do not nest.
     ///
     /// # Errors
@@ -84,6 +94,36 @@ impl Store {
         }
     }
 
+    /// As `write`, for work that may be refused so that signatures and waiting jobs go on: `Full` while `NEW_WORK` units
+    /// wait, which is before the queue is full.
+    pub fn write_new<T, E, F>(&self, act: F) -> impl Future<Output = Result<T, E>> + Send + use<T, E, F>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&mut Unit<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let full = self.0.progress.waiting() >= NEW_WORK;
+        let written = (!full).then(|| self.write(act));
+        async move {
+            match written {
+                Some(written) => written.await,
+                None => Err(E::from(StoreError::Full)),
+            }
+        }
+    }
+
+    /// Waits until an entry that a reader has seen is under the high-water mark too.
+    ///
+    /// # Errors
+    /// The writer has ended, or cannot be asked just now.
+    pub async fn settled(&self, entry: u64) -> Result<(), StoreError> {
+        if self.0.progress.marked() > entry {
+            return Ok(());
+        }
+        // The writer answers after the mark of the group before.
+        self.write(|_| Ok(())).await
+    }
+
     /// As `write`, for threads that may wait.
     ///
     /// # Errors
@@ -110,9 +150,14 @@ impl Store {
 
     fn queue(&self, work: Box<dyn Work>) -> Result<(), StoreError> {
         let queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.as_ref().ok_or(StoreError::Stopped)?.try_send(work).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::Full,
-            TrySendError::Disconnected(_) => StoreError::Stopped,
+        let queue = queue.as_ref().ok_or(StoreError::Stopped)?;
+        self.0.progress.queued();
+        queue.try_send(work).map_err(|error| {
+            self.0.progress.taken(1);
+            match error {
+                TrySendError::Full(_) => StoreError::Full,
+                TrySendError::Disconnected(_) => StoreError::Stopped,
+            }
         })
     }
 }

@@ -18,8 +18,9 @@ use crate::domain::log::merkle::Frontier;
 use crate::domain::time::Timestamp;
 
 use super::connection::{self, Access, Pool};
+use super::progress::Progress;
 use super::unit::Position;
-use super::writer::{QUEUE, Writer};
+use super::writer::{Hindrance, QUEUE, Writer};
 use super::{Inner, Reader, Store, StoreError, migrations, startup};
 
 /// The database's file in the state directory.
@@ -27,8 +28,8 @@ pub const DATABASE: &str = "countersign.db";
 /// The file whose lock says that a process holds the state directory.
 pub const LOCK: &str = "countersign.lock";
 
-/// Gives the time.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+/// Gives the time, or says why it is not to be trusted (`ClockStepped`).
+pub type Clock = Arc<dyn Fn() -> Result<Timestamp, StoreError> + Send + Sync>;
 /// Fills bytes with chance.
 pub type Random = Arc<dyn Fn(&mut [u8]) -> Result<(), StoreError> + Send + Sync>;
 /// Makes a signed note of a checkpoint's text.
@@ -124,7 +125,8 @@ impl Store {
         }
         let pool = Pool::open(&path, readers, Access::ReadOnly)?;
         pool.read(|reader| migrations::check(reader.conn()))?;
-        Ok(Self(Arc::new(Inner { queue: Mutex::new(None), writer: Mutex::new(None), pool })))
+        let (hindrance, progress) = (Arc::default(), Arc::default());
+        Ok(Self(Arc::new(Inner { queue: Mutex::new(None), writer: Mutex::new(None), pool, hindrance, progress })))
     }
 
     /// Checks the newest entries, the root and the newest checkpoint, as `open` does: how many entries there are.
@@ -156,7 +158,11 @@ pub(super) fn start(
     position: Position,
 ) -> Result<Store, StoreError> {
     let pool = Pool::open(path, opening.readers, Access::Ours)?;
+    let hindrance = Arc::new(Hindrance::default());
+    let progress = Arc::new(Progress::of(position.tree.size()));
     let writer = Writer {
+        hindrance: Arc::clone(&hindrance),
+        progress: Arc::clone(&progress),
         conn,
         position,
         origin: opening.origin,
@@ -173,7 +179,8 @@ pub(super) fn start(
         drop(lock);
     });
     let thread = thread.map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
-    Ok(Store(Arc::new(Inner { queue: Mutex::new(Some(sender)), writer: Mutex::new(Some(thread)), pool })))
+    let (queue, writer) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
+    Ok(Store(Arc::new(Inner { queue, writer, pool, hindrance, progress })))
 }
 
 /// Takes the state directory for this process, until the file is closed.

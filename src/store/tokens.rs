@@ -9,12 +9,14 @@ use crate::domain::ids::{Audience, Digest, IssuerName, Kid, RequestId};
 use crate::domain::request::standing::Mark;
 use crate::domain::time::{LEEWAY, Timestamp};
 
-use super::columns::{as_i64, collect, corrupt, first, index, optional_digest, parsed, time};
+use super::columns::{as_i64, collect, corrupt, digest, first, index, optional_digest, parsed, time};
 use super::{Reader, StoreError, Unit};
 
 /// A job token whose `jti` is bound to a list of audiences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenUseRow {
+    /// SHA-256 of the job token's signing input: another token under the same `jti` is not this one.
+    pub token_sha256: Digest,
     /// The list.
     pub audiences: Vec<Audience>,
     /// The request it belongs to, where people are asked.
@@ -48,6 +50,7 @@ fn token_use(row: &Row<'_>) -> Result<TokenUseRow, StoreError> {
     let audiences: String = row.get("audiences")?;
     let request: Option<String> = row.get("request")?;
     Ok(TokenUseRow {
+        token_sha256: digest(row, "token_sha256")?,
         audiences: serde_json::from_str(&audiences).map_err(|_| corrupt("audiences"))?,
         request: request.map(|id| RequestId::parse(&id)).transpose().map_err(|_| corrupt("request"))?,
         collector: optional_digest(row, "collector")?,
@@ -115,8 +118,6 @@ pub struct Binding<'a> {
     pub issuer: &'a IssuerName,
     /// The job token's `jti`.
     pub jti: &'a str,
-    /// SHA-256 of its signing input.
-    pub token_sha256: &'a Digest,
     /// Its `exp`.
     pub exp: Timestamp,
 }
@@ -134,7 +135,7 @@ impl Unit<'_> {
         let values = params![
             token.issuer.as_str(),
             token.jti,
-            token.token_sha256.as_bytes(),
+            row.token_sha256.as_bytes(),
             audiences,
             row.request.as_ref().map(RequestId::as_str),
             row.collector.map(|digest| digest.as_bytes().to_vec()),

@@ -4,8 +4,9 @@
 //! Never answers anybody before what they were told survives a loss of power.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
@@ -16,12 +17,19 @@ use crate::domain::log::note::SignedNote;
 use super::StoreError;
 use super::log::int;
 use super::open::{Clock, Fatal, Random, Seal};
+use super::progress::Progress;
 use super::unit::{Position, Unit};
 
 /// Most units that wait; one more is refused at once.
 pub const QUEUE: usize = 4096;
+/// Units that wait when new work is refused; the places above are for signatures and for jobs that wait already.
+pub const NEW_WORK: usize = 3072;
 /// Most units that are committed together.
 pub const GROUP: usize = 256;
+/// How often a writer that could not write tries whether it can again.
+pub const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// Room below `database.max_size` that a unit may need, in pages.
+const PROBE_PAGES: i64 = 32;
 
 /// A unit on its way through the writer.
 pub(super) trait Work: Send {
@@ -99,6 +107,33 @@ impl From<rusqlite::Error> for Trouble {
     }
 }
 
+/// Whether a commit shows that the disk can be written.
+enum Wrote {
+    Something,
+    /// As far as is known: units may end without a change.
+    Nothing,
+}
+
+/// Why nothing can be written just now, as far as is known.
+#[derive(Debug, Default)]
+pub(super) struct Hindrance(Mutex<Option<String>>);
+
+impl Hindrance {
+    pub(super) fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, why: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+}
+
+/// Answers a unit that was not begun.
+fn refuse(mut work: Box<dyn Work>, trouble: &Trouble) {
+    work.fail(trouble.error());
+    work.reply();
+}
+
 /// All that the writer's thread owns.
 pub(super) struct Writer {
     pub(super) conn: Connection,
@@ -109,6 +144,8 @@ pub(super) struct Writer {
     pub(super) seal: Seal,
     pub(super) mark: Box<dyn HighWater>,
     pub(super) fatal: Arc<Fatal>,
+    pub(super) hindrance: Arc<Hindrance>,
+    pub(super) progress: Arc<Progress>,
 }
 
 impl Writer {
@@ -116,13 +153,18 @@ impl Writer {
     pub(super) fn serve(mut self, queue: &Receiver<Box<dyn Work>>) {
         let fatal = Arc::clone(&self.fatal);
         let served = catch_unwind(AssertUnwindSafe(|| {
-            while let Ok(first) = queue.recv() {
-                let mut group = vec![first];
-                // What waits already, and no longer: nobody waits for a group to fill.
-                group.extend(queue.try_iter().take(GROUP - 1));
-                if let Err(why) = self.settle(group) {
-                    (self.fatal)(&why);
-                    return;
+            while let Some(group) = self.next(queue) {
+                match self.settle(group) {
+                    Ok(()) | Err(Trouble::NoSpace | Trouble::Refused(_)) => {}
+                    // Whoever waits behind that group would wait as long for the same answer.
+                    Err(Trouble::Busy) => queue.try_iter().take(QUEUE).for_each(|work| {
+                        self.progress.taken(1);
+                        refuse(work, &Trouble::Busy);
+                    }),
+                    Err(Trouble::Fatal(why)) => {
+                        (self.fatal)(&why);
+                        return;
+                    }
                 }
             }
             // A courtesy to whoever copies the file; the write-ahead log is as good.
@@ -133,8 +175,25 @@ impl Writer {
         }
     }
 
-    /// Commits a group, then answers. An error is why the process must end.
-    fn settle(&mut self, mut group: Vec<Box<dyn Work>>) -> Result<(), String> {
+    /// The next group; an empty one, where it is time to try whether the disk can be written again. `None` at the end.
+    fn next(&self, queue: &Receiver<Box<dyn Work>>) -> Option<Vec<Box<dyn Work>>> {
+        let first = if self.hindrance.get().is_some() {
+            match queue.recv_timeout(PROBE_EVERY) {
+                Err(RecvTimeoutError::Timeout) => return Some(Vec::new()),
+                first => first.ok()?,
+            }
+        } else {
+            queue.recv().ok()?
+        };
+        let mut group = vec![first];
+        // What waits already, and no longer: nobody waits for a group to fill.
+        group.extend(queue.try_iter().take(GROUP - 1));
+        self.progress.taken(group.len());
+        Some(group)
+    }
+
+    /// Commits a group, then answers.
+    fn settle(&mut self, mut group: Vec<Box<dyn Work>>) -> Result<(), Trouble> {
         let before = self.position.clone();
         let mut outcome = self.commit(&mut group, before.tree.size());
         if let Err(trouble) = &outcome {
@@ -147,20 +206,30 @@ impl Writer {
                 outcome = Err(Trouble::Fatal("a group of changes could not be rolled back".to_owned()));
             }
         }
+        // Before the answers: whoever is refused finds `/readyz` red.
+        match &outcome {
+            Ok(Wrote::Something) => self.hindrance.set(None),
+            Ok(Wrote::Nothing) => {}
+            Err(trouble) => self.hindrance.set(Some(trouble.error().to_string())),
+        }
         for unit in group {
             unit.reply();
         }
-        if let Err(Trouble::Fatal(why)) = outcome { Err(why) } else { Ok(()) }
+        outcome.map(|_| ())
     }
 
-    fn commit(&mut self, group: &mut [Box<dyn Work>], size_before: u64) -> Result<(), Trouble> {
-        self.conn.execute_batch("BEGIN IMMEDIATE")?;
+    fn commit(&mut self, group: &mut [Box<dyn Work>], size_before: u64) -> Result<Wrote, Trouble> {
+        let probes = group.is_empty();
+        self.execute("BEGIN IMMEDIATE")?;
         for work in group {
             self.run(work.as_mut())?;
         }
+        if probes {
+            self.probe()?;
+        }
         let grown = self.position.tree.size() > size_before;
         let mark = if grown { Some(self.checkpoint()?) } else { None };
-        self.conn.execute_batch("COMMIT").map_err(|error| match Trouble::from(error) {
+        self.execute("COMMIT").map_err(|error| match Trouble::from(error) {
             Trouble::NoSpace => Trouble::NoSpace,
             other => Trouble::Fatal(format!("the commit failed: {}", other.error())),
         })?;
@@ -168,19 +237,46 @@ impl Writer {
         if let Some(mark) = mark {
             let kept = self.mark.write(&mark);
             kept.map_err(|why| Trouble::Fatal(format!("the high-water mark could not be written: {why}")))?;
+            self.progress.mark(mark.size);
         }
-        Ok(())
+        Ok(if grown || probes { Wrote::Something } else { Wrote::Nothing })
+    }
+
+    /// Writes a page that says what it said before: a commit of it needs the disk as any other does.
+    fn probe(&self) -> Result<(), Trouble> {
+        let pages = |name| self.conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        if pages("page_count")? - pages("freelist_count")? + PROBE_PAGES > pages("max_page_count")? {
+            return Err(Trouble::NoSpace);
+        }
+        let id: i32 = self.conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        Ok(self.conn.pragma_update(None, "application_id", id)?)
+    }
+
+    /// A statement that every group or unit needs, prepared once.
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.conn.prepare_cached(sql)?.execute([]).map(drop)
     }
 
     /// Runs one unit in its savepoint.
     fn run(&mut self, work: &mut dyn Work) -> Result<(), Trouble> {
+        let now = match (self.clock)() {
+            Ok(now) => now,
+            // A wrong time would stand in the log, and hold its time there for ever.
+            Err(error) => {
+                work.fail(error);
+                return Ok(());
+            }
+        };
         let before = self.position.clone();
-        self.conn.execute_batch("SAVEPOINT unit")?;
-        let mut unit = Unit::new(&self.conn, &mut self.position, (self.clock)(), &self.random);
+        self.execute("SAVEPOINT unit")?;
+        let mut unit = Unit::new(&self.conn, &mut self.position, now, &self.random);
         let kept = catch_unwind(AssertUnwindSafe(|| work.run(&mut unit)));
         let (spoiled, no_space) = (unit.spoiled, unit.no_space);
+        if no_space {
+            self.hindrance.set(Some(StoreError::NoSpace.to_string()));
+        }
         match kept {
-            Ok(true) if !spoiled => return Ok(self.conn.execute_batch("RELEASE unit")?),
+            Ok(true) if !spoiled => return Ok(self.execute("RELEASE unit")?),
             Ok(true) => work.fail(StoreError::Aborted("one of its entries could not be written".to_owned())),
             Ok(false) => {}
             Err(_) => work.fail(StoreError::Aborted("it failed unexpectedly".to_owned())),

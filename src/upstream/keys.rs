@@ -203,6 +203,23 @@ impl<K> IssuerKeys<K> {
         }
     }
 
+    /// Whether the last fetch failed, and so long ago that the next may be made.
+    #[must_use]
+    pub fn is_due(&self, now: Duration) -> bool {
+        is_due(&self.lock(), now)
+    }
+
+    /// Fetches again after a failure, whatever the cache holds; nothing, before it is due. It may block.
+    pub fn ask_again(&self, now: Duration) {
+        let mut state = self.lock();
+        if is_due(&state, now) {
+            state.in_flight = true;
+            drop(state);
+            // What came of it is in the state.
+            let _ = self.fly(None, now);
+        }
+    }
+
     /// How the issuer is doing.
     #[must_use]
     pub fn status(&self, now: Duration) -> IssuerStatus {
@@ -303,6 +320,11 @@ impl<K> IssuerKeys<K> {
         // Each change of the state is one assignment, so it is whole even where a thread died beside it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_due<K>(state: &State<K>, now: Duration) -> bool {
+    let pause_is_over = |failure: &Failure| now >= failure.at.saturating_add(RETRY_AFTER_FAILURE);
+    !state.in_flight && state.failure.as_ref().is_some_and(pause_is_over)
 }
 
 /// Ends a flight that broke off, so that nobody waits for it for ever.

@@ -110,7 +110,11 @@ pub const ROOMS: &[Room] = &[
         places: &["src/crypto/", "src/upstream/fetch.rs", "src/cli/token/client.rs"],
         instead: "let crypto/ sign and verify",
     },
-    Room { path: "rustix", places: &["src/cli/serve/descriptors.rs"], instead: "use the standard library" },
+    Room {
+        path: "rustix",
+        places: &["src/cli/serve/descriptors.rs", "src/cli/core_dumps.rs"],
+        instead: "use the standard library",
+    },
     Room { path: "rusqlite", places: &["src/store/"], instead: "load the value in app/ and pass it in" },
     Room {
         path: "rustls",
@@ -142,7 +146,6 @@ pub const ROOMS: &[Room] = &[
     Room { path: "jiff::Timestamp::now", places: &["src/clock.rs"], instead: "take `now` as a parameter" },
     Room { path: "jiff::Zoned::now", places: &["src/clock.rs"], instead: "take `now` as a parameter" },
     Room { path: "ring::rand", places: &["src/crypto/random.rs"], instead: "call crypto::random, or take bytes" },
-    Room { path: "subtle", places: &["src/crypto/digest.rs"], instead: "call crypto::digest" },
     Room {
         path: "tracing",
         places: &["src/app/", "src/http/", "src/cli/", "src/tasks/"],

@@ -92,11 +92,26 @@ fn attack_018_other_tokens_of_the_same_issuer_are_no_job_tokens() {
     let events = json!({ "http://schemas.openid.net/event/backchannel-logout": {} });
     not_taken(&server, &server.job().with("events", events).sign(), "not_a_job_token");
     // The predecessors of `id_tokens:`.
-    not_taken(&server, &server.job().with("iss", "gitlab.shop.example").without("aud").sign(), "unknown_issuer");
+    not_taken(&server, &server.job().with("iss", "gitlab.shop.example").without("aud").sign(), "not_a_job_token");
     not_taken(&server, &server.job().with("aud", gitlab().url).sign(), "aud_wrong");
     // Our own.
     let own = server.exchange(&server.job().environment("staging").sign(), &[AWS]).send().expect(200);
-    not_taken(&server, &own.member("access_token"), "unknown_issuer");
+    not_taken(&server, &own.member("access_token"), "not_a_job_token");
+    // Somebody else's: a workflow's token of another forge, an opaque job token, a forge's access tokens.
+    let mut workflow = server.job();
+    workflow.claims = match json!({
+        "iss": "https://token.actions.githubusercontent.com", "sub": "repo:shop/api:ref:refs/heads/main", "aud": URL,
+        "iat": now - 5, "nbf": now - 5, "exp": now + 300, "jti": "workflow", "repository": "shop/api", "ref": "refs/heads/main"
+    }) {
+        Value::Object(claims) => claims,
+        _ => unreachable!(),
+    };
+    not_taken(&server, &workflow.sign(), "not_a_job_token");
+    for opaque in
+        ["glcbt-64_x7RkS2pQw9LmN4vB8cTz", "glpat-x7RkS2pQw9LmN4vB8cTz", "ghs_x7RkS2pQw9LmN4vB8cTzx7RkS2pQw9LmN4"]
+    {
+        not_taken(&server, opaque, "not_a_job_token");
+    }
 }
 
 #[test]
@@ -124,6 +139,11 @@ fn attack_019_nothing_is_coerced() {
         ("user_id", Value::Null),
         ("ref", json!("main\n")),
         ("ref", json!("ma\u{0}in")),
+        ("ref", json!("ma\u{85}in")),
+        ("ref", json!("main\u{202e}nogol")),
+        ("environment", json!("\u{2067}production")),
+        ("user_login", json!("mara\u{202d}")),
+        ("groups_direct", json!(["shop", "ops\u{2066}"])),
         ("ref", json!(["main"])),
         ("ref", json!("")),
         ("environment", json!("x".repeat(2049))),

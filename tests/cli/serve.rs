@@ -1,8 +1,13 @@
 //! `serve` and the console beside it.
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Place, URL};
 
@@ -86,5 +91,48 @@ fn attack_098_a_reload_with_a_bad_file_keeps_the_old_rules_and_says_why() {
     server.signal(Signal::HUP);
     server.until("rules reloaded");
     assert_eq!(rules(&place), 2);
+    assert_eq!(server.stop(), 0);
+}
+
+/// Connects as soon as the server listens.
+fn connect(address: SocketAddr, server: &mut Child) -> TcpStream {
+    let (_never, again) = channel::<()>();
+    for _ in 0..600 {
+        if let Ok(stream) = TcpStream::connect(address) {
+            return stream;
+        }
+        assert!(server.try_wait().unwrap().is_none(), "it ended");
+        let _ = again.recv_timeout(Duration::from_millis(50));
+    }
+    panic!("it does not listen");
+}
+
+#[test]
+fn diagnostics_that_cannot_be_written_are_lost_and_the_server_goes_on() {
+    let place = Place::initialised();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    place.change("countersign.toml", "127.0.0.1:0", &address.to_string());
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut server = place.command(&["serve"]).stdout(Stdio::null()).stderr(full).spawn().unwrap();
+    // Each refusal is a line.
+    for _ in 0..3 {
+        let mut stream = connect(address, &mut server);
+        let request = "POST /token HTTP/1.1\r\nHost: localhost:18080\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 415 "), "{answer}");
+    }
+    kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
+    assert_eq!(server.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn attack_095_no_core_is_dumped_of_the_server() {
+    let place = Place::initialised();
+    let server = place.serve();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{limits}");
     assert_eq!(server.stop(), 0);
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use countersign::app::Countersign;
 use countersign::app::course::{CallLimits, MAX_OPEN_OF_PROJECT, MAX_OPEN_OF_RULE};
 use countersign::app::settings::{IssuerSettings, Settings};
-use countersign::app::start::{Parts, found, start};
+use countersign::app::start::{Parts, found, look, start};
 use countersign::cli::demo::gitlab::SimulatedJob;
 use countersign::clock::Clock;
 use countersign::crypto::high_water::HighWaterFile;
@@ -25,9 +25,10 @@ use countersign::domain::ids::IssuerName;
 use countersign::domain::job::gitlab::IssuerTerms;
 use countersign::domain::rules::TokenAlg;
 use countersign::domain::time::{MAX_TOKEN_AGE, WAIT_LIMIT};
+use countersign::store::DATABASE;
 use serde_json::{Map, Value, json};
 
-const GITLAB: &str = "https://gitlab.example.com";
+pub const GITLAB: &str = "https://gitlab.example.com";
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A founded state and what serves it.
@@ -119,18 +120,23 @@ impl World {
         }
     }
 
+    /// The binary on this world's configuration, without the caller's environment.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        command.arg("--config").arg(self.folder.join("countersign.toml")).args(arguments).env_clear();
+        command.stdin(Stdio::null());
+        command
+    }
+
     /// Starts the built server and waits until it answers.
     pub fn serve(&self) -> Child {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_countersign"))
-            .args(["--config"])
-            .arg(self.folder.join("countersign.toml"))
-            .arg("serve")
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        self.serve_with(|command| command)
+    }
+
+    /// As `serve`, with an environment of the test's making.
+    pub fn serve_with(&self, change: impl FnOnce(&mut Command) -> &mut Command) -> Child {
+        let mut command = self.command(&["serve"]);
+        let mut child = change(&mut command).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         let mut all = String::new();
@@ -147,14 +153,36 @@ impl World {
         panic!("the server did not start ({ended:?}): {all}");
     }
 
+    /// The database's file.
+    pub fn database(&self) -> PathBuf {
+        self.folder.join("state").join(DATABASE)
+    }
+
+    /// The line that verifiers pin.
+    pub fn log_vkey(&self) -> String {
+        LogKey::load_file(&self.folder.join("log-key")).unwrap().vkey()
+    }
+
+    /// The state, read beside a running server.
+    pub fn look(&self) -> Countersign {
+        look(self.settings(), Clock::system(), self.log_vkey(), None).unwrap()
+    }
+
     pub fn open(&self) -> Countersign {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(start(self.parts(), None)).unwrap()
     }
 
     pub fn job_token(&self, number: u64) -> String {
-        let job = SimulatedJob::deploy(GITLAB, &self.url, number, Clock::system().now());
-        self.gitlab.sign(Value::Object(job.claims).to_string().as_bytes()).unwrap()
+        self.sign(&self.job(number))
+    }
+
+    pub fn job(&self, number: u64) -> SimulatedJob {
+        SimulatedJob::deploy(GITLAB, &self.url, number, Clock::system().now())
+    }
+
+    pub fn sign(&self, job: &SimulatedJob) -> String {
+        self.gitlab.sign(Value::Object(job.claims.clone()).to_string().as_bytes()).unwrap()
     }
 }
 

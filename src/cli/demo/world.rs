@@ -54,7 +54,7 @@ pub struct World {
     pub you: PersonId,
     /// Your enrolment link.
     pub link: String,
-    temporary: bool,
+    _temporary: Option<Temporary>,
     handle: ServerHandle,
 }
 
@@ -62,6 +62,7 @@ impl World {
     /// Founds and starts everything.
     pub async fn start(args: &DemoArgs) -> Result<Self, String> {
         let (folder, temporary) = folder(args.keep.as_deref())?;
+        let temporary = temporary.then(|| Temporary(folder.clone()));
         let state = folder.join("state");
         files::create_dir_private(&state).map_err(text)?;
         let gitlab = SimulatedGitlab::start(&folder)?;
@@ -83,7 +84,7 @@ impl World {
         link_starter(&app, &starter).await?;
         // People joined groups after the rules loaded: load again, so that no warning is stale.
         app.load_rules(&rules).await.map_err(text)?;
-        Ok(Self { folder, url, app, gitlab, you, link, temporary, handle })
+        Ok(Self { folder, url, app, gitlab, you, link, _temporary: temporary, handle })
     }
 
     /// Stops everything, and removes the folder unless it is kept.
@@ -92,10 +93,16 @@ impl World {
         self.handle.stop(false).await;
         self.gitlab.stop().await;
         self.app.store.close();
-        if self.temporary {
-            std::fs::remove_dir_all(&self.folder).map_err(|error| format!("{}: {error}", self.folder.display()))?;
-        }
         Ok(())
+    }
+}
+
+/// The demo's folder, removed with everything in it when the demo ends, however it ends: there are keys in it.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The server's own certificate, from files, exchanged while it runs.
 //! In: a chain and a key, PEM. Out: rustls' configuration, whose certificate can be exchanged.
-//! Implements TLS 1.2 and 1.3 by rustls over ring; HTTP/2 and 1.1 by ALPN.
+//! Implements TLS 1.2 and 1.3 by rustls over ring; by ALPN, HTTP/1.1 alone.
 //! Never gives up a certificate that works for one that does not.
 
 use std::sync::{Arc, PoisonError, RwLock};

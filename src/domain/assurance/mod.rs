@@ -89,23 +89,6 @@ pub fn assess(facts: &AuthenticatorFacts, registered: &AuthenticatorFacts, auth_
     Assurance { amr, acr: Acr::Phr, auth_time, amr_missing }
 }
 
-/// What several people's authentications prove together; `None` of nobody. Only what all reached, the weakest level,
-/// the oldest time; a reason is that of the first who lacks the value.
-#[must_use]
-pub fn combine(assurances: &[Assurance]) -> Option<Assurance> {
-    let (first, others) = assurances.split_first()?;
-    let mut all = first.clone();
-    for other in others {
-        all.amr.retain(|value| other.amr.contains(value));
-        all.acr = all.acr.min(other.acr);
-        all.auth_time = all.auth_time.min(other.auth_time);
-        for (value, reason) in &other.amr_missing {
-            all.amr_missing.entry(value.clone()).or_insert_with(|| reason.clone());
-        }
-    }
-    Some(all)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -143,32 +126,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn several_people_prove_what_each_of_them_proves() {
-        let device = assess(&facts(false, false), &facts(false, false), at(9));
-        let synced = assess(&facts(true, true), &facts(true, false), at(4));
-        let both = combine(&[device.clone(), synced.clone()]).unwrap();
-        assert_eq!(amr(&both), ["pop", "user"]);
-        assert_eq!((both.acr, both.auth_time), (Acr::Phr, at(4)));
-        assert_eq!(both.amr_missing["hwk"], "no_attestation", "the first who lacks it");
-        assert_eq!(combine(&[synced, device]).unwrap().amr_missing["hwk"], "backup_eligible");
-        assert_eq!(combine(&[]), None);
-    }
-
-    fn any_assurance() -> impl Strategy<Value = Assurance> {
-        let value = prop::sample::select(vec!["pop", "user", "swk", "hwk", "mfa", "pin"]).prop_map(str::to_owned);
-        let reason = prop::sample::select(vec!["backup_eligible", "no_attestation", "status"]).prop_map(str::to_owned);
-        let missing = prop::collection::btree_map(value.clone(), reason, 0..3);
-        (prop::collection::btree_set(value, 0..6), any::<bool>(), any::<i32>(), missing).prop_map(
-            |(amr, phrh, seconds, amr_missing)| Assurance {
-                amr,
-                acr: if phrh { Acr::Phrh } else { Acr::Phr },
-                auth_time: at(seconds.into()),
-                amr_missing,
-            },
-        )
-    }
-
     proptest! {
         #[test]
         fn attack_059_without_attestation_neither_hwk_nor_phrh(now: (bool, bool), then: (bool, bool), counter: u32) {
@@ -177,20 +134,6 @@ mod tests {
             prop_assert!(["hwk", "mfa", "pin", "fpt", "face"].iter().all(|value| !proven.amr.contains(*value)));
             prop_assert_eq!(proven.acr, Acr::Phr);
             prop_assert!(proven.amr_missing.contains_key("hwk") && proven.amr_missing.contains_key("mfa"));
-        }
-
-        #[test]
-        fn combining_never_adds_a_value(all in prop::collection::vec(any_assurance(), 1..5)) {
-            let together = combine(&all).unwrap();
-            for one in &all {
-                prop_assert!(together.amr.is_subset(&one.amr));
-                prop_assert!(together.acr <= one.acr);
-                prop_assert!(together.auth_time <= one.auth_time);
-            }
-            for (value, reason) in &together.amr_missing {
-                let first = all.iter().find_map(|one| one.amr_missing.get(value));
-                prop_assert_eq!(Some(reason), first);
-            }
         }
     }
 }

@@ -86,7 +86,13 @@ impl Case<'_> {
             && request.job_claim("pipeline_id") == Some(part.job.pipeline_id.as_str())
             && request.job_claim("job_project_id").or(request.job_claim("project_id"))
                 == Some(part.job.job_project_id.as_str());
-        if same { Ok(request) } else { Err("the request and its entry differ".to_owned()) }
+        if !same {
+            return Err("the request and its entry differ".to_owned());
+        }
+        if self.roles.token.time > request.use_by {
+            return Err("the token was issued after the last moment that people signed for".to_owned());
+        }
+        Ok(request)
     }
 
     pub(super) fn signing_key(&self) -> Result<String, String> {

@@ -75,6 +75,7 @@ impl Case<'_> {
         jwks: &[u8],
         exp: Timestamp,
     ) -> Result<(Job, String), String> {
+        let token_entry = self.roles.token_part()?;
         let token = self.document(evidence, "job_token")?;
         let verified = self.signatures.job_token(&token.text, jwks)?;
         let (name, keys) = self.roles.issuer_keys;
@@ -83,6 +84,14 @@ impl Case<'_> {
             .map_err(|refusal| refusal.description)?;
         if job.expires_at != exp {
             return Err("the job token's `exp` is not the one that was logged".to_owned());
+        }
+        let entry = token_entry.job;
+        let named = entry.issuer == job.issuer
+            && entry.job_project_id == job.job_project_id()
+            && entry.pipeline_id == job.pipeline_id()
+            && entry.job_id == job.job_id();
+        if !named {
+            return Err("the token's entry names another job than the job token".to_owned());
         }
         if let Some(request) = request {
             let same = request.job.iter().all(|(member, value)| match member.as_str() {

@@ -140,6 +140,9 @@ impl Case<'_> {
         if expires != Some(token.exp) || token.job != self.job_fields(token.job) {
             return Err("the token's entry and its claims differ".to_owned());
         }
+        if token.intake.is_some_and(|intake| !intake.audiences.contains(token.audience)) {
+            return Err("the token's audience is not one that its entry says was asked for".to_owned());
+        }
         Ok(format!("follow from the rule and the signatures, for {}", token.audience))
     }
 

@@ -40,7 +40,8 @@ fn all(bytes: &[u8], key: &VerifierKey, signatures: &dyn Signatures, steps: &mut
     )?;
     let entries = proof::inclusion(&bundle, &checkpoint).map(|entries| {
         let list: Vec<_> = entries.keys().map(ToString::to_string).collect();
-        (entries, format!("entries {}", list.join(", ")))
+        let newest = entries.last_key_value().map(|(_, entry)| format!(", the newest of {}", entry.time));
+        (entries, format!("entries {}{}", list.join(", "), newest.unwrap_or_default()))
     });
     let entries = steps.run("inclusion", entries)?;
     let documents = proof::documents(&bundle, &entries);

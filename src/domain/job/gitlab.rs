@@ -288,12 +288,19 @@ pub(super) fn check_text(name: &str, text: &str) -> Result<(), Refusal> {
         "is empty".to_owned()
     } else if text.len() > MAX_CLAIM {
         format!("is {} bytes long; {MAX_CLAIM} is the most", text.len())
-    } else if text.bytes().any(|b| b.is_ascii_control()) {
+    } else if text.chars().any(char::is_control) {
         "holds a control character".to_owned()
+    } else if text.chars().any(reorders) {
+        "holds a character that changes the direction of text".to_owned()
     } else {
         return Ok(());
     };
     Err(Refusal::new(ErrorCode::BadClaimType, format!("the claim `{name}` {what}")))
+}
+
+/// The explicit controls of Unicode's bidirectional algorithm (UAX #9 §2): what holds one reads as something else.
+const fn reorders(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn bad(row: &Claim, what: &str) -> Refusal {

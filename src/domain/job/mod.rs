@@ -3,6 +3,7 @@
 //! Implements the claims of GitLab's ID tokens (DESIGN §5.2).
 //! Never coerces: a claim in another form is refused.
 
+pub mod foreign;
 pub mod gitlab;
 pub mod legacy;
 mod validity;

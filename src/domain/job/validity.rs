@@ -75,6 +75,8 @@ fn audience(claims: &Claims) -> Result<Option<&str>, Refusal> {
     }
 }
 
+const NOT_YET: &str = "the job token is not valid yet";
+
 /// `exp`, `nbf` and `iat`, with one leeway; relies on INVARIANT(leeway).
 pub(super) fn check_times(claims: &Claims, now: Timestamp) -> Result<Times, Refusal> {
     let issued_at = required_date(claims, "iat")?;
@@ -88,17 +90,13 @@ pub(super) fn check_times(claims: &Claims, now: Timestamp) -> Result<Times, Refu
     }
     if issued_at > now + LEEWAY {
         let ahead = issued_at.since(now).as_secs();
-        let what = format!(
-            "the job token is not valid yet; GitLab's clock is {ahead} s ahead of this server's, and {tolerated} s are tolerated"
-        );
-        return Err(Refusal::new(ErrorCode::TokenFromFuture, what));
+        let why = format!("GitLab's clock is {ahead} s ahead of this server's; {tolerated} s are tolerated");
+        return Err(Refusal::new(ErrorCode::TokenFromFuture, NOT_YET).because(why));
     }
     if let Some(not_before) = not_before.filter(|start| *start > now + LEEWAY) {
         let ahead = not_before.since(now).as_secs();
-        let what = format!(
-            "the job token is not valid yet; its `nbf` is {ahead} s ahead of this server's clock, and {tolerated} s are tolerated"
-        );
-        return Err(Refusal::new(ErrorCode::TokenFromFuture, what));
+        let why = format!("its `nbf` is {ahead} s ahead of this server's clock; {tolerated} s are tolerated");
+        return Err(Refusal::new(ErrorCode::TokenFromFuture, NOT_YET).because(why));
     }
     Ok(Times { issued_at, expires_at })
 }

@@ -225,6 +225,12 @@ pub enum Event {
         /// Which request, where there is one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request: Option<RequestId>,
+        /// What a job asked for.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        audiences: Vec<Audience>,
+        /// Index of the entry with the keys that verified the job token.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        issuer_keys: Option<u64>,
         /// How many refusals of this project were not logged before this one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         suppressed: Option<u64>,

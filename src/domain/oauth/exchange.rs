@@ -113,7 +113,7 @@ pub struct ExchangeHeaders<'a> {
 }
 
 fn refuse(code: ErrorCode, description: impl Into<String>) -> Refusal {
-    Refusal { code, description: description.into(), hint: None, rule: None }
+    Refusal::new(code, description)
 }
 
 /// Reads a form: the checks run in the order in which they stand here.

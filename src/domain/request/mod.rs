@@ -79,7 +79,7 @@ pub struct Request {
     /// The last moment at which the job may collect.
     pub use_by: Timestamp,
     /// The job: `issuer` (short name), `token_sha256`, and claims by GitLab's names (`JOB_MEMBERS` where the job has
-    /// them, and whatever else the rule matches or forwards).
+    /// them, and whatever else the rule matches, forwards or names in a template).
     pub job: BTreeMap<String, String>,
     /// The tokens asked for, in the order asked.
     pub access: Vec<Access>,

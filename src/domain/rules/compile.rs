@@ -8,7 +8,8 @@ use std::fmt;
 
 use super::conditions::conditions;
 use super::source::{self, AwsSource, Source};
-use super::{Effect, MAX_RULES, MAX_RULES_FILE, MAX_SENTENCE_CHARS, Rule, caution, shadow, terms};
+use super::{Effect, MAX_RULE, MAX_RULES, MAX_RULES_FILE, MAX_SENTENCE_CHARS, Rule, caution, shadow, terms};
+use crate::domain::canonical;
 use crate::domain::ids::{IssuerName, RuleName};
 use crate::domain::nearest::did_you_mean;
 
@@ -157,6 +158,7 @@ impl Rules {
         for source in &sources {
             let mut notes = Notes::new(source);
             if let Some(rule) = compile_rule(source, issuers, &mut notes) {
+                check_size(&rule, source, &mut notes);
                 caution::warn(&rule, source, &mut notes);
                 compiled.push((rule, source));
             }
@@ -196,6 +198,14 @@ fn check_names(sources: &[Source], errors: &mut Vec<RuleError>) {
 }
 
 /// The rule, or `None` with an error noted. A rule whose file had faults of form gives errors of its own at most.
+fn check_size(rule: &Rule, source: &Source, notes: &mut Notes<'_>) {
+    let size = canonical::to_bytes(rule).map_or(usize::MAX, |bytes| bytes.len());
+    if size > MAX_RULE {
+        let what = format!("the rule has {size} bytes in its canonical form; {MAX_RULE} is the most");
+        notes.error(source.line, what, "split it: fewer audiences, roles or values a rule");
+    }
+}
+
 fn compile_rule(source: &Source, issuers: &[IssuerName], notes: &mut Notes<'_>) -> Option<Rule> {
     let name = match &source.name {
         None => {

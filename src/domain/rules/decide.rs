@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::conditions::PLACES;
 use super::explain::{nearest, shown};
 use super::pattern::Pattern;
-use super::set::Rules;
+use super::set::{Rules, SealedRule};
 use super::{
     ApprovalTerms, Approver, Check, Effect, Excluded, Facts, Outcome, Refusal, Require, Rule, RuleTrace, Trace, Verdict,
 };
@@ -24,7 +24,7 @@ const MERGE_REQUEST: &str = "merge_request_event";
 
 impl Rules {
     /// The rule that the job falls under for these audiences: deny rules first, then the first that fits.
-    pub fn matching(&self, job: &Job, asked: &[Audience]) -> (Result<Arc<Rule>, Refusal>, Trace) {
+    pub fn matching(&self, job: &Job, asked: &[Audience]) -> (Result<Arc<SealedRule>, Refusal>, Trace) {
         let mut trace = Trace::default();
         let mut other_audiences = None;
         for rule in self.iter() {
@@ -141,22 +141,19 @@ fn wrong_audience(rule: &Rule, asked: &[Audience]) -> Refusal {
 
 /// Names the nearest rule, unless it is one for other projects: their rules are none of this job's business.
 fn no_rule(trace: &Trace, job: &Job) -> Refusal {
-    let refusal = |what: String| Refusal::new(ErrorCode::NoRuleMatches, what);
+    let refusal = |what: &str| Refusal::new(ErrorCode::NoRuleMatches, what);
     let near =
         nearest(trace).filter(|(_, check)| check.subject != "issuer" && !PLACES.contains(&check.subject.as_str()));
     let Some((rule, check)) = near else {
         let project = job.job_project_id();
-        return refusal(format!("no rule matches this job; none is for its project ({project})"))
+        return refusal("no rule matches this job")
+            .because(format!("none is for its project ({project})"))
             .with_hint(format!("add a rule that matches job_project_id = \"{project}\""));
     };
     let found = check.found.as_deref().map_or_else(|| "no such claim".to_owned(), shown);
-    let what = format!(
-        "no rule matches this job; nearest: \"{}\" wants {} {}, the job has {found}",
-        rule.rule,
-        check.subject,
-        shown(&check.wanted)
-    );
-    let answer = refusal(what).by(&rule.rule);
+    let nearest =
+        format!("nearest: \"{}\" wants {} {}, the job has {found}", rule.rule, check.subject, shown(&check.wanted));
+    let answer = refusal("no rule matches this job").because(nearest).by(&rule.rule);
     match cure(check, job) {
         Some(cure) => answer.with_hint(cure),
         None => answer,
@@ -183,7 +180,7 @@ fn cure(check: &Check, job: &Job) -> Option<String> {
 }
 
 /// What an allowing rule that fits requires of people.
-fn judge(rule: &Arc<Rule>, job: &Job, facts: &Facts, now: Timestamp, checks: &mut Vec<Check>) -> Outcome {
+fn judge(rule: &Arc<SealedRule>, job: &Job, facts: &Facts, now: Timestamp, checks: &mut Vec<Check>) -> Outcome {
     let Some(allow) = rule.allow() else {
         let what = format!("the rule \"{}\" does not allow", rule.name);
         return Outcome::Refuse(Refusal::new(ErrorCode::RuleNotEvaluable, what).by(&rule.name));
@@ -272,7 +269,7 @@ pub fn counting(rule: &Rule, facts: &Facts) -> Vec<Approver> {
 }
 
 fn weigh(
-    rule: &Arc<Rule>,
+    rule: &Arc<SealedRule>,
     terms: &ApprovalTerms,
     eligible: &BTreeSet<PersonId>,
     counted: Vec<Approver>,

@@ -60,7 +60,7 @@ mod tests {
     use crate::domain::rules::samples::{DEPLOY, rules};
 
     fn rule(text: &str) -> Rule {
-        rules(text).iter().find(|rule| rule.allow().is_some()).unwrap().as_ref().clone()
+        Rule::clone(rules(text).iter().find(|rule| rule.allow().is_some()).unwrap())
     }
 
     #[test]

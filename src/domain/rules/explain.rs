@@ -56,7 +56,7 @@ pub fn lines(trace: &Trace, outcome: &Outcome) -> Vec<String> {
         }
         Outcome::Ask { signed, needed, .. } => lines.push(format!("→ ask people: {signed} of {needed} have signed")),
         Outcome::Refuse(refusal) => {
-            lines.push(format!("→ refuse: {} ({})", refusal.description, refusal.code.as_str()));
+            lines.push(format!("→ refuse: {} ({})", refusal.sentence(), refusal.code.as_str()));
             lines.push(format!("  cure: {}", refusal.hint.as_deref().unwrap_or(refusal.code.cure())));
         }
     }

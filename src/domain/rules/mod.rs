@@ -10,7 +10,7 @@ pub mod decide;
 pub mod difference;
 pub mod explain;
 pub mod pattern;
-mod set;
+pub mod set;
 mod shadow;
 pub mod source;
 mod terms;
@@ -27,15 +27,20 @@ use serde::{Deserialize, Serialize};
 use crate::domain::assurance::Acr;
 use crate::domain::canonical::{self, CanonicalError};
 use crate::domain::ids::{Audience, Digest, GroupName, IssuerName, PersonId, RuleName};
+use crate::domain::job::gitlab::inventory;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::request::Presence;
 use crate::domain::time::Timestamp;
+use crate::domain::token::template::Template;
 use pattern::Pattern;
+use set::SealedRule;
 
 /// Most rules that load.
 pub const MAX_RULES: usize = 10_000;
 /// Largest rules file, in bytes.
 pub const MAX_RULES_FILE: usize = 1024 * 1024;
+/// Largest rule, in bytes of its canonical form: it is evidence of every request and token under it.
+pub const MAX_RULE: usize = 16 * 1024;
 /// Most signatures that a rule may demand: `approver` joins that many ids, and AWS takes 256 characters of it.
 pub const MAX_COUNT: u32 = 10;
 /// Longest sentence of a deny rule, in characters.
@@ -185,6 +190,20 @@ pub struct AwsTerms {
 }
 
 impl Allow {
+    /// Claims of the job that go into the token: the forwarded ones, and those that a template names. People sign them.
+    #[must_use]
+    pub fn issued_claims(&self) -> BTreeSet<String> {
+        let source_identity = self.aws.as_ref().and_then(|aws| aws.source_identity.as_ref());
+        let templates = [self.token.sub.as_ref(), source_identity];
+        let templates = templates.into_iter().flatten().filter_map(|text| Template::parse(text).ok());
+        let mut names = self.token.forward.clone();
+        for template in templates {
+            let claims = template.slots().filter(|slot| inventory(slot).is_some());
+            names.extend(claims.map(str::to_owned));
+        }
+        names
+    }
+
     /// What is required of humans, in one word.
     #[must_use]
     pub const fn presence(&self) -> Presence {
@@ -255,14 +274,14 @@ pub enum Outcome {
     /// The token may be issued; the approvals that count, oldest first (none with `Require::None`).
     Issue {
         /// The rule that says so.
-        rule: Arc<Rule>,
+        rule: Arc<SealedRule>,
         /// The people whose signatures count.
         counted: Vec<Approver>,
     },
     /// People must sign first.
     Ask {
         /// The rule that says so.
-        rule: Arc<Rule>,
+        rule: Arc<SealedRule>,
         /// How many signatures count so far.
         signed: u32,
         /// How many are needed.
@@ -279,6 +298,8 @@ pub struct Refusal {
     pub code: ErrorCode,
     /// What, in one sentence without full stop, lower-case start.
     pub description: String,
+    /// The cause, in one more line, where there is more to tell: the nearest rule, whose clock is ahead.
+    pub detail: Option<Box<str>>,
     /// The cure, if better than the code's own.
     pub hint: Option<String>,
     /// The rule that refused, or that came nearest.
@@ -289,7 +310,20 @@ impl Refusal {
     /// A refusal with the code's own cure.
     #[must_use]
     pub fn new(code: ErrorCode, description: impl Into<String>) -> Self {
-        Self { code, description: description.into(), hint: None, rule: None }
+        Self { code, description: description.into(), detail: None, hint: None, rule: None }
+    }
+
+    /// With the cause.
+    #[must_use]
+    pub fn because(mut self, detail: impl Into<Box<str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// What and why in one line.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        self.detail.as_ref().map_or_else(|| self.description.clone(), |why| format!("{}; {why}", self.description))
     }
 
     /// With a better cure than the code's own.

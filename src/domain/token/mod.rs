@@ -5,4 +5,5 @@
 
 pub mod aws;
 pub mod claims;
+pub mod rehearsal;
 pub mod template;

@@ -21,7 +21,7 @@ use crate::domain::ids::RequestId;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::request::standing::Standing;
 use crate::domain::statement::Choice;
-use crate::http::edge::{Edge, Shared};
+use crate::http::edge::Shared;
 use crate::http::problem;
 
 use super::bands::is_fork;
@@ -200,7 +200,10 @@ struct Stream {
     id: RequestId,
     subscription: Subscription,
     told: Option<String>,
+    /// How long until time alone changes the state; `None` once nothing can.
+    limit: Option<Duration>,
     left: u32,
+    _place: crate::http::caller::Place,
 }
 
 /// The stream of changes (HTML Living Standard §9.2). It ends with the request.
@@ -219,9 +222,17 @@ pub async fn events(request: HttpRequest, id: Path<String>, edge: Shared) -> Htt
         // There is nothing to wait for: a body that nobody gets would hold the connection.
         return answer.finish();
     }
+    if is_over(seen.standing) {
+        // The page shows it already; this status tells a browser not to come again.
+        return answer.status(StatusCode::NO_CONTENT).finish();
+    }
+    let Some(place) = edge.streams.enter(edge.address(&request)) else {
+        return edge.fail_script(AppError::refused(ErrorCode::RateLimited, "too many pages of this address are open"));
+    };
     let id = seen.row.request.id.clone();
     let subscription = edge.app.waiting().watch(&id);
-    let first = Stream { edge, id, subscription, told: None, left: MAX_EVENTS };
+    let limit = until_it_ends(&seen);
+    let first = Stream { edge, id, subscription, told: None, limit, left: MAX_EVENTS, _place: place };
     let stream = stream::unfold(first, |mut state| async move {
         let chunk = next(&mut state).await?;
         Some((Ok::<_, actix_web::Error>(chunk), state))
@@ -232,13 +243,11 @@ pub async fn events(request: HttpRequest, id: Path<String>, edge: Shared) -> Htt
 /// The next event: the state where it differs from the one told last, else a sign of life.
 async fn next(state: &mut Stream) -> Option<Bytes> {
     state.left = state.left.checked_sub(1)?;
-    if state.told.is_some() {
-        let limit = until_it_ends(&state.edge, &state.id).unwrap_or(HEARTBEAT).min(HEARTBEAT);
-        if state.subscription.wait(limit).await == Woken::Replaced {
-            return None;
-        }
+    if state.told.is_some() && state.subscription.wait(state.limit?.min(HEARTBEAT)).await == Woken::Replaced {
+        return None;
     }
     let seen = find(&state.edge.app, state.id.as_str()).ok()?;
+    state.limit = until_it_ends(&seen);
     let kind = format!("{} {}", page_state(&seen, None).as_str(), seen.signed);
     if state.told.as_ref() == Some(&kind) {
         return Some(Bytes::from_static(b": still here\n\n"));
@@ -248,13 +257,18 @@ async fn next(state: &mut Stream) -> Option<Bytes> {
     Some(Bytes::from(format!("event: state\ndata: {data}\n\n")))
 }
 
-/// How long until time alone changes the state.
-fn until_it_ends(edge: &Edge, id: &RequestId) -> Option<Duration> {
-    let seen = find(&edge.app, id.as_str()).ok()?;
+/// Nothing can change any more.
+const fn is_over(standing: Standing) -> bool {
+    matches!(standing, Standing::Collected | Standing::Denied | Standing::Voided | Standing::Expired)
+}
+
+/// How long until time alone changes the state; `None` where nothing changes it.
+fn until_it_ends(seen: &Seen) -> Option<Duration> {
     let end = match seen.standing {
         Standing::Waiting => seen.row.request.decide_by,
-        Standing::Approved => seen.row.request.use_by,
-        _ => return None,
+        // A contested request can still be denied.
+        Standing::Approved | Standing::Contested => seen.row.request.use_by,
+        Standing::Collected | Standing::Denied | Standing::Voided | Standing::Expired => return None,
     };
     Some(end.since(seen.now) + Duration::from_millis(50))
 }

@@ -68,9 +68,10 @@ pub async fn page(request: HttpRequest, link: Path<String>, edge: Shared) -> Htt
         }
         Ok(Err(dead)) => {
             let why = match dead {
-                DeadLink::Ended(at) => view::DeadLink::Used(at),
+                DeadLink::Used(at) => view::DeadLink::Used(at),
+                DeadLink::Ended(_) => view::DeadLink::Ended,
                 DeadLink::Expired(_) => view::DeadLink::Expired,
-                DeadLink::Unknown => view::DeadLink::Ended,
+                DeadLink::Unknown => view::DeadLink::Unknown,
             };
             problem::html(StatusCode::GONE, &dead_link_view(app.settings.host(), why, None, now))
         }

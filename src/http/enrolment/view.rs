@@ -79,8 +79,10 @@ pub enum DeadLink {
     Used(Timestamp),
     /// Its time is over.
     Expired,
-    /// The invited person, or an admin, ended it.
+    /// The invited person declined it, or a newer one took its place.
     Ended,
+    /// There never was such a link.
+    Unknown,
 }
 
 /// The page of a dead link. It has no place for the name of the invited person.
@@ -89,7 +91,7 @@ pub enum DeadLink {
 pub struct DeadLinkView {
     host: String,
     used: Option<Moment>,
-    expired: bool,
+    otherwise: &'static str,
     invited_by: Option<Visible>,
 }
 
@@ -100,9 +102,13 @@ pub fn dead_link_view(host: &str, why: DeadLink, invited_by: Option<&str>, now: 
         host: host.to_owned(),
         used: match why {
             DeadLink::Used(at) => Some(Moment::new(at, now)),
-            DeadLink::Expired | DeadLink::Ended => None,
+            DeadLink::Expired | DeadLink::Ended | DeadLink::Unknown => None,
         },
-        expired: why == DeadLink::Expired,
+        otherwise: match why {
+            DeadLink::Expired => "This link has expired.",
+            DeadLink::Unknown => "This link is not known here.",
+            DeadLink::Used(_) | DeadLink::Ended => "This link was ended.",
+        },
         invited_by: invited_by.map(visible),
     }
 }
@@ -150,7 +156,13 @@ mod tests {
         let html =
             dead_link_view("sign.example.com", DeadLink::Used(now()), Some("Mara Voss"), now()).render().unwrap();
         assert!(html.contains("This link was used on") && html.contains("Mara Voss"));
-        let html = dead_link_view("sign.example.com", DeadLink::Expired, None, now()).render().unwrap();
-        assert!(html.contains("This link has expired.") && html.contains("Ask an admin for a new one."));
+        for (why, sentence) in [
+            (DeadLink::Expired, "This link has expired."),
+            (DeadLink::Ended, "This link was ended."),
+            (DeadLink::Unknown, "This link is not known here."),
+        ] {
+            let html = dead_link_view("sign.example.com", why, None, now()).render().unwrap();
+            assert!(html.contains(sentence) && html.contains("Ask an admin for a new one."));
+        }
     }
 }

@@ -72,7 +72,7 @@ impl Scratch {
         Opening {
             directory: self.directory.clone(),
             origin: ORIGIN.to_owned(),
-            now: Arc::new(move || Timestamp::from_millis(clock.load(Ordering::SeqCst))),
+            now: Arc::new(move || Ok(Timestamp::from_millis(clock.load(Ordering::SeqCst)))),
             random: Arc::new(|bytes| {
                 static CHANCE: AtomicU32 = AtomicU32::new(0);
                 let seed = Digest::of(&CHANCE.fetch_add(1, Ordering::SeqCst).to_be_bytes());

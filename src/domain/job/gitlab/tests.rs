@@ -240,7 +240,10 @@ fn attack_019_claim_types() {
     let mut null = deploy();
     null.insert("job_project_id".to_owned(), Value::Null);
     assert_eq!(read(null).unwrap_err().code, ErrorCode::BadClaimType, "only nullable claims may be null");
-    for text in ["a\u{202e}b", "a\u{200d}b", "a\u{feff}", "ｍain", "<script>", "{{7*7}}"] {
+    for text in ["a\u{202e}b", "\u{2066}a", "a\u{85}", "a\u{9b}31m"] {
+        assert_eq!(code(&json!({ "ref": text })), ErrorCode::BadClaimType, "{text:?} draws");
+    }
+    for text in ["a\u{200d}b", "a\u{feff}", "ｍain", "<script>", "{{7*7}}"] {
         assert_eq!(accepted(&json!({ "ref": text })).claim("ref"), Some(text), "data, to be escaped where shown");
     }
     accepted(&json!({"ref": "x".repeat(MAX_CLAIM)}));

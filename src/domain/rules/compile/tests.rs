@@ -78,7 +78,7 @@ fn a_rule_reads_back_from_its_canonical_form_with_the_same_digest() {
     let read: Vec<Rule> = compiled
         .iter()
         .map(|rule| {
-            crate::domain::canonical::from_bytes(&crate::domain::canonical::to_bytes(rule.as_ref()).unwrap()).unwrap()
+            crate::domain::canonical::from_bytes(&crate::domain::canonical::to_bytes(&***rule).unwrap()).unwrap()
         })
         .collect();
     assert_eq!(Rules::from_rules(read).unwrap(), compiled);

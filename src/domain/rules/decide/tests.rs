@@ -281,10 +281,10 @@ fn attack_030_nothing_is_issued_past_the_job_tokens_end() {
 #[test]
 fn what_a_claim_holds_is_shown_escaped() {
     let text = DEPLOY.replace("environment = \"production\"", "environment = \"production\", sha = \"0\"");
-    let bad = job(&json!({"environment": "prod\u{202e}uction\u{9b}31m"}));
+    let bad = job(&json!({"environment": "prod\u{200e}uction\u{feff}"}));
     let verdict = verdict(&text, &bad, &[AWS], &facts(&[]));
     let all = lines(&verdict.trace, &verdict.outcome).join("\n") + &refused(&verdict).description;
-    assert!(!all.contains('\u{202e}') && !all.contains('\u{9b}') && all.contains("\\u{202e}"), "{all}");
+    assert!(!all.contains('\u{200e}') && !all.contains('\u{feff}') && all.contains("\\u{200e}"), "{all}");
 }
 
 fn condition() -> impl Strategy<Value = String> {
@@ -313,7 +313,7 @@ fn any_job() -> impl Strategy<Value = Job> {
 }
 
 fn compiled(text: &str) -> Vec<Rule> {
-    rules(text).iter().map(|rule| rule.as_ref().clone()).collect()
+    rules(text).iter().map(|rule| Rule::clone(rule)).collect()
 }
 
 proptest! {

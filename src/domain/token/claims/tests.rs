@@ -7,7 +7,7 @@ use crate::domain::rules::samples::{DEPLOY, audience, open_rule, rules};
 const AWS: &str = "sts.amazonaws.com";
 
 fn rule(text: &str) -> Rule {
-    rules(text).iter().find(|rule| rule.allow().is_some()).unwrap().as_ref().clone()
+    Rule::clone(rules(text).iter().find(|rule| rule.allow().is_some()).unwrap())
 }
 
 fn assurance(acr: Acr, amr: &[&str], missing: &[(&str, &str)], at: i64) -> Assurance {
