@@ -153,7 +153,7 @@ fn attack_011_times_that_are_no_times() {
         (json!({ "iat": now - 3_601, "nbf": now - 3_601 }), "token_too_old", "60 min"),
     ] {
         let answer = server.exchange(&job().with_all(changes).sign(), &[AWS]).send().invalid(code);
-        let said = format!("{} {}", answer.member("error_description"), answer.member("hint"));
+        let said = format!("{} {}", answer.text(), answer.member("hint"));
         assert!(said.contains(says), "{code}: {said}");
     }
 }

@@ -31,7 +31,8 @@ fn takes(server: &Server, changes: &Value, claim: &str) -> bool {
         return true;
     }
     let answer = answer.invalid("no_rule_matches");
-    assert!(answer.member("error_description").contains(claim), "{claim}: {}", answer.text());
+    let said = format!("{} {}", answer.member("error_description"), answer.json()["summary"]);
+    assert!(said.contains(claim), "{claim}: {}", answer.text());
     refused(server, &before, &answer, Logged::Yes);
     false
 }
