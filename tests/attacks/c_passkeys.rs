@@ -26,12 +26,16 @@ fn scene() -> Scene {
 impl Scene {
     /// Signs with a key that behaves otherwise, and expects a refusal that leaves nothing but the ceremony's end.
     fn lie(&mut self, code: &str, change: impl FnOnce(&mut Behaviour)) -> Answer {
+        self.lie_logged(code, Logged::No, change)
+    }
+
+    fn lie_logged(&mut self, code: &str, logged: Logged, change: impl FnOnce(&mut Behaviour)) -> Answer {
         change(&mut self.mara.authenticator.behaviour);
         let signed = self.mara.sign(&self.server, &self.request, "approve");
         self.mara.authenticator.behaviour = Behaviour::default();
         let before = Snapshot::of(&self.server);
         let answer = decide(&self.server, &self.request, &signed).invalid(code);
-        refused(&self.server, &before, &answer, Logged::No);
+        refused(&self.server, &before, &answer, logged);
         answer
     }
 
@@ -235,7 +239,7 @@ fn attack_054_a_counter_that_goes_back_is_a_copy() {
     scene.mara.approve(&scene.server, &scene.request);
     scene.request = scene.server.ask(&scene.server.job().sign(), &collector());
     for step in [0, -1, -5] {
-        scene.lie("assertion_invalid", |key| key.counter_step = step);
+        scene.lie_logged("assertion_invalid", Logged::Yes, |key| key.counter_step = step);
     }
     scene.mara.authenticator.behaviour.counter_step = 1 << 31;
     let request = scene.request.clone();

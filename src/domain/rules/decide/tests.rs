@@ -75,10 +75,9 @@ fn the_nearest_rule_and_its_first_mismatch_are_named() {
     let verdict = verdict(DEPLOY, &branch, &[AWS], &facts(&[]));
     let refusal = refused(&verdict);
     assert_eq!(refusal.code, ErrorCode::NoRuleMatches);
-    assert_eq!(
-        refusal.description,
-        r#"no rule matches this job; nearest: "production deploy" wants ref_protected "true", the job has "false""#
-    );
+    assert_eq!(refusal.description, "no rule matches this job");
+    let near = r#"nearest: "production deploy" wants ref_protected "true", the job has "false""#;
+    assert_eq!(refusal.detail.as_deref(), Some(near));
     assert_eq!(refusal.hint.as_deref(), Some("run the job on a protected branch, or protect `hotfix-12` in GitLab"));
     assert_eq!(refusal.rule.as_ref().unwrap().as_str(), "production deploy");
     let lines = lines(&verdict.trace, &verdict.outcome);
@@ -183,7 +182,7 @@ fn an_absent_claim_never_matches_not_even_an_asterisk() {
     assert_eq!(code(&any, &json!({"deployment_tier": null})), Some(ErrorCode::NoRuleMatches));
     assert_eq!(code(&any, &json!({})), None);
     let verdict = verdict(&any, &job(&json!({"deployment_tier": null})), &["vault"], &Facts::default());
-    assert!(refused(&verdict).description.ends_with("the job has no such claim"));
+    assert!(refused(&verdict).sentence().ends_with("the job has no such claim"));
 }
 
 #[test]
@@ -285,6 +284,6 @@ fn what_a_claim_holds_is_shown_escaped() {
     let text = DEPLOY.replace("environment = \"production\"", "environment = \"production\", sha = \"0\"");
     let bad = job(&json!({"environment": "prod\u{200e}uction\u{feff}"}));
     let verdict = verdict(&text, &bad, &[AWS], &facts(&[]));
-    let all = lines(&verdict.trace, &verdict.outcome).join("\n") + &refused(&verdict).description;
+    let all = lines(&verdict.trace, &verdict.outcome).join("\n") + &refused(&verdict).sentence();
     assert!(!all.contains('\u{200e}') && !all.contains('\u{feff}') && all.contains("\\u{200e}"), "{all}");
 }
