@@ -32,8 +32,8 @@ pub const MAX_OPEN_OF_RULE: u64 = 10_000;
 /// A verified call.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// The job.
-    pub job: Job,
+    /// The job; shared, since the writer judges the call again.
+    pub job: Arc<Job>,
     /// What it asks for.
     pub asked: Vec<Audience>,
     /// SHA-256 of the collector that it brought.

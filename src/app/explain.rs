@@ -3,6 +3,8 @@
 //! Implements DESIGN §12 (`rule explain`).
 //! Never decides anything and never writes.
 
+use std::sync::Arc;
+
 use crate::crypto::jwk::KeySet;
 use crate::crypto::jwt::UnverifiedToken;
 use crate::domain::ids::Audience;
@@ -22,7 +24,7 @@ use crate::store::Reader;
 #[derive(Debug)]
 pub struct Explanation {
     /// The job.
-    pub job: Job,
+    pub job: Arc<Job>,
     /// What was asked.
     pub asked: Vec<Audience>,
     /// What follows.
@@ -41,7 +43,7 @@ impl Countersign {
 
     fn explain_under(&self, rules: &Rules, job: Job, asked: Vec<Audience>) -> Result<Explanation, AppError> {
         let now = self.clock.now();
-        let call = Call { job, asked, collector: None };
+        let call = Call { job: Arc::new(job), asked, collector: None };
         let known = self.store.read(|reader| know(reader, rules, &call, now))?;
         let (outcome, trace) = trace(&call, &known, rules, now);
         Ok(Explanation { job: call.job, asked: call.asked, outcome, trace, refused: None })

@@ -129,9 +129,9 @@ pub fn know(reader: &Reader<'_>, rules: &Rules, call: &Call, now: Timestamp) -> 
     }
     let issued = if bound.is_some() { reader.issued_for_token(&job.issuer, &job.jti)? } else { Vec::new() };
     let mut known = Known { bound, requests, issued, resumed: reader.resumed()?, ..Known::default() };
-    if let (Ok(rule), _) = rules.matching(job, &known.list(call)) {
-        known.groups = groups_of(reader, &rule)?;
-        if approval_terms(&rule).is_some() {
+    if let Some(rule) = rules.allowing(job, &known.list(call)) {
+        known.groups = groups_of(reader, rule)?;
+        if approval_terms(rule).is_some() {
             if let Some(user_id) = job.user_id() {
                 known.starter = reader.linked(&job.issuer, user_id)?;
             }

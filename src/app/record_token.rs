@@ -3,6 +3,7 @@
 //! Implements DESIGN §5.4, §6, §7.
 //! Never signs: the signature comes after the commit.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -154,12 +155,12 @@ pub fn starter_of(unit: &Unit<'_>, row: &RequestRow) -> Result<Option<PersonId>,
 
 /// The job with the `exp` of the token that made the request: another token of the job may collect, but what is issued
 /// follows from what is in the log.
-fn job_that_people_signed(unit: &Unit<'_>, call: &Call, issuing: &Issuing) -> Result<Job, AppError> {
-    let mut job = call.job.clone();
+fn job_that_people_signed<'a>(unit: &Unit<'_>, call: &'a Call, issuing: &Issuing) -> Result<Cow<'a, Job>, AppError> {
+    let mut job = Cow::Borrowed(call.job.as_ref());
     if let Some((row, _)) = &issuing.request {
         let token = row.request.job_claim("token_sha256").and_then(|text| Digest::parse(text).ok());
         let exp = token.map(|token| unit.reader().token_exp(&token)).transpose()?.flatten();
-        job.expires_at = exp.ok_or_else(|| {
+        job.to_mut().expires_at = exp.ok_or_else(|| {
             AppError::refused(ErrorCode::TokenExpired, "the job token that made this request has expired")
         })?;
     }

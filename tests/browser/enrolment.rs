@@ -92,7 +92,7 @@ fn a_link_ends_by_time_and_by_saying_so() {
     browser.until_says("[data-step=declined]", "This link has ended.");
     look(&browser, "enrolment-declined");
     browser.open(&link);
-    browser.until_says("h1", "This link was used on");
+    browser.until_says("h1", "This link was ended.");
 
     let (_, late) = world.invite("Tom Ahl", &[GROUP]);
     world.hand.advance(ENROLMENT_LINK + Duration::from_secs(1));

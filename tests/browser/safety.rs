@@ -45,13 +45,13 @@ fn attack_074_claims_are_text() {
         job.with("ref", json!(branch))
             .with("user_login", json!("{{7*7}}\"><script>alert(2)</script>"))
             .with("project_path", json!("shop/api'onmouseover=alert(3)"))
-            .with("job_project_path", json!("shop/\u{202e}ipa"))
+            .with("job_project_path", json!("shop/\u{200f}ipa"))
     });
     Authenticator::in_browser(&browser).add(&ada.credential);
     open_ready(&browser, &job);
     assert!(!browser.has_dialog());
     let text = browser.page_text();
-    for shown in [branch, "{{7*7}}\"><script>alert(2)</script>", "shop/\\u{202e}ipa", "! invisible or right-to-left"] {
+    for shown in [branch, "{{7*7}}\"><script>alert(2)</script>", "shop/\\u{200f}ipa", "! invisible or right-to-left"] {
         assert!(text.contains(shown), "{shown} is not shown as it is:\n{text}");
     }
     assert_eq!(browser.eval("document.querySelectorAll('main img, main script, [onmouseover], [onerror]').length"), 0);

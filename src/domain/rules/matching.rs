@@ -187,6 +187,16 @@ impl Rules {
         (Err(refusal), trace)
     }
 
+    /// The rule that the job falls under for these audiences, if one allows it; as `matching`, without a word.
+    #[must_use]
+    pub fn allowing(&self, job: &Job, asked: &[Audience]) -> Option<&Arc<SealedRule>> {
+        let view = View::of(job);
+        let fits = |rule: &SealedRule| {
+            walk(rule, &view, &mut |_| ()) && rule.allow().is_none_or(|allow| grants(&allow.audience, asked))
+        };
+        self.candidates(job).find(|rule| fits(rule)).filter(|rule| rule.allow().is_some())
+    }
+
     /// Every check of every rule until the one that the job falls under.
     #[must_use]
     pub fn trace(&self, job: &Job, asked: &[Audience]) -> Trace {

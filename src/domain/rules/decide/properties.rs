@@ -188,6 +188,7 @@ proptest! {
             |rule| Some(&rule.name),
         );
         prop_assert_eq!(fits, named);
+        prop_assert_eq!(compiled.allowing(&job, &asked), fell_under.as_ref().ok());
         if let Outcome::Issue { rule, counted } = &verdict.outcome {
             prop_assert!(!late && is_earned(rule, counted, &facts), "{rule:?} {counted:?}");
             prop_assert!(!asked.is_empty() && asked.iter().all(|one| rule.allow().unwrap().audience.contains(one)));
