@@ -114,6 +114,8 @@ fn refusal(job: &Job) -> Event {
         },
         person: None,
         request: None,
+        audiences: Vec::new(),
+        issuer_keys: None,
         suppressed: None,
         evidence: std::collections::BTreeMap::new(),
     }

@@ -29,7 +29,7 @@ enum Source {
 }
 
 /// What an `accept` replaced.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct Accepted(Reading);
 

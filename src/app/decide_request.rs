@@ -13,7 +13,6 @@ use crate::domain::canonical::{self, Bytes};
 use crate::domain::ids::{PersonId, RequestId};
 use crate::domain::log::entry::{Event, JobFields};
 use crate::domain::oauth::error_code::ErrorCode;
-use crate::domain::request::Request;
 use crate::domain::request::standing::Mark;
 use crate::domain::rules::Refusal;
 use crate::domain::statement::{Approval, Choice, MAX_REASON_CHARS, Statement, challenge};
@@ -27,7 +26,7 @@ use crate::store::{StoreError, Unit};
 
 use super::course::refusal;
 use super::entitled::{entitled, still_open, unchanged};
-use super::refuse::{append_person_refusal, logged};
+use super::refuse::{Admit, append_person_refusal, logged};
 use super::{AppError, Countersign};
 
 /// A ceremony that a browser may start.
@@ -81,8 +80,8 @@ impl Intent {
 
 impl Countersign {
     /// A link that names nothing costs a read, never a write.
-    fn find_request(&self, id: &RequestId) -> Result<(), AppError> {
-        self.store.read(|reader| reader.request(id)?.ok_or_else(unknown_request).map(|_| ()))
+    fn find_request(&self, id: &RequestId) -> Result<RequestRow, AppError> {
+        self.store.read(|reader| reader.request(id)?.ok_or_else(unknown_request))
     }
 
     /// Starts a ceremony over a decision.
@@ -124,7 +123,7 @@ impl Countersign {
     /// Finishes a ceremony: verifies the assertion over the server's own statement, then records the decision.
     pub async fn finish_decision(&self, id: &RequestId, ceremony: &str, response: &Value) -> Result<Decided, AppError> {
         self.steady_now()?;
-        self.find_request(id)?;
+        let row = self.find_request(id)?;
         let statement = self.take_approval(id, ceremony).await?;
         let Ok(Statement::Approval(approval)) = Statement::from_bytes(&statement) else {
             return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is not over a decision"));
@@ -141,7 +140,9 @@ impl Countersign {
         let verified = match verified {
             // The signature was good: this is the key or its copy, and that stays in the log.
             Err(error @ PasskeyError::CounterRolledBack { .. }) => {
-                return Err(self.refuse_copy(&approval.request, passkey.person, error.into()).await);
+                let job = fields(&row);
+                let refusal = refusal(error.code(), error.to_string());
+                return Err(self.refuse_person(id, job, passkey.person, refusal).await);
             }
             verified => verified?,
         };
@@ -188,17 +189,15 @@ impl Countersign {
         })
     }
 
-    /// Logs that a key signed whose counter went back.
-    async fn refuse_copy(&self, request: &Request, person: PersonId, error: AppError) -> AppError {
-        let AppError::Refused { refusal, .. } = error else { return error };
-        let (id, copy) = (request.id.clone(), refusal.clone());
-        let entry = self.store.write(move |unit| -> Result<u64, AppError> {
-            let row = unit.reader().request(&id)?.ok_or_else(unknown_request)?;
-            Ok(append_person_refusal(unit, fields(&row), &person, &id, &copy)?)
-        });
-        match entry.await {
+    /// Logs a refused decision, within the person's cap; what to answer.
+    async fn refuse_person(&self, request: &RequestId, job: JobFields, person: PersonId, refusal: Refusal) -> AppError {
+        if self.refusals.admit_person(&person, self.clock.monotonic()) == Admit::Suppress {
+            return logged(refusal, None);
+        }
+        let (id, code) = (request.clone(), refusal.code);
+        match self.store.write(move |unit| append_person_refusal(unit, job, &person, &id, code)).await {
             Ok(entry) => logged(refusal, Some(entry)),
-            Err(fault) => fault,
+            Err(fault) => fault.into(),
         }
     }
 
@@ -210,9 +209,10 @@ impl Countersign {
         verified: Verification,
     ) -> Result<Decided, AppError> {
         let rules = self.rules();
+        let (person, request) = (passkey.person.clone(), approval.request.id.clone());
         let outcome = self
             .store
-            .write(move |unit| -> Result<Result<Decided, (Refusal, u64)>, AppError> {
+            .write(move |unit| -> Result<Result<Decided, (Refusal, JobFields)>, AppError> {
                 let row = unit.reader().request(&approval.request.id)?.ok_or_else(unknown_request)?;
                 if row.request != approval.request {
                     return Err(refusal(ErrorCode::StatementMismatch, "the statement is not over this request").into());
@@ -231,14 +231,16 @@ impl Countersign {
                             ErrorCode::RequestExpired if row.mark == Mark::Open => end(unit, &row, Mark::Expired)?,
                             _ => {}
                         }
-                        let entry = append_person_refusal(unit, job, &passkey.person, &row.request.id, &refusal)?;
-                        Ok(Err((refusal, entry)))
+                        Ok(Err((refusal, job)))
                     }
                     Err(fault) => Err(fault),
                 }
             })
             .await?;
-        outcome.map_err(|(refusal, entry)| logged(refusal, Some(entry)))
+        match outcome {
+            Ok(decided) => Ok(decided),
+            Err((refusal, job)) => Err(self.refuse_person(&request, job, person, refusal).await),
+        }
     }
 }
 

@@ -17,15 +17,30 @@ use crate::store::{StoreError, Unit};
 
 use super::AppError;
 
-/// Most refusals of one project that are logged in a minute; the next one logged names how many were not.
+/// Most refusals of one project, or of one person, that are logged in a minute; a project's next one names how many were not.
 pub const MAX_LOGGED_A_MINUTE: u32 = 60;
-/// Most projects remembered; beyond it the memory starts anew.
+/// Most projects and people remembered; beyond it the memory starts anew.
 pub const MAX_PROJECTS: usize = 10_000;
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// How many refusals of each project were logged lately.
+/// How many refusals of each project and of each person were logged lately.
 #[derive(Debug, Default)]
-pub struct RefusalCap(Mutex<HashMap<(IssuerName, String), Window>>);
+pub struct RefusalCap(Mutex<HashMap<Subject, Window>>);
+
+/// Whose refusals are counted together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Subject {
+    /// A project of an issuer.
+    Project(IssuerName, String),
+    /// A person who signs what they may not.
+    Person(PersonId),
+}
+
+impl Subject {
+    fn of(job: &JobFields) -> Self {
+        Self::Project(job.issuer.clone(), job.job_project_id.clone())
+    }
+}
 
 #[derive(Debug, Default)]
 struct Window {
@@ -58,12 +73,20 @@ pub struct Admitted {
 impl RefusalCap {
     /// Judges one refusal of a job at `now` (the monotonic clock).
     pub fn admit(&self, job: &JobFields, token_sha256: &Digest, now: Duration) -> Admit {
+        self.judge(Subject::of(job), Some(token_sha256), now)
+    }
+
+    /// Judges one refusal of a person's decision.
+    pub fn admit_person(&self, person: &PersonId, now: Duration) -> Admit {
+        self.judge(Subject::Person(person.clone()), None, now)
+    }
+
+    fn judge(&self, subject: Subject, token_sha256: Option<&Digest>, now: Duration) -> Admit {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let project = (job.issuer.clone(), job.job_project_id.clone());
-        if windows.len() >= MAX_PROJECTS && !windows.contains_key(&project) {
+        if windows.len() >= MAX_PROJECTS && !windows.contains_key(&subject) {
             windows.clear();
         }
-        let window = windows.entry(project).or_insert_with(|| Window { start: now, ..Window::default() });
+        let window = windows.entry(subject).or_insert_with(|| Window { start: now, ..Window::default() });
         if now.saturating_sub(window.start) > MINUTE {
             window.start = now;
             window.logged = 0;
@@ -73,14 +96,14 @@ impl RefusalCap {
             return Admit::Suppress;
         }
         window.logged += 1;
-        let kept = window.last.filter(|(token, _)| token == token_sha256).map(|(_, kept)| kept);
+        let kept = window.last.filter(|(token, _)| Some(token) == token_sha256).map(|(_, kept)| kept);
         Admit::Log(Admitted { suppressed: std::mem::take(&mut window.suppressed), kept })
     }
 
     /// Remembers where the evidence has a job token, once that is committed.
     pub fn keep(&self, job: &JobFields, token_sha256: Digest, kept: Digest) {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(window) = windows.get_mut(&(job.issuer.clone(), job.job_project_id.clone())) {
+        if let Some(window) = windows.get_mut(&Subject::of(job)) {
             window.last = Some((token_sha256, kept));
         }
     }
@@ -141,10 +164,10 @@ pub fn append_person_refusal(
     job: JobFields,
     person: &PersonId,
     request: &RequestId,
-    refusal: &Refusal,
+    code: ErrorCode,
 ) -> Result<u64, StoreError> {
     unit.append(Event::Refusal {
-        outcome: refusal.code,
+        outcome: code,
         job,
         person: Some(person.clone()),
         request: Some(request.clone()),

@@ -25,6 +25,10 @@ pub(super) struct Condition {
     /// `None` for a claim that no job has.
     row: Option<usize>,
     pattern: Pattern,
+    /// It has no `*`, so that texts are compared and not matched.
+    exact: bool,
+    /// A rule fits where one item of the claim does.
+    list: bool,
 }
 
 impl Condition {
@@ -32,12 +36,25 @@ impl Condition {
     pub(super) fn of(rule: &Rule) -> Vec<Self> {
         let places = PLACES.iter().filter_map(|name| rule.matches.get_key_value(*name));
         let others = rule.matches.iter().filter(|(name, _)| !PLACES.contains(&name.as_str()));
-        let conditions = places.chain(others).map(|(name, pattern)| Self {
-            name: name.clone(),
-            row: INVENTORY.iter().position(|claim| claim.name == name),
-            pattern: pattern.clone(),
+        let conditions = places.chain(others).map(|(name, pattern)| {
+            let row = INVENTORY.iter().position(|claim| claim.name == name);
+            Self {
+                name: name.clone(),
+                row,
+                pattern: pattern.clone(),
+                exact: pattern.is_exact(),
+                list: row.and_then(|row| INVENTORY.get(row)).is_some_and(|claim| claim.form == Form::List),
+            }
         });
         conditions.collect()
+    }
+
+    fn holds(&self, text: &str) -> bool {
+        match (self.list, self.exact) {
+            (true, _) => any_item(&self.pattern, text),
+            (false, true) => self.pattern.as_str() == text,
+            (false, false) => self.pattern.matches(text),
+        }
     }
 
     pub(super) fn is_place(&self) -> bool {
@@ -96,18 +113,10 @@ fn walk<'a>(rule: &'a SealedRule, view: &View<'a>, see: &mut dyn FnMut(&Compared
         passed
     };
     let flag = |value| if value { "true" } else { "false" };
-    let holds = |condition: &Condition, found: Option<&str>| {
-        let is_list = condition.row.and_then(|row| INVENTORY.get(row)).is_some_and(|claim| claim.form == Form::List);
-        found.is_some_and(
-            |text| {
-                if is_list { any_item(&condition.pattern, text) } else { condition.pattern.matches(text) }
-            },
-        )
-    };
     let (places, others) = rule.conditions().split_at(rule.places());
     let claim = |condition: &'a Condition| {
         let found = view.claim(condition);
-        (found, holds(condition, found))
+        (found, found.is_some_and(|text| condition.holds(text)))
     };
     if let Some(wanted) = &rule.issuer
         && !compare("issuer", wanted.as_str(), Some(view.job.issuer.as_str()), *wanted == view.job.issuer)

@@ -70,8 +70,8 @@ impl Deref for SealedRule {
 /// The rules in force, in the order in which they are asked: deny rules first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
-    rules: Vec<Arc<SealedRule>>,
-    /// Those that are for one project alone, by its id; positions in `rules`, ascending.
+    in_order: Vec<Arc<SealedRule>>,
+    /// Those that are for one project alone, by its id; positions in `in_order`, ascending.
     of_project: HashMap<String, Vec<usize>>,
     /// All others.
     elsewhere: Vec<usize>,
@@ -97,7 +97,7 @@ impl Rules {
                 None => elsewhere.push(at),
             }
         }
-        Ok(Self { rules, of_project, elsewhere, digest })
+        Ok(Self { in_order: rules, of_project, elsewhere, digest })
     }
 
     /// The rules that can fit a job, in the order asked: all but those that are for another project alone.
@@ -109,24 +109,24 @@ impl Rules {
             (_, Some(_)) => others.next(),
             (_, None) => own.next(),
         })
-        .filter_map(|at| self.rules.get(*at))
+        .filter_map(|at| self.in_order.get(*at))
     }
 
     /// Every rule, in the order asked.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<SealedRule>> {
-        self.rules.iter()
+        self.in_order.iter()
     }
 
     /// How many.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.rules.len()
+        self.in_order.len()
     }
 
     /// There is none, so every job is refused.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.in_order.is_empty()
     }
 
     /// SHA-256 over the canonical list of the rules' digests, in the order asked.
@@ -138,13 +138,13 @@ impl Rules {
     /// The rule of that name.
     #[must_use]
     pub fn by_name(&self, name: &RuleName) -> Option<&Arc<SealedRule>> {
-        self.rules.iter().find(|rule| rule.name == *name)
+        self.in_order.iter().find(|rule| rule.name == *name)
     }
 
     /// Every group that a rule names.
     #[must_use]
     pub fn groups(&self) -> BTreeSet<GroupName> {
-        let terms = self.rules.iter().filter_map(|rule| match &rule.allow()?.require {
+        let terms = self.in_order.iter().filter_map(|rule| match &rule.allow()?.require {
             Require::Approval(terms) => Some(terms),
             Require::None => None,
         });
