@@ -25,7 +25,7 @@ use super::course::{Call, Course, course, refusal};
 use super::intake::Taken;
 use super::known::know;
 use super::record_token::KeptRule;
-use super::refuse::{Admit, Admitted, RefusedCall, append_refusal, job_fields, logged};
+use super::refuse::{Admitted, RefusedCall, append_refusal, job_fields, logged};
 use super::waiting::{Subscription, Woken};
 use super::{AppError, Countersign, record_token, summary};
 
@@ -291,23 +291,6 @@ impl Countersign {
             }
         };
         if is_new { self.store.write_new(act).await } else { self.store.write(act).await }
-    }
-
-    async fn log_refusal(&self, call: RefusedCall, refusal: Refusal) -> AppError {
-        if refusal.code.status() == 429 {
-            return logged(refusal, None);
-        }
-        let Admit::Log(admitted) = self.refusals.admit(&call.job, &call.token_sha256, self.clock.monotonic()) else {
-            return logged(refusal, None);
-        };
-        let (job, token_sha256, code) = (call.job.clone(), call.token_sha256, refusal.code);
-        match self.store.write_new(move |unit| append_refusal(unit, &call, code, admitted)).await {
-            Ok((entry, kept)) => {
-                self.refusals.keep(&job, token_sha256, kept);
-                logged(refusal, Some(entry))
-            }
-            Err(fault) => fault.into(),
-        }
     }
 
     fn pending(&self, row: &RequestRow, interval: Duration, too_fast: bool) -> Answer {

@@ -15,7 +15,7 @@ use crate::domain::oauth::exchange::SubjectToken;
 use crate::domain::rules::Refusal;
 use crate::store::{StoreError, Unit};
 
-use super::AppError;
+use super::{AppError, Countersign};
 
 /// Most refusals of one project, or of one person, that are logged in a minute; a project's next one names how many were not.
 pub const MAX_LOGGED_A_MINUTE: u32 = 60;
@@ -156,6 +156,26 @@ pub fn append_refusal(
         evidence: BTreeMap::from([("job_token".to_owned(), digest)]),
     })?;
     Ok((entry, digest))
+}
+
+impl Countersign {
+    /// Logs a refused call, within its project's cap; what to answer.
+    pub async fn log_refusal(&self, call: RefusedCall, refusal: Refusal) -> AppError {
+        if refusal.code.status() == 429 {
+            return logged(refusal, None);
+        }
+        let Admit::Log(admitted) = self.refusals.admit(&call.job, &call.token_sha256, self.clock.monotonic()) else {
+            return logged(refusal, None);
+        };
+        let (job, token_sha256, code) = (call.job.clone(), call.token_sha256, refusal.code);
+        match self.store.write_new(move |unit| append_refusal(unit, &call, code, admitted)).await {
+            Ok((entry, kept)) => {
+                self.refusals.keep(&job, token_sha256, kept);
+                logged(refusal, Some(entry))
+            }
+            Err(fault) => fault.into(),
+        }
+    }
 }
 
 /// Appends a refusal of a person's decision.
