@@ -4,6 +4,7 @@
 //! Never takes a statement from the client, and never uses a challenge twice.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -26,7 +27,7 @@ use crate::store::{StoreError, Unit};
 
 use super::course::refusal;
 use super::entitled::{entitled, still_open, unchanged};
-use super::refuse::{Admit, append_person_refusal, logged};
+use super::refuse::{append_person_refusal, logged};
 use super::{AppError, Countersign};
 
 /// A ceremony that a browser may start.
@@ -140,9 +141,8 @@ impl Countersign {
         let verified = match verified {
             // The signature was good: this is the key or its copy, and that stays in the log.
             Err(error @ PasskeyError::CounterRolledBack { .. }) => {
-                let job = fields(&row);
                 let refusal = refusal(error.code(), error.to_string());
-                return Err(self.refuse_person(id, job, passkey.person, refusal).await);
+                return Err(self.refuse_copy(row, passkey.person, refusal).await);
             }
             verified => verified?,
         };
@@ -189,14 +189,12 @@ impl Countersign {
         })
     }
 
-    /// Logs a refused decision, within the person's cap; what to answer.
-    async fn refuse_person(&self, request: &RequestId, job: JobFields, person: PersonId, refusal: Refusal) -> AppError {
-        if self.refusals.admit_person(&person, self.clock.monotonic()) == Admit::Suppress {
-            return logged(refusal, None);
-        }
-        let (id, code) = (request.clone(), refusal.code);
-        match self.store.write(move |unit| append_person_refusal(unit, job, &person, &id, code)).await {
-            Ok(entry) => logged(refusal, Some(entry)),
+    /// Logs that a key signed whose counter went back: this is the key, or its copy.
+    async fn refuse_copy(&self, row: RequestRow, person: PersonId, refusal: Refusal) -> AppError {
+        let admit = self.refusals.admit_copy(&person, self.clock.monotonic());
+        let code = refusal.code;
+        match self.store.write(move |unit| append_person_refusal(unit, &row, &person, code, admit)).await {
+            Ok(entry) => logged(refusal, entry),
             Err(fault) => fault.into(),
         }
     }
@@ -209,10 +207,10 @@ impl Countersign {
         verified: Verification,
     ) -> Result<Decided, AppError> {
         let rules = self.rules();
-        let (person, request) = (passkey.person.clone(), approval.request.id.clone());
+        let (refusals, now) = (Arc::clone(&self.refusals), self.clock.monotonic());
         let outcome = self
             .store
-            .write(move |unit| -> Result<Result<Decided, (Refusal, JobFields)>, AppError> {
+            .write(move |unit| -> Result<Result<Decided, (Refusal, Option<u64>)>, AppError> {
                 let row = unit.reader().request(&approval.request.id)?.ok_or_else(unknown_request)?;
                 if row.request != approval.request {
                     return Err(refusal(ErrorCode::StatementMismatch, "the statement is not over this request").into());
@@ -224,23 +222,21 @@ impl Countersign {
                         Ok(Ok(write_decision(unit, &row, signed)?))
                     }
                     Err(AppError::Refused { refusal, .. }) => {
-                        let job = fields(&row);
                         // What was seen to be over stays over, whatever the clock does.
                         match refusal.code {
                             ErrorCode::RuleChanged if row.mark == Mark::Open => end(unit, &row, Mark::Voided)?,
                             ErrorCode::RequestExpired if row.mark == Mark::Open => end(unit, &row, Mark::Expired)?,
                             _ => {}
                         }
-                        Ok(Err((refusal, job)))
+                        let admit = refusals.admit_person(&passkey.person, now);
+                        let entry = append_person_refusal(unit, &row, &passkey.person, refusal.code, admit)?;
+                        Ok(Err((refusal, entry)))
                     }
                     Err(fault) => Err(fault),
                 }
             })
             .await?;
-        match outcome {
-            Ok(decided) => Ok(decided),
-            Err((refusal, job)) => Err(self.refuse_person(&request, job, person, refusal).await),
-        }
+        outcome.map_err(|(refusal, entry)| logged(refusal, entry))
     }
 }
 

@@ -132,9 +132,10 @@ impl Countersign {
         let Taken { job, issuer_keys, .. } = self.take_in(&form.subject_token).await?;
         let collector = form.collector.as_ref().map(Collector::digest);
         let call = Call { job: Arc::new(job), asked: form.audiences.clone(), collector };
-        // Where the rule asks nobody, a reader could only say what the unit must say again.
+        // Where the rule asks nobody, a reader could only say what the unit must say again; whoever asks again is read first.
         if !*paced
             && self.asks_nobody(&call)
+            && self.is_first(&call)?
             && let Some(answer) = self.act_and_answer(form, &call, issuer_keys, true).await?
         {
             return Ok(Turn::Answer(answer));
@@ -171,6 +172,11 @@ impl Countersign {
         let rules = self.rules();
         let rule = rules.rules.allowing(&call.job, &call.asked);
         rule.and_then(|rule| rule.allow()).is_some_and(|allow| allow.require == Require::None)
+    }
+
+    /// Whether the job token was not used before, as far as a reader sees.
+    fn is_first(&self, call: &Call) -> Result<bool, StoreError> {
+        self.store.read(|reader| Ok(reader.token_use(&call.job.issuer, &call.job.jti)?.is_none()))
     }
 
     /// What the call must do next, as a reader sees it.

@@ -62,7 +62,7 @@ pub struct Countersign {
     signers: Arc<HashMap<TokenAlg, Signer>>,
     kept_rules: Arc<record_token::KeptRules>,
     waiting: Waiting,
-    refusals: refuse::RefusalCap,
+    refusals: Arc<refuse::RefusalCap>,
     counters: Counters,
     upkeep: check_health::Upkeep,
 }

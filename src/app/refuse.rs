@@ -7,14 +7,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::domain::ids::{Audience, Digest, IssuerName, PersonId, RequestId};
+use crate::domain::ids::{Audience, Digest, IssuerName, PersonId};
 use crate::domain::job::Job;
 use crate::domain::log::entry::{Event, JobFields};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::exchange::SubjectToken;
 use crate::domain::rules::Refusal;
+use crate::store::requests::RequestRow;
 use crate::store::{StoreError, Unit};
 
+use super::decide_request::fields;
 use super::{AppError, Countersign};
 
 /// Most refusals of one project, or of one person, that are logged in a minute; a project's next one names how many were not.
@@ -34,6 +36,8 @@ enum Subject {
     Project(IssuerName, String),
     /// A person who signs what they may not.
     Person(PersonId),
+    /// A person whose passkey, or a copy of it, signs with a counter that went back: nothing else may crowd this out.
+    Copy(PersonId),
 }
 
 impl Subject {
@@ -79,6 +83,19 @@ impl RefusalCap {
     /// Judges one refusal of a person's decision.
     pub fn admit_person(&self, person: &PersonId, now: Duration) -> Admit {
         self.judge(Subject::Person(person.clone()), None, now)
+    }
+
+    /// Judges one signature of a passkey that may have been copied.
+    pub fn admit_copy(&self, person: &PersonId, now: Duration) -> Admit {
+        self.judge(Subject::Copy(person.clone()), None, now)
+    }
+
+    /// What was left out stays to be told: the refusal that would have told it could not be written.
+    fn give_back(&self, job: &JobFields, suppressed: u64) {
+        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(window) = windows.get_mut(&Subject::of(job)) {
+            window.suppressed += suppressed + 1;
+        }
     }
 
     fn judge(&self, subject: Subject, token_sha256: Option<&Digest>, now: Duration) -> Admit {
@@ -173,29 +190,34 @@ impl Countersign {
                 self.refusals.keep(&job, token_sha256, kept);
                 logged(refusal, Some(entry))
             }
-            Err(fault) => fault.into(),
+            Err(fault) => {
+                self.refusals.give_back(&job, admitted.suppressed);
+                fault.into()
+            }
         }
     }
 }
 
-/// Appends a refusal of a person's decision.
+/// Appends a refusal of a person's decision, unless the cap leaves it out; the entry's index.
 pub fn append_person_refusal(
     unit: &mut Unit<'_>,
-    job: JobFields,
+    row: &RequestRow,
     person: &PersonId,
-    request: &RequestId,
     code: ErrorCode,
-) -> Result<u64, StoreError> {
-    unit.append(Event::Refusal {
+    admit: Admit,
+) -> Result<Option<u64>, StoreError> {
+    let Admit::Log(admitted) = admit else { return Ok(None) };
+    let entry = unit.append(Event::Refusal {
         outcome: code,
-        job,
+        job: fields(row),
         person: Some(person.clone()),
-        request: Some(request.clone()),
+        request: Some(row.request.id.clone()),
         audiences: Vec::new(),
         issuer_keys: None,
-        suppressed: None,
+        suppressed: (admitted.suppressed > 0).then_some(admitted.suppressed),
         evidence: BTreeMap::new(),
-    })
+    })?;
+    Ok(Some(entry))
 }
 
 /// A refusal that was logged.

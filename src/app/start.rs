@@ -14,7 +14,7 @@ use crate::crypto::random;
 use crate::crypto::signing::SigningKey;
 use crate::domain::canonical;
 use crate::domain::ids::Digest;
-use crate::domain::log::entry::{Event, FORMAT};
+use crate::domain::log::entry::{Entry, Event, FORMAT};
 use crate::domain::log::evidence::MAX_EVIDENCE;
 use crate::domain::log::high_water::{HighWater, Mark};
 use crate::domain::log::note::{self, VerifierKey};
@@ -188,14 +188,19 @@ pub async fn start(parts: Parts, rules: Option<&[(String, String)]>) -> Result<C
     store.read(|reader| check_genesis(reader, &prepared.settings))?;
     store.read(|reader| check_log_key(reader, &log_vkey))?;
     let signers = signers(&store, &master_key)?;
-    // Whoever set the clock back while nobody watched would have tokens and entries disagree.
-    if let Some(newest) = store.read(|reader| reader.last_time())? {
-        clock.expect(newest);
+    // Whoever set the clock back while nobody watched would have tokens and entries disagree; unless it was accepted.
+    if let Some(newest) = store.read(newest)?.filter(|entry| !matches!(entry.event, Event::Clock { .. })) {
+        clock.expect(newest.time);
     }
     if rules.is_some() {
         log_rules(&store, &prepared.compiled.rules).await?;
     }
     Ok(prepared.put_together(store, clock, log_vkey, signers)?)
+}
+
+fn newest(reader: &Reader<'_>) -> Result<Option<Entry>, AppError> {
+    let Some(last) = reader.size()?.checked_sub(1) else { return Ok(None) };
+    Ok(reader.entry(last)?.map(|bytes| Entry::from_bytes(&bytes)).transpose()?)
 }
 
 /// Opens a state for looking at it, beside a running server too: nothing is locked, checked, logged or signed.
@@ -266,7 +271,7 @@ impl Prepared {
             kept_rules: Arc::default(),
             rules: RwLock::new(Arc::new(compiled.clone())),
             waiting: Waiting::default(),
-            refusals: RefusalCap::default(),
+            refusals: Arc::new(RefusalCap::default()),
             counters: Counters::default(),
             upkeep: super::check_health::Upkeep::default(),
             settings,

@@ -81,7 +81,7 @@ fn resume(settings: &Settings, printer: &mut Printer) -> Exit {
     }
 }
 
-/// Asks the running server, whose clock it is; where none runs, the next start takes the clock as it finds it.
+/// Asks the running server, whose clock it is; where none runs, the entry lets the next start believe the clock.
 fn accept_time(settings: &Settings, printer: &mut Printer) -> Exit {
     match console::ask(settings, ConsoleCommand::AcceptTime, printer) {
         Ok(ConsoleAnswer::TimeAccepted { step, entry, log_time }) => {

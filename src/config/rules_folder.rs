@@ -25,6 +25,9 @@ pub fn read(folder: &Path) -> Result<Vec<(String, String)>, ConfigError> {
             "make the folder, or set `rules` to the one that holds the rules",
         )
     };
+    if let Some(open) = permissions::trusted(folder) {
+        return Err(ConfigError::new(vec![open]));
+    }
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();

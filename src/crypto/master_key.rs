@@ -5,7 +5,7 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -176,8 +176,23 @@ fn run(command: &str, within: Duration) -> Result<Zeroizing<Vec<u8>>, CryptoErro
         return Err(failed(format!("printed no key within {} s", within.as_secs())));
     };
     let output = read.map_err(|e| failed(format!("broke off ({e})")))?;
-    let status = child.wait().map_err(|e| failed(format!("broke off ({e})")))?;
+    let status = ended(&mut child, within).map_err(|e| failed(format!("broke off ({e})")))?;
+    let status = status.ok_or_else(|| failed(format!("did not end within {} s", within.as_secs())))?;
     if status.success() { Ok(output) } else { Err(failed(format!("failed ({status})"))) }
+}
+
+/// Waits for the end of a command that has said all; one that goes on is killed.
+fn ended(child: &mut Child, within: Duration) -> std::io::Result<Option<ExitStatus>> {
+    const TICK: Duration = Duration::from_millis(10);
+    for _ in 0..=within.as_millis() / TICK.as_millis() {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        std::thread::park_timeout(TICK);
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -264,6 +279,8 @@ mod tests {
     fn a_command_that_hangs_is_given_up() {
         let failed = run("exec tail -f /dev/null", Duration::from_millis(50)).unwrap_err();
         assert!(matches!(&failed, CryptoError::MasterKeyCommand(why) if why.contains("within")), "{failed}");
+        let failed = run("echo x; exec >&-; exec sleep 600", Duration::from_millis(50)).unwrap_err();
+        assert!(matches!(&failed, CryptoError::MasterKeyCommand(why) if why.contains("end")), "{failed}");
     }
 
     #[test]

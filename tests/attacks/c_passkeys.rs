@@ -1,5 +1,6 @@
 //! Assertions that are not what this ceremony asked of this person at this origin.
 
+use countersign::app::refuse::MAX_LOGGED_A_MINUTE;
 use std::sync::Barrier;
 
 use countersign::cli::demo::authenticator::{Behaviour, SoftAuthenticator, UserHandle};
@@ -244,6 +245,24 @@ fn attack_054_a_counter_that_goes_back_is_a_copy() {
     scene.mara.authenticator.behaviour.counter_step = 1 << 31;
     let request = scene.request.clone();
     scene.mara.approve(&scene.server, &request);
+}
+
+#[test]
+fn attack_054_nothing_crowds_a_copied_key_out_of_the_log() {
+    let mut scene = scene();
+    // One signature more than are logged as refused, and the one that counts.
+    let signed: Vec<_> =
+        (0..MAX_LOGGED_A_MINUTE + 2).map(|_| scene.mara.sign(&scene.server, &scene.request, "approve")).collect();
+    decide(&scene.server, &scene.request, &signed[0]).expect(200);
+    let refusals = signed[1..].iter().map(|one| decide(&scene.server, &scene.request, one));
+    let logged = refusals.filter(|answer| {
+        assert_eq!(answer.code(), "already_approved");
+        answer.json().get("log").is_some()
+    });
+    assert_eq!(u32::try_from(logged.count()).unwrap(), MAX_LOGGED_A_MINUTE);
+    scene.request = scene.server.ask(&scene.server.job().sign(), &collector());
+    let back = -i64::from(MAX_LOGGED_A_MINUTE + 1);
+    scene.lie_logged("assertion_invalid", Logged::Yes, |key| key.counter_step = back);
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 fn read(files: &TlsFiles, now: Timestamp) -> Result<Shown, String> {
-    if let Some(fault) = permissions::secret(&files.key) {
+    if let Some(fault) = permissions::secret(&files.key).or_else(|| permissions::trusted(&files.certificate)) {
         return Err(fault.to_string());
     }
     let (certificate, key) = (files.certificate.display(), files.key.display());

@@ -197,7 +197,6 @@ fn check_names(sources: &[Source], errors: &mut Vec<RuleError>) {
     }
 }
 
-/// The rule, or `None` with an error noted. A rule whose file had faults of form gives errors of its own at most.
 fn check_size(rule: &Rule, source: &Source, notes: &mut Notes<'_>) {
     let size = canonical::to_bytes(rule).map_or(usize::MAX, |bytes| bytes.len());
     if size > MAX_RULE {
@@ -206,6 +205,7 @@ fn check_size(rule: &Rule, source: &Source, notes: &mut Notes<'_>) {
     }
 }
 
+/// The rule, or `None` with an error noted. A rule whose file had faults of form gives errors of its own at most.
 fn compile_rule(source: &Source, issuers: &[IssuerName], notes: &mut Notes<'_>) -> Option<Rule> {
     let name = match &source.name {
         None => {
