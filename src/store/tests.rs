@@ -200,6 +200,44 @@ fn a_full_queue_refuses_at_once() {
 }
 
 #[test]
+fn new_work_gives_way_before_the_queue_is_full() {
+    let scratch = Scratch::new();
+    let store = scratch.create();
+    let (go, held) = hold(&store);
+    let now = |unit: &mut Unit<'_>| Ok::<_, StoreError>(unit.now());
+    let mut waiting: Vec<_> = (1..NEW_WORK).map(|_| store.write(now)).collect();
+    let last = store.write_new(now);
+    waiting.push(store.write(now));
+    assert!(matches!(block_on(store.write_new(now)), Err(StoreError::Full)));
+    waiting.push(store.write(now));
+    go.send(()).unwrap();
+    block_on(async {
+        held.await.unwrap();
+        last.await.unwrap();
+        for unit in waiting {
+            unit.await.unwrap();
+        }
+        store.write_new(now).await.unwrap();
+    });
+}
+
+#[test]
+fn what_a_reader_sees_is_settled_once_the_mark_has_it() {
+    let scratch = Scratch::new();
+    let store = scratch.create();
+    let entry = append(&store, step(1));
+    block_on(store.settled(entry)).unwrap();
+    assert_eq!(store.0.progress.marked(), entry + 1);
+    // One that no group has marked yet is waited for.
+    block_on(store.settled(entry + 1)).unwrap();
+    let reopened = {
+        store.close();
+        scratch.open().unwrap()
+    };
+    assert_eq!(reopened.0.progress.marked(), entry + 1, "what was opened is under the mark");
+}
+
+#[test]
 fn closing_finishes_what_is_queued() {
     let scratch = Scratch::new();
     let store = scratch.create();
