@@ -28,9 +28,6 @@ use super::record_token::Minting;
 use super::refuse::job_fields;
 use crate::domain::oauth::error_code::ErrorCode;
 
-/// Largest request, in bytes of its canonical form: a statement holds it whole, and is evidence.
-pub const MAX_REQUEST: usize = 56 * 1024;
-
 /// Claims that only the page shows, as GitLab's word; they are not signed.
 pub const DISPLAY_MEMBERS: &[&str] = &["user_login", "user_access_level", "job_project_path"];
 
@@ -45,11 +42,6 @@ pub fn open_request(
 ) -> Result<RequestRow, AppError> {
     let request = make(unit, minting, call, rule)?;
     let (request_bytes, request_sha256) = hashed(&request)?;
-    if request_bytes.len() > MAX_REQUEST {
-        let what = format!("the request would have {} bytes; {MAX_REQUEST} is the most", request_bytes.len());
-        let hint = "ask for fewer audiences, or let the rule match and forward fewer claims";
-        return Err(not_evaluable(what).with_hint(hint).into());
-    }
     let starter = known.starter.as_ref();
     let evidence = BTreeMap::from([
         ("request".to_owned(), unit.put_evidence("request", &request_bytes, None)?),

@@ -339,3 +339,20 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), CryptoError> {
 pub fn exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_by_itself_is_tried_again_and_the_rest_is_mended() {
+        let store = |error| passes(&StartError::Store(error).into());
+        assert!(store(StoreError::Busy) && store(StoreError::NoSpace) && store(StoreError::Full));
+        assert!(!store(StoreError::Missing) && !store(StoreError::Locked));
+        assert!(passes(&CryptoError::MasterKeyCommand("failed".to_owned()).into()));
+        assert!(!passes(&CryptoError::MasterKey("is none".to_owned()).into()));
+        let stepped = crate::app::AppError::from(StoreError::ClockStepped(61_000));
+        assert!(passes(&StartError::from(stepped).into()));
+        assert!(!passes(&StartError::from(crate::app::AppError::internal("fault")).into()));
+    }
+}

@@ -389,3 +389,15 @@ fn the_most_rules_compile() {
     assert_eq!(answer.unwrap().name.as_str(), "r4710");
     assert_eq!(trace.rules.len(), 4711);
 }
+
+#[test]
+fn a_rule_that_is_too_large_to_be_evidence_is_an_error() {
+    let with = |count: usize| {
+        let audiences: Vec<_> = (0..count).map(|n| format!("\"https://service-{n:04}.shop.example\"")).collect();
+        let text = open_rule("").replace("[\"vault\"]", &format!("[{}]", audiences.join(", ")));
+        compile(&text, &["gitlab"])
+    };
+    assert!(with(400).is_ok());
+    let errors = with(500).unwrap_err();
+    assert!(errors[0].what.contains("16384 is the most"), "{}", errors[0]);
+}
