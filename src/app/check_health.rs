@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::rules::{Effect, Require};
 use crate::domain::time::{LEEWAY, Timestamp, humane};
+use crate::store::passkeys::SuspendedWhy;
 
 use super::known::approval_terms;
 use super::{AppError, Countersign};
@@ -169,6 +170,15 @@ impl Countersign {
         }
         if !admins {
             findings.push(Finding::warn("people", "no admin has a passkey yet", "countersign init --new-link"));
+        }
+        for doubt in self.passkeys_in_doubt()? {
+            let why = if doubt.passkey.suspended_why == Some(SuspendedWhy::Copied) {
+                "may have been copied (its counter went back)"
+            } else {
+                "was reported by its owner"
+            };
+            let text = format!("a passkey of {} {why}; it signs nothing any more", doubt.person.id);
+            findings.push(Finding::warn("passkeys", text, "ask the owner what happened, and look at what it signed"));
         }
         for (group, members) in &groups {
             if members.len() == 1 && rules.rules.groups().contains(group) {

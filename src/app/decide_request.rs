@@ -20,7 +20,7 @@ use crate::domain::statement::{Approval, Choice, MAX_REASON_CHARS, Statement, ch
 use crate::domain::time::Timestamp;
 use crate::passkeys::PasskeyError;
 use crate::passkeys::assertion::{self, StoredCredential, Verification};
-use crate::store::passkeys::{CeremonyRow, PasskeyRow};
+use crate::store::passkeys::{CeremonyRow, PasskeyRow, SuspendedWhy};
 use crate::store::people::PersonRow;
 use crate::store::requests::{DecisionRow, RequestRow};
 use crate::store::{StoreError, Unit};
@@ -28,6 +28,7 @@ use crate::store::{StoreError, Unit};
 use super::course::refusal;
 use super::entitled::{entitled, still_open, unchanged};
 use super::refuse::{append_person_refusal, logged};
+use super::suspend_passkey::suspend;
 use super::{AppError, Countersign};
 
 /// A ceremony that a browser may start.
@@ -142,7 +143,7 @@ impl Countersign {
             // The signature was good: this is the key or its copy, and that stays in the log.
             Err(error @ PasskeyError::CounterRolledBack { .. }) => {
                 let refusal = refusal(error.code(), error.to_string());
-                return Err(self.refuse_copy(row, passkey.person, refusal).await);
+                return Err(self.refuse_copy(row, passkey, refusal).await);
             }
             verified => verified?,
         };
@@ -178,7 +179,8 @@ impl Countersign {
         }
     }
 
-    fn passkey_of(&self, response: &Value) -> Result<(PasskeyRow, PersonRow), AppError> {
+    /// The passkey that an answer names, and its owner, where both may act.
+    pub(super) fn passkey_of(&self, response: &Value) -> Result<(PasskeyRow, PersonRow), AppError> {
         let unknown = || AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not known here");
         let credential_id = assertion::credential_id(response)
             .ok_or_else(|| AppError::refused(ErrorCode::AssertionInvalid, "the answer names no credential"))?;
@@ -189,11 +191,16 @@ impl Countersign {
         })
     }
 
-    /// Logs that a key signed whose counter went back: this is the key, or its copy.
-    async fn refuse_copy(&self, row: RequestRow, person: PersonId, refusal: Refusal) -> AppError {
-        let admit = self.refusals.admit_copy(&person, self.clock.monotonic());
+    /// A key signed whose counter went back: this is the key, or its copy. It ends, and the log says so.
+    async fn refuse_copy(&self, row: RequestRow, passkey: PasskeyRow, refusal: Refusal) -> AppError {
+        let admit = self.refusals.admit_copy(&passkey.person, self.clock.monotonic());
         let code = refusal.code;
-        match self.store.write(move |unit| append_person_refusal(unit, &row, &person, code, admit)).await {
+        let refused = self.store.write(move |unit| -> Result<_, StoreError> {
+            let entry = append_person_refusal(unit, &row, &passkey.person, code, admit)?;
+            suspend(unit, &passkey, SuspendedWhy::Copied, None)?;
+            Ok(entry)
+        });
+        match refused.await {
             Ok(entry) => logged(refusal, entry),
             Err(fault) => fault.into(),
         }
@@ -255,12 +262,7 @@ struct Signed {
 fn write_decision(unit: &mut Unit<'_>, row: &RequestRow, signed: Signed) -> Result<Decided, AppError> {
     let Signed { approval, statement, passkey, verified, membership } = signed;
     let person = passkey.person.clone();
-    let assertion = canonical::to_bytes(&AssertionEvidence {
-        authenticator_data: Bytes(verified.authenticator_data.clone()),
-        client_data_json: Bytes(verified.client_data_json.clone()),
-        credential_id: Bytes(passkey.credential_id.clone()),
-        signature: Bytes(verified.signature.clone()),
-    })?;
+    let assertion = assertion_document(&passkey, &verified)?;
     let evidence = BTreeMap::from([
         ("statement".to_owned(), unit.put_evidence("statement", &statement, Some(&person))?),
         ("assertion".to_owned(), unit.put_evidence("assertion", &assertion, Some(&person))?),
@@ -295,6 +297,16 @@ fn write_decision(unit: &mut Unit<'_>, row: &RequestRow, signed: Signed) -> Resu
         unit.end_request(&row.request.id, Mark::Denied, entry)?;
     }
     Ok(Decided { person, choice: approval.decision, entry })
+}
+
+/// The document of a verified assertion.
+pub(super) fn assertion_document(passkey: &PasskeyRow, verified: &Verification) -> Result<Vec<u8>, AppError> {
+    Ok(canonical::to_bytes(&AssertionEvidence {
+        authenticator_data: Bytes(verified.authenticator_data.clone()),
+        client_data_json: Bytes(verified.client_data_json.clone()),
+        credential_id: Bytes(passkey.credential_id.clone()),
+        signature: Bytes(verified.signature.clone()),
+    })?)
 }
 
 /// The numeric ids of a request's job.

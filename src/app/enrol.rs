@@ -160,7 +160,8 @@ impl Countersign {
                 at: now,
                 issuer,
                 person: person.id.clone(),
-                invitation: row.secret_sha256,
+                invitation: Some(row.secret_sha256),
+                admitted_by: None,
                 groups,
             });
             let bytes = statement.to_bytes()?;
@@ -197,17 +198,14 @@ impl Countersign {
         let enrolled = self.store.write(move |unit| -> Result<Enrolled, AppError> {
             let now = unit.now();
             let (row, person) = find(&unit.reader(), &holder, now)?;
-            if unit.reader().passkey(&registered.credential_id)?.is_some()
-                || unit.reader().has_public_key(&registered.public_key_sha256)?
-            {
-                return Err(AppError::refused(ErrorCode::PasskeyKnown, "this passkey is enrolled already"));
-            }
+            unknown_so_far(&unit.reader(), &registered)?;
             // Ceremonies may have been started side by side.
             if row.ended.is_some() && unit.reader().passkeys_of(&person.id)?.len() >= MAX_PASSKEYS_A_LINK {
                 return Err(AppError::refused(ErrorCode::LinkSpent, "this link has admitted enough passkeys"));
             }
             let first = row.ended.is_none();
-            let entry = write_passkey(unit, &row, &person, &statement, &registered)?;
+            let admission = Admission { enrolment: Some(row.entry), ..Admission::default() };
+            let entry = write_passkey(unit, &admission, &person, &statement, &registered)?;
             if first {
                 unit.end_invitation(&row.secret_sha256, Some((&session_sha256, now + SECOND_PASSKEY)))?;
             }
@@ -296,9 +294,29 @@ impl Countersign {
     }
 }
 
-fn write_passkey(
+/// Whose word admits a passkey.
+#[derive(Debug, Default)]
+pub(super) struct Admission {
+    /// Index of the invitation's entry.
+    pub enrolment: Option<u64>,
+    /// The passkey that admits it.
+    pub by: Option<PasskeyRow>,
+    /// Index of the entry of the session in which that happens.
+    pub session: Option<u64>,
+}
+
+/// A key is enrolled once, whoever has it.
+pub(super) fn unknown_so_far(reader: &Reader<'_>, registered: &Registered) -> Result<(), AppError> {
+    if reader.passkey(&registered.credential_id)?.is_some() || reader.has_public_key(&registered.public_key_sha256)? {
+        return Err(AppError::refused(ErrorCode::PasskeyKnown, "this passkey is enrolled already"));
+    }
+    Ok(())
+}
+
+/// Adds a passkey, with its entry and its evidence.
+pub(super) fn write_passkey(
     unit: &mut crate::store::Unit<'_>,
-    row: &InvitationRow,
+    admission: &Admission,
     person: &PersonRow,
     statement: &[u8],
     registered: &Registered,
@@ -316,7 +334,10 @@ fn write_passkey(
         outcome: "added".to_owned(),
         person: person.id.clone(),
         credential: registered.public_key_sha256,
-        enrolment: row.entry,
+        enrolment: admission.enrolment,
+        admitted_by: admission.by.as_ref().map(|by| by.entry),
+        added: None,
+        session: admission.session,
         evidence,
     })?;
     unit.insert_passkey(&PasskeyRow {
@@ -330,13 +351,15 @@ fn write_passkey(
         added: unit.now(),
         last_used: None,
         suspended: None,
+        suspended_why: None,
+        admitted_by: admission.by.as_ref().map(|by| by.id),
         entry,
     })?;
     Ok(entry)
 }
 
 /// A name for a device: the client's word at best, since no attestation is judged yet.
-fn device_name(registered: &Registered) -> (String, bool) {
+pub(super) fn device_name(registered: &Registered) -> (String, bool) {
     match device::claimed_name(&registered.aaguid) {
         Some(name) => (name.to_owned(), true),
         None if registered.facts.backup_eligible => ("Synced passkey".to_owned(), false),

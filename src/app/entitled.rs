@@ -32,15 +32,7 @@ pub(super) fn entitled(
     verified: &Verification,
 ) -> Result<Option<u64>, AppError> {
     let person = &passkey.person;
-    let known = unit.reader().passkey(&passkey.credential_id)?.filter(|row| row.suspended.is_none());
-    let active = unit.reader().person(person)?.is_some_and(|row| row.suspended.is_none());
-    if known.is_none() || !active {
-        return Err(AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not known here (any more)"));
-    }
-    // Two answers of one key at once: the second was verified against a counter that is old by now.
-    if known.is_some_and(|known| known.credential != passkey.credential) {
-        return Err(AppError::refused(ErrorCode::AssertionInvalid, "this passkey was used at the same moment"));
-    }
+    still_theirs(&unit.reader(), passkey)?;
     if choice == Choice::Approve && !unchanged(rules, row) {
         return Err(AppError::refused(ErrorCode::RuleChanged, describe(ErrorCode::RuleChanged)));
     }
@@ -68,6 +60,11 @@ pub(super) fn entitled(
     distinct(unit, row, choice, passkey)?;
     still_open(&unit.reader(), row, choice, unit.now())?;
     if choice == Choice::Approve {
+        if unit.now() < passkey.approves_from() {
+            let until = passkey.approves_from().hour_minute();
+            let text = format!("this passkey was added by another one, and approves nothing before {until} UTC");
+            return Err(AppError::refused(ErrorCode::PasskeyTooNew, text));
+        }
         let reached = assess(&verified.facts, &passkey.registered, unit.now()).acr;
         if demanded(&row.rule).is_some_and(|acr| reached < acr) {
             return Err(AppError::refused(
@@ -77,6 +74,20 @@ pub(super) fn entitled(
         }
     }
     Ok(membership)
+}
+
+/// A passkey that was verified outside the writer's savepoint is still known there, its owner active, and it was not
+/// used meanwhile: two answers of one key at once were verified against one counter.
+pub(super) fn still_theirs(reader: &Reader<'_>, passkey: &PasskeyRow) -> Result<(), AppError> {
+    let known = reader.passkey(&passkey.credential_id)?.filter(|row| row.suspended.is_none());
+    let active = reader.person(&passkey.person)?.is_some_and(|row| row.suspended.is_none());
+    if known.is_none() || !active {
+        return Err(AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not known here (any more)"));
+    }
+    if known.is_some_and(|known| known.credential != passkey.credential) {
+        return Err(AppError::refused(ErrorCode::AssertionInvalid, "this passkey was used at the same moment"));
+    }
+    Ok(())
 }
 
 /// Whether the rule of a request is still the one that people would sign under.

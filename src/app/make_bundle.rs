@@ -134,14 +134,7 @@ impl<'a> Collector<'a> {
             return Err(AppError::internal("a token's decision is not one"));
         };
         self.documents(evidence, &["statement", "assertion"])?;
-        let key = self.take(*passkey)?;
-        if let Event::Passkey { enrolment, evidence, .. } = &key.event {
-            self.documents(evidence, &["statement", "registration"])?;
-            let invited = self.take(*enrolment)?;
-            if let Event::Enrolment { evidence, .. } = &invited.event {
-                self.documents(evidence, &["invitation"])?;
-            }
-        }
+        self.passkey(*passkey)?;
         if let Some(joined) = membership {
             let joined = self.take(*joined)?;
             if let Event::Admin { evidence, .. } = &joined.event {
@@ -151,7 +144,36 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
+    /// A passkey, and what admitted it: an invitation, or passkeys down to one that an invitation admitted.
+    fn passkey(&mut self, index: u64) -> Result<(), AppError> {
+        let mut next = Some(index);
+        while let Some(at) = next {
+            let key = self.take(at)?;
+            let Event::Passkey { enrolment, admitted_by, evidence, .. } = &key.event else {
+                return Err(AppError::internal("a decision's passkey is not one"));
+            };
+            if at == index {
+                self.documents(evidence, &["statement", "registration"])?;
+            }
+            if let Some(enrolment) = enrolment {
+                let invited = self.take(*enrolment)?;
+                if let Event::Enrolment { evidence, .. } = &invited.event {
+                    self.documents(evidence, &["invitation"])?;
+                }
+            }
+            // Never upwards: an entry names what came before it.
+            next = admitted_by.filter(|by| *by < at);
+        }
+        Ok(())
+    }
+
     fn finish(self, claims: serde_json::Map<String, serde_json::Value>) -> Result<Bundle, AppError> {
+        let (checkpoint, entries, evidence) = self.parts()?;
+        Ok(Bundle { kind: TYPE.to_owned(), checkpoint, entries, evidence, claims })
+    }
+
+    /// The newest checkpoint, every entry with its proof, every document.
+    fn parts(self) -> Result<Parts, AppError> {
         let checkpoint = self
             .reader
             .checkpoint_at(self.size)?
@@ -165,6 +187,16 @@ impl<'a> Collector<'a> {
                 proof: self.reader.inclusion(index, self.size)?,
             });
         }
-        Ok(Bundle { kind: TYPE.to_owned(), checkpoint, entries, evidence: self.evidence, claims })
+        Ok((checkpoint, entries, self.evidence))
     }
+}
+
+type Parts = (String, Vec<BundledEntry>, BTreeMap<Digest, Document>);
+
+/// What proves one decision: its entry and the passkey's, with their documents.
+pub(super) fn decision_parts(reader: &Reader<'_>, index: u64) -> Result<Parts, AppError> {
+    let mut collector = Collector::new(reader)?;
+    collector.take(0)?;
+    collector.decision(index)?;
+    collector.parts()
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::domain::ids::IssuerName;
 use crate::domain::job::gitlab::IssuerTerms;
+use crate::domain::session::SessionLimits;
 
 use super::course::CallLimits;
 
@@ -26,6 +27,10 @@ pub struct Settings {
     pub wait_limit: Duration,
     /// Limits of the exchange.
     pub limits: CallLimits,
+    /// How long sessions live.
+    pub sessions: SessionLimits,
+    /// Whom to ask when a passkey is lost.
+    pub contact: Option<String>,
     /// Those whose job tokens we accept.
     pub issuers: Vec<IssuerSettings>,
     /// This is a demo.

@@ -115,6 +115,8 @@ pub fn app_settings(settings: &Settings) -> Result<AppSettings, OpenError> {
             open_of_project: u64::from(settings.limits.open_requests_per_project),
             open_of_rule: u64::from(settings.limits.open_requests_per_rule),
         },
+        sessions: settings.sessions,
+        contact: settings.contact.clone(),
         issuers,
         demo: false,
     })

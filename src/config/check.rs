@@ -13,8 +13,10 @@ use super::checking::{Checking, parse_size};
 use super::cidr::Cidr;
 use super::fault::ConfigError;
 use super::issuer;
+use super::sections::{KeysSource, LimitsSource, ServerSource, SessionSource};
 use super::settings::{KeySettings, LimitSettings, LogSettings, MasterKeySource, ServerSettings, Settings, TlsFiles};
-use super::source::{KeysSource, LimitsSource, Origins, ServerSource, Source};
+use super::source::{Origins, Source};
+use crate::domain::session::SessionLimits;
 use crate::domain::time;
 
 /// Where the server listens unless told otherwise.
@@ -60,6 +62,7 @@ pub fn check(file: &Path, source: &Source, origins: &Origins) -> Result<Settings
     let database_max_bytes = checking.database(source.database.max_size.as_deref());
     let limits = checking.limits(&source.limits);
     let contact = checking.contact(source.people.contact.as_deref());
+    let sessions = checking.sessions(&source.session);
     let issuers = issuer::check(&mut checking, &source.issuer, local);
     if let Some(own) = &url {
         issuer::not_ourselves(&mut checking, &issuers, own.as_str());
@@ -79,6 +82,7 @@ pub fn check(file: &Path, source: &Source, origins: &Origins) -> Result<Settings
             database_max_bytes,
             limits,
             contact,
+            sessions,
             issuers,
         }),
         _ => Err(ConfigError::new(checking.faults())),
@@ -316,6 +320,15 @@ impl Checking<'_> {
                 typed.open_requests_per_rule,
                 OPEN_REQUESTS_PER_RULE,
             ),
+        }
+    }
+
+    fn sessions(&mut self, typed: &SessionSource) -> SessionLimits {
+        let idle = (time::SESSION_IDLE, time::SESSION_IDLE_LEAST, time::SESSION_IDLE_MOST);
+        let absolute = (time::SESSION_ABSOLUTE, time::SESSION_ABSOLUTE_LEAST, time::SESSION_ABSOLUTE_MOST);
+        SessionLimits {
+            idle: self.duration("session.idle", typed.idle.as_deref(), idle),
+            absolute: self.duration("session.absolute", typed.absolute.as_deref(), absolute),
         }
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use url::Url;
 
 use super::checking::Checking;
+use super::sections::IssuerSource;
 use super::settings::{IssuerSettings, LegacyToken};
-use super::source::IssuerSource;
 use crate::domain::ids::IssuerName;
 use crate::domain::nearest::did_you_mean;
 

@@ -70,6 +70,8 @@ pub const KEYS: &[Key] = &[
     key("limits", "open_requests_per_project", Kind::Whole),
     key("limits", "open_requests_per_rule", Kind::Whole),
     key("people", "contact", Kind::Text),
+    key("session", "idle", Kind::Text),
+    key("session", "absolute", Kind::Text),
     key(ISSUER, "name", Kind::Text),
     key(ISSUER, "url", Kind::Text),
     key(ISSUER, "jwks_host", Kind::Text),

@@ -11,6 +11,7 @@ pub mod issuer;
 pub mod keys;
 pub mod permissions;
 pub mod rules_folder;
+mod sections;
 pub mod settings;
 pub mod source;
 

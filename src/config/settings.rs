@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::cidr::Cidr;
 use crate::domain::ids::IssuerName;
+use crate::domain::session::SessionLimits;
 
 /// Everything that an operator decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// `people.contact`: whom to ask when a passkey is lost.
     pub contact: Option<String>,
+    /// `[session]`: how long people stay signed in.
+    pub sessions: SessionLimits,
     /// `[[issuer]]`; at least one, names and URLs distinct.
     pub issuers: Vec<IssuerSettings>,
 }

@@ -6,111 +6,19 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::Deserialize as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{ConfigError, Fault, Origin};
 use super::keys::{self, Key, Kind};
+pub use super::sections::Source;
 use crate::domain::nearest::nearest;
 
 /// Largest configuration file, in bytes.
 pub const MAX_CONFIG_FILE: usize = 1024 * 1024;
 /// Largest value that a `_FILE` variable may name, in bytes.
 pub const MAX_VALUE_FILE: usize = 64 * 1024;
-
-/// The head of the file.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Source {
-    pub(super) url: Option<String>,
-    pub(super) rp_id: Option<String>,
-    pub(super) rules: Option<String>,
-    pub(super) server: ServerSource,
-    pub(super) state: StateSource,
-    pub(super) keys: KeysSource,
-    pub(super) log: LogSource,
-    pub(super) database: DatabaseSource,
-    pub(super) limits: LimitsSource,
-    pub(super) people: PeopleSource,
-    pub(super) issuer: Vec<IssuerSource>,
-}
-
-/// `[server]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ServerSource {
-    pub(super) listen: Option<String>,
-    pub(super) trusted_proxies: Option<Vec<String>>,
-    pub(super) tls_cert: Option<String>,
-    pub(super) tls_key: Option<String>,
-    pub(super) wait_limit: Option<String>,
-}
-
-/// `[state]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct StateSource {
-    pub(super) directory: Option<String>,
-}
-
-/// `[keys]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct KeysSource {
-    pub(super) master_key_file: Option<String>,
-    pub(super) master_key_command: Option<String>,
-    pub(super) log_key_file: Option<String>,
-}
-
-/// `[log]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LogSource {
-    pub(super) high_water_mark: Option<String>,
-    pub(super) origin: Option<String>,
-}
-
-/// `[database]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DatabaseSource {
-    pub(super) max_size: Option<String>,
-}
-
-/// `[limits]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitsSource {
-    pub(super) max_token_age: Option<String>,
-    pub(super) refused_per_minute: Option<i64>,
-    pub(super) ceremonies_per_minute: Option<i64>,
-    pub(super) open_requests_per_project: Option<i64>,
-    pub(super) open_requests_per_rule: Option<i64>,
-}
-
-/// `[people]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PeopleSource {
-    pub(super) contact: Option<String>,
-}
-
-/// `[[issuer]]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct IssuerSource {
-    pub(super) name: Option<String>,
-    pub(super) url: Option<String>,
-    pub(super) jwks_host: Option<String>,
-    pub(super) jwks_file: Option<String>,
-    pub(super) ca_file: Option<String>,
-    pub(super) allow_private: Option<bool>,
-    pub(super) projects: Option<Vec<String>>,
-    pub(super) namespaces: Option<Vec<String>>,
-    pub(super) legacy: Option<Vec<String>>,
-    pub(super) stale_use: Option<String>,
-}
 
 /// Where each value was said, by its path (`server.listen`, `issuer[0].url`).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,6 +13,7 @@ pub mod nearest;
 pub mod oauth;
 pub mod request;
 pub mod rules;
+pub mod session;
 pub mod statement;
 pub mod time;
 pub mod token;

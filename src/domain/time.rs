@@ -40,6 +40,25 @@ pub const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// A wall clock that steps further than this against the monotonic one stops issuing.
 pub const CLOCK_STEP: Duration = Duration::from_mins(1);
 
+/// Default of how long a session may rest before it is over.
+pub const SESSION_IDLE: Duration = Duration::from_hours(1);
+/// Least `session.idle`.
+pub const SESSION_IDLE_LEAST: Duration = Duration::from_mins(5);
+/// Most `session.idle`.
+pub const SESSION_IDLE_MOST: Duration = Duration::from_hours(24);
+/// Default of how long a session lives, however much it is used.
+pub const SESSION_ABSOLUTE: Duration = Duration::from_hours(12);
+/// Least `session.absolute`.
+pub const SESSION_ABSOLUTE_LEAST: Duration = Duration::from_mins(15);
+/// Most `session.absolute`.
+pub const SESSION_ABSOLUTE_MOST: Duration = Duration::from_hours(7 * 24);
+/// A session's use is noted again after so long: one write for many pages.
+pub const SESSION_NOTED: Duration = Duration::from_mins(1);
+/// How young a sign-in must be where a passkey is added or removed.
+pub const FRESH_SIGN_IN: Duration = Duration::from_mins(5);
+/// How long a passkey that another passkey admitted approves nothing: time to notice it, and to report it.
+pub const NEW_PASSKEY_PAUSE: Duration = Duration::from_hours(1);
+
 /// A point in time: milliseconds since the Unix epoch, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);

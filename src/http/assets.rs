@@ -17,6 +17,9 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("countersign.css", "text/css; charset=utf-8", include_str!("../../static/countersign.css")),
     ("approve.js", "text/javascript; charset=utf-8", include_str!("../../static/approve.js")),
     ("enrol.js", "text/javascript; charset=utf-8", include_str!("../../static/enrol.js")),
+    ("home.js", "text/javascript; charset=utf-8", include_str!("../../static/home.js")),
+    ("me.js", "text/javascript; charset=utf-8", include_str!("../../static/me.js")),
+    ("sign-in.js", "text/javascript; charset=utf-8", include_str!("../../static/sign-in.js")),
     ("passkey.js", "text/javascript; charset=utf-8", include_str!("../../static/passkey.js")),
     ("icon.svg", "image/svg+xml", include_str!("../../static/icon.svg")),
 ];
@@ -30,6 +33,7 @@ pub const DOCUMENTS: &[(&str, &str)] = &[
     ("faults", include_str!("../../docs/faults.md")),
     ("gitlab", include_str!("../../docs/gitlab.md")),
     ("limits", include_str!("../../docs/limits.md")),
+    ("people", include_str!("../../docs/people.md")),
     ("performance", include_str!("../../docs/performance.md")),
     ("rules", include_str!("../../docs/rules.md")),
     ("verify", include_str!("../../docs/verify.md")),

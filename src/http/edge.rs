@@ -67,6 +67,14 @@ impl Edge {
         Problem::of(error, call_id()).page(&self.app)
     }
 
+    /// A JSON answer for a ceremony that failed; a wrong one counts against the address.
+    pub fn fail_ceremony(&self, address: IpAddr, error: AppError) -> HttpResponse {
+        if error.code().page_status() == 400 {
+            self.wrong_ceremonies.count(address, self.app.clock.monotonic());
+        }
+        self.fail_script(error)
+    }
+
     /// Reads a JSON body that only a page of ours may send.
     ///
     /// # Errors
@@ -145,6 +153,11 @@ impl Edge {
         problem.retry_after = Some(seconds);
         Some(problem.json(&self.app))
     }
+}
+
+/// A JSON answer that nobody keeps.
+pub fn json_answer(value: &serde_json::Value) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(value)
 }
 
 /// 415 with the type that is wanted.

@@ -8,7 +8,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Route};
 
 use super::edge::MAX_BODY;
-use super::{approval, assets, discovery, enrolment, health, token};
+use super::{approval, assets, discovery, enrolment, health, home, me, sign_in, token};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub enum Who {
     LinkHolder,
     /// A page of ours, and a passkey's touch.
     OurPage,
+    /// Whoever is signed in; looking only. Others are sent to the sign-in page.
+    SignedIn,
+    /// A page of ours in a session.
+    OurPageSignedIn,
 }
 
 /// One row.
@@ -63,6 +67,21 @@ pub const TABLE: &[Row] = &[
     post("/enrol/{link}/passkey", Who::OurPage, || web::route().to(enrolment::endpoints::passkey)),
     post("/enrol/{link}/name", Who::OurPage, || web::route().to(enrolment::endpoints::name)),
     post("/enrol/{link}/decline", Who::OurPage, || web::route().to(enrolment::endpoints::decline)),
+    get("/sign-in", Who::Anybody, || web::route().to(sign_in::endpoints::page)),
+    post("/sign-in/options", Who::OurPage, || web::route().to(sign_in::endpoints::options)),
+    post("/sign-in/session", Who::OurPage, || web::route().to(sign_in::endpoints::begin)),
+    post("/sign-out", Who::OurPageSignedIn, || web::route().to(sign_in::endpoints::end)),
+    get("/", Who::SignedIn, || web::route().to(home::endpoints::page)),
+    get("/waiting", Who::SignedIn, || web::route().to(home::endpoints::waiting)),
+    get("/me/passkeys", Who::SignedIn, || web::route().to(me::passkeys::page)),
+    post("/me/passkeys/options", Who::OurPageSignedIn, || web::route().to(me::passkeys::options)),
+    post("/me/passkeys/new", Who::OurPageSignedIn, || web::route().to(me::passkeys::add)),
+    post("/me/passkeys/{number}/name", Who::OurPageSignedIn, || web::route().to(me::passkeys::name)),
+    post("/me/passkeys/{number}/remove", Who::OurPageSignedIn, || web::route().to(me::passkeys::remove)),
+    post("/me/passkeys/{number}/report", Who::OurPageSignedIn, || web::route().to(me::passkeys::report)),
+    post("/me/sessions/{number}/end", Who::OurPageSignedIn, || web::route().to(me::passkeys::end_session)),
+    get("/me/signed", Who::SignedIn, || web::route().to(me::signed::page)),
+    get("/me/signed/{number}", Who::SignedIn, || web::route().to(me::signed::receipt)),
     get("/static/{name}", Who::Anybody, || web::route().to(assets::asset)),
     get("/docs/errors", Who::Anybody, || web::route().to(assets::errors)),
     get("/docs/{name}", Who::Anybody, || web::route().to(assets::document)),

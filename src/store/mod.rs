@@ -16,6 +16,7 @@ pub mod people;
 mod progress;
 pub mod requests;
 mod resume;
+pub mod sessions;
 mod startup;
 pub mod tokens;
 mod unit;

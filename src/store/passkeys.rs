@@ -7,7 +7,7 @@ use rusqlite::{Row, params};
 
 use crate::domain::assurance::AuthenticatorFacts;
 use crate::domain::ids::{Digest, PersonId, RequestId};
-use crate::domain::time::{CEREMONY, Timestamp};
+use crate::domain::time::{CEREMONY, NEW_PASSKEY_PAUSE, Timestamp};
 
 use super::columns::{as_i64, collect, corrupt, digest, first, index, optional_time, parsed, time};
 use super::{Reader, StoreError, Unit};
@@ -38,8 +38,47 @@ pub struct PasskeyRow {
     pub last_used: Option<Timestamp>,
     /// When suspended, if so.
     pub suspended: Option<Timestamp>,
+    /// Why it was suspended, where it or its owner gave the reason.
+    pub suspended_why: Option<SuspendedWhy>,
+    /// The passkey that admitted it (our row id), where no invitation did.
+    pub admitted_by: Option<i64>,
     /// The log entry that added it.
     pub entry: u64,
+}
+
+/// Why a passkey signs no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SuspendedWhy {
+    /// Its counter went back: there may be two of it.
+    Copied,
+    /// Its owner did not sign what it signed.
+    Reported,
+    /// Its owner removed it.
+    Removed,
+}
+
+impl SuspendedWhy {
+    /// As the store and the log spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Copied => "copied",
+            Self::Reported => "reported",
+            Self::Removed => "removed",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Copied, Self::Reported, Self::Removed].into_iter().find(|why| why.as_str() == text)
+    }
+}
+
+impl PasskeyRow {
+    /// Until when it approves nothing, since another passkey admitted it.
+    #[must_use]
+    pub fn approves_from(&self) -> Timestamp {
+        if self.admitted_by.is_some() { self.added + NEW_PASSKEY_PAUSE } else { self.added }
+    }
 }
 
 /// A ceremony that was taken.
@@ -74,6 +113,11 @@ fn passkey(row: &Row<'_>) -> Result<PasskeyRow, StoreError> {
         added: time(row, "added")?,
         last_used: optional_time(row, "last_used")?,
         suspended: optional_time(row, "suspended")?,
+        suspended_why: row
+            .get::<_, Option<String>>("suspended_why")?
+            .map(|text| SuspendedWhy::parse(&text).ok_or_else(|| corrupt("suspended_why")))
+            .transpose()?,
+        admitted_by: row.get("admitted_by")?,
         entry: index(row, "entry")?,
     })
 }
@@ -89,10 +133,21 @@ impl Reader<'_> {
         first(&mut self.conn().prepare_cached(sql)?, params![credential_id], passkey)
     }
 
-    /// Every passkey of a person, oldest first.
+    /// Every passkey of a person that was not removed, oldest first.
     pub fn passkeys_of(&self, id: &PersonId) -> Result<Vec<PasskeyRow>, StoreError> {
-        let sql = "SELECT * FROM passkey WHERE person = ?1 ORDER BY id";
+        let sql = "SELECT * FROM passkey WHERE person = ?1 AND suspended_why IS NOT 'removed' ORDER BY id";
         collect(&mut self.conn().prepare_cached(sql)?, params![id.as_str()], passkey)
+    }
+
+    /// A passkey by our row id.
+    pub fn passkey_row(&self, id: i64) -> Result<Option<PasskeyRow>, StoreError> {
+        first(&mut self.conn().prepare_cached("SELECT * FROM passkey WHERE id = ?1")?, params![id], passkey)
+    }
+
+    /// Passkeys that may be in other hands: copied or reported, newest first.
+    pub fn passkeys_in_doubt(&self) -> Result<Vec<PasskeyRow>, StoreError> {
+        let sql = "SELECT * FROM passkey WHERE suspended_why IN ('copied', 'reported') ORDER BY suspended DESC";
+        collect(&mut self.conn().prepare_cached(sql)?, [], passkey)
     }
 
     /// Whether a public key is enrolled, whoever has it.
@@ -107,7 +162,7 @@ impl Unit<'_> {
     pub fn insert_passkey(&mut self, row: &PasskeyRow) -> Result<i64, StoreError> {
         let registered = serde_json::to_string(&row.registered).map_err(|_| corrupt("registered"))?;
         let sql = "INSERT INTO passkey (person, credential_id, public_key_sha256, credential, registered, name, added,
-                   entry) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+                   admitted_by, entry) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         let values = params![
             row.person.as_str(),
             row.credential_id,
@@ -116,6 +171,7 @@ impl Unit<'_> {
             registered,
             row.name,
             row.added.millis(),
+            row.admitted_by,
             as_i64(row.entry)?
         ];
         self.conn().prepare_cached(sql)?.execute(values)?;
@@ -128,6 +184,14 @@ impl Unit<'_> {
         self.conn()
             .prepare_cached("UPDATE passkey SET credential = ?2, last_used = ?3 WHERE id = ?1")?
             .execute(params![id, credential, now])?;
+        Ok(())
+    }
+
+    /// Ends a passkey: from here on it is unknown to whoever asks. One that was reported or copied can still be removed.
+    pub fn suspend_passkey(&mut self, id: i64, why: SuspendedWhy) -> Result<(), StoreError> {
+        let now = self.now().millis();
+        let sql = "UPDATE passkey SET suspended = coalesce(suspended, ?2), suspended_why = ?3 WHERE id = ?1";
+        self.conn().prepare_cached(sql)?.execute(params![id, now, why.as_str()])?;
         Ok(())
     }
 

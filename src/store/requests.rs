@@ -125,6 +125,39 @@ impl Reader<'_> {
         collect(&mut self.conn().prepare_cached(sql)?, params![id.as_str()], decision)
     }
 
+    /// Requests that still bother people and whose rule may name a group of this person, the one that ends first in
+    /// front. Whether it does is for the rule to say: a group's name may stand in it otherwise.
+    pub fn open_requests_for(
+        &self,
+        person: &PersonId,
+        now: Timestamp,
+        most: usize,
+    ) -> Result<Vec<RequestRow>, StoreError> {
+        let sql = "SELECT * FROM request WHERE state = 'open' AND use_by >= ?2
+                   AND EXISTS (SELECT 1 FROM membership WHERE person = ?1
+                               AND instr(CAST(rule AS TEXT), '\"' || group_name || '\"') > 0)
+                   ORDER BY use_by LIMIT ?3";
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        collect(&mut self.conn().prepare_cached(sql)?, params![person.as_str(), now.millis(), most], request)
+    }
+
+    /// A person's decisions, newest first, those before an entry where one is named; each with its request's id.
+    pub fn decisions_of(
+        &self,
+        person: &PersonId,
+        before: Option<u64>,
+        most: usize,
+    ) -> Result<Vec<(DecisionRow, RequestId)>, StoreError> {
+        let sql = "SELECT decision.*, passkey.registered, (passkey.suspended IS NOT NULL) AS void
+                   FROM decision JOIN passkey ON passkey.id = decision.passkey
+                   WHERE decision.person = ?1 AND decision.entry < ?2 ORDER BY decision.entry DESC LIMIT ?3";
+        let before = before.map_or(Ok(i64::MAX), as_i64)?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        collect(&mut self.conn().prepare_cached(sql)?, params![person.as_str(), before, most], |row| {
+            Ok((decision(row)?, parsed(row, "request", RequestId::parse)?))
+        })
+    }
+
     /// Open requests of a project: those that still bother people.
     pub fn open_requests_of_project(
         &self,

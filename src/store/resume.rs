@@ -82,7 +82,10 @@ fn record(unit: &mut Unit<'_>, lost: &Mark) -> Result<u64, StoreError> {
     let void = "UPDATE request SET state = 'voided', state_entry = ?1 WHERE state IN ('open', 'contested')";
     conn.prepare_cached(void)?.execute(params![as_i64(entry)?])?;
     conn.prepare_cached("DELETE FROM approval_ceremony")?.execute([])?;
-    conn.prepare_cached("DELETE FROM registration_ceremony")?.execute([])?;
+    for ceremonies in ["registration_ceremony", "addition_ceremony", "sign_in_ceremony"] {
+        conn.execute(&format!("DELETE FROM {ceremonies}"), [])?;
+    }
+    conn.prepare_cached("UPDATE session SET ended = ?1 WHERE ended IS NULL")?.execute(params![now])?;
     let end = "UPDATE invitation SET ended = coalesce(ended, ?1), session_sha256 = NULL, session_until = NULL";
     conn.prepare_cached(end)?.execute(params![now])?;
     let keep = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";

@@ -18,6 +18,7 @@ mod pictures;
 mod reading;
 mod refusals;
 mod safety;
+mod sessions;
 mod support;
 
 /// A browser of one's own, on a light phone; ends the test where there is none.

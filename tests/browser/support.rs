@@ -3,6 +3,7 @@
 //! Implements nothing: it calls the library as `serve` does, and the endpoints as jobs and browsers do.
 //! Never shared between tests: each has its own folder, log, people and time.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
@@ -25,6 +26,7 @@ use countersign::crypto::signing::SigningKey;
 use countersign::crypto::{files, random};
 use countersign::domain::ids::{GroupName, IssuerName, PersonId};
 use countersign::domain::job::gitlab::IssuerTerms;
+use countersign::domain::session::SessionLimits;
 use countersign::domain::time::{MAX_TOKEN_AGE, Timestamp, WAIT_LIMIT};
 use countersign::http::caller::{MAX_REFUSED_A_MINUTE, MAX_WRONG_CEREMONIES_A_MINUTE};
 use countersign::http::serve::{Listening, serve};
@@ -146,6 +148,19 @@ impl World {
     /// A person with a passkey.
     pub fn person(&self, name: &str, groups: &[&str]) -> Person {
         let (id, link) = self.invite(name, groups);
+        self.enrol(id, &link)
+    }
+
+    /// An admin with a passkey.
+    pub fn admin(&self) -> Person {
+        let command = ConsoleCommand::Invite { name: "Root Lee".to_owned(), groups: BTreeSet::new(), admin: true };
+        match wait(self.app.console(command)).unwrap() {
+            ConsoleAnswer::Invited { person, link, .. } => self.enrol(person, &link),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn enrol(&self, id: PersonId, link: &str) -> Person {
         let (mut soft, drawn) = software(&self.url);
         let path = link.strip_prefix(&self.url).unwrap();
         let options = self.calls.post(&format!("{path}/options"), &json!({})).unwrap();
@@ -280,6 +295,8 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Settings {
             open_of_project: MAX_OPEN_OF_PROJECT,
             open_of_rule: MAX_OPEN_OF_RULE,
         },
+        sessions: SessionLimits::default(),
+        contact: Some("#platform, or the desk on floor 3".to_owned()),
         issuers: vec![IssuerSettings {
             terms,
             jwks_host: None,

@@ -24,6 +24,7 @@ use countersign::crypto::signing::SigningKey;
 use countersign::domain::ids::IssuerName;
 use countersign::domain::job::gitlab::IssuerTerms;
 use countersign::domain::rules::TokenAlg;
+use countersign::domain::session::SessionLimits;
 use countersign::domain::time::{MAX_TOKEN_AGE, WAIT_LIMIT};
 use countersign::store::DATABASE;
 use serde_json::{Map, Value, json};
@@ -89,6 +90,8 @@ impl World {
                 open_of_project: MAX_OPEN_OF_PROJECT,
                 open_of_rule: MAX_OPEN_OF_RULE,
             },
+            sessions: SessionLimits::default(),
+            contact: Some("#platform, or the desk on floor 3".to_owned()),
             issuers: vec![IssuerSettings {
                 terms: IssuerTerms {
                     name: IssuerName::parse("gitlab").unwrap(),

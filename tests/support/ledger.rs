@@ -17,7 +17,7 @@ const DATABASE: &str = "countersign.db";
 /// Tables that hold the log itself.
 const LOG: [&str; 4] = ["log_entry", "log_hash", "log_checkpoint", "evidence"];
 /// A finished ceremony is gone, whatever came of it.
-const CEREMONIES: [&str; 2] = ["approval_ceremony", "registration_ceremony"];
+const CEREMONIES: [&str; 4] = ["approval_ceremony", "registration_ceremony", "sign_in_ceremony", "addition_ceremony"];
 
 /// Whether a refusal stands in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

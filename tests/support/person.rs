@@ -94,6 +94,52 @@ impl Person {
     }
 }
 
+/// The name of the session's cookie.
+pub const SESSION: &str = "__Host-countersign";
+
+/// A session's cookie, `name=value`, as an answer set it.
+pub fn session_of(answer: &Answer) -> String {
+    let set = answer.header("set-cookie").expect("a cookie");
+    assert!(set.starts_with(SESSION), "{set}");
+    set.split(';').next().unwrap().to_owned()
+}
+
+impl Person {
+    /// Touches the key for a sign-in, and posts nothing yet.
+    pub fn sign_in_answer(&mut self, server: &Server) -> Signed {
+        let options = server.post_page("/sign-in/options", &json!({})).expect(200).json();
+        let response = self.authenticator.get(&options).unwrap();
+        Signed { ceremony: options["ceremony"].as_str().unwrap().to_owned(), response }
+    }
+
+    /// Signs in, in a browser that had no session; its cookie.
+    pub fn sign_in(&mut self, server: &Server) -> String {
+        let signed = self.sign_in_answer(server);
+        session_of(&server.post_page("/sign-in/session", &signed.body()).expect(200))
+    }
+}
+
+/// A call of a page of ours in a session.
+pub fn in_session(server: &Server, session: &str, path: &str, body: &Value) -> Answer {
+    server.call("POST", path).of_our_page(body).header("cookie", session).send()
+}
+
+/// A page in a session.
+pub fn page(server: &Server, session: &str, path: &str) -> Answer {
+    server.call("GET", path).header("cookie", session).send()
+}
+
+/// Adds another passkey in a session, from another authenticator.
+pub fn add_passkey(server: &Server, session: &str, keys: &mut SoftAuthenticator) -> Answer {
+    let options = in_session(server, session, "/me/passkeys/options", &json!({}));
+    if options.status != 200 {
+        return options;
+    }
+    let options = options.json();
+    let body = json!({ "ceremony": options["ceremony"], "response": keys.create(&options).unwrap() });
+    in_session(server, session, "/me/passkeys/new", &body)
+}
+
 /// Posts a finished signature.
 pub fn decide(server: &Server, request: &str, signed: &Signed) -> Answer {
     server.post_page(&format!("/a/{request}/decision"), &signed.body())

@@ -28,6 +28,7 @@ use countersign::crypto::random;
 use countersign::domain::ids::{GroupName, IssuerName};
 use countersign::domain::job::gitlab::IssuerTerms;
 use countersign::domain::oauth::exchange::{ExchangeHeaders, parse};
+use countersign::domain::session::SessionLimits;
 use countersign::domain::time::{MAX_TOKEN_AGE, Timestamp, WAIT_LIMIT};
 use countersign::http::serve::{Listening, serve};
 
@@ -182,6 +183,8 @@ pub fn parts(directory: &Path, clock: &Clock, options: &Options) -> Parts {
             directory: directory.to_owned(),
             wait_limit: options.wait_limit,
             limits: options.limits,
+            sessions: SessionLimits::default(),
+            contact: Some("#platform, or the desk on floor 3".to_owned()),
             issuers,
             demo: false,
         },

@@ -25,6 +25,7 @@ use crate::crypto::master_key::{MasterKey, MasterKeySource};
 use crate::crypto::random;
 use crate::domain::ids::{GroupName, IssuerName, PersonId};
 use crate::domain::job::gitlab::IssuerTerms;
+use crate::domain::session::SessionLimits;
 use crate::domain::time::{MAX_TOKEN_AGE, WAIT_LIMIT};
 use crate::http::caller::{MAX_REFUSED_A_MINUTE, MAX_WRONG_CEREMONIES_A_MINUTE};
 use crate::http::serve::{Listening, serve};
@@ -150,6 +151,8 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Result<Setting
             open_of_project: MAX_OPEN_OF_PROJECT,
             open_of_rule: MAX_OPEN_OF_RULE,
         },
+        sessions: SessionLimits::default(),
+        contact: None,
         issuers: vec![IssuerSettings {
             terms,
             jwks_host: None,

@@ -164,6 +164,8 @@ fn attack_098_limits_and_sizes_have_bounds() {
         ("[database]\nmax_size = \"99999999999TiB\"\n", "not a size"),
         ("[log]\norigin = \"a b\"\n", "log.origin"),
         ("[people]\ncontact = \"\"\n", "people.contact"),
+        ("[session]\nidle = \"25h\"\n", "5 min to 24 h"),
+        ("[session]\nabsolute = \"1m\"\n", "15 min to 7 days"),
     ] {
         assert!(fault_of(KEYS, &format!("{added}{KEYS}")).contains(says), "{added}");
     }

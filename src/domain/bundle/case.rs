@@ -11,7 +11,7 @@ use crate::domain::canonical;
 use crate::domain::ids::Digest;
 use crate::domain::log::entry::{Event, EvidenceDigests};
 use crate::domain::request::Request;
-use crate::domain::time::SECOND_PASSKEY;
+use crate::domain::time::{NEW_PASSKEY_PAUSE, SECOND_PASSKEY};
 
 use super::roles::{AskedPart, Roles};
 use super::signatures::{Place, Signatures};
@@ -58,7 +58,13 @@ impl Case<'_> {
                 if decision.passkey.time > decision.time {
                     return Err(format!("the passkey of decision {} was added later", decision.index));
                 }
-                if decision.passkey.time > decision.passkey.expires + SECOND_PASSKEY {
+                if decision.passkey.admitted_by.is_some() && decision.time < decision.passkey.time + NEW_PASSKEY_PAUSE {
+                    return Err(format!(
+                        "the passkey of decision {} was admitted by another one too shortly before",
+                        decision.index
+                    ));
+                }
+                if decision.passkey.enrolled > decision.passkey.expires + SECOND_PASSKEY {
                     return Err(format!(
                         "the passkey of decision {} was added after its invitation ended",
                         decision.index

@@ -53,6 +53,10 @@ pub(super) struct PasskeyPart<'a> {
     pub person: &'a PersonId,
     pub credential: &'a Digest,
     pub evidence: &'a EvidenceDigests,
+    /// The passkey that admitted it, where no invitation did.
+    pub admitted_by: Option<&'a Digest>,
+    /// When the passkey was added that the invitation admitted: this one, or the first of those that admitted each other.
+    pub enrolled: Timestamp,
     pub invitation: &'a Digest,
     pub invited: &'a PersonId,
     pub expires: Timestamp,
@@ -188,22 +192,35 @@ fn decision_part<'a>(walk: &mut Walk<'a>, index: u64, part: &AskedPart<'_>) -> R
 
 fn passkey_part<'a>(walk: &mut Walk<'a>, index: u64) -> Result<PasskeyPart<'a>, String> {
     let entry = walk.get(index, "a passkey")?;
-    let Event::Passkey { outcome, person, credential, enrolment, evidence } = &entry.event else {
-        return Err(wrong(entry, "a passkey"));
-    };
-    if outcome != "added" {
-        return Err(wrong(entry, "a passkey that was added"));
+    let key = added(entry)?;
+    let (mut root, mut enrolled, mut admitted_by) = (key, entry.time, None);
+    let mut before = index;
+    // Each stands before the one that it admitted, so this ends.
+    while let Some(by) = root.admitted_by {
+        if by >= before {
+            return Err(format!("entry {before} names a passkey that came later"));
+        }
+        let entry = walk.get(by, "the passkey that admitted another")?;
+        let admitting = added(entry)?;
+        if admitting.person != key.person {
+            return Err(format!("entry {before} was admitted by another person's passkey"));
+        }
+        admitted_by = admitted_by.or(Some(admitting.credential));
+        (root, enrolled, before) = (admitting, entry.time, by);
     }
-    let invited = walk.get(*enrolment, "the invitation")?;
+    let enrolment = root.enrolment.ok_or_else(|| format!("entry {before} names nothing that admitted the passkey"))?;
+    let invited = walk.get(enrolment, "the invitation")?;
     match &invited.event {
         Event::Enrolment { outcome, person: invited, invitation, expires, evidence: invitation_evidence }
             if outcome == "invited" =>
         {
             Ok(PasskeyPart {
                 time: entry.time,
-                person,
-                credential,
-                evidence,
+                person: key.person,
+                credential: key.credential,
+                evidence: key.evidence,
+                admitted_by,
+                enrolled,
                 invitation,
                 invited,
                 expires: *expires,
@@ -211,6 +228,28 @@ fn passkey_part<'a>(walk: &mut Walk<'a>, index: u64) -> Result<PasskeyPart<'a>, 
             })
         }
         _ => Err(wrong(invited, "an invitation")),
+    }
+}
+
+/// A passkey that was added, and what admitted it.
+#[derive(Clone, Copy)]
+struct Added<'a> {
+    person: &'a PersonId,
+    credential: &'a Digest,
+    enrolment: Option<u64>,
+    admitted_by: Option<u64>,
+    evidence: &'a EvidenceDigests,
+}
+
+fn added(entry: &Entry) -> Result<Added<'_>, String> {
+    match &entry.event {
+        Event::Passkey { outcome, person, credential, enrolment, admitted_by, evidence, .. } => {
+            if outcome != "added" {
+                return Err(wrong(entry, "a passkey that was added"));
+            }
+            Ok(Added { person, credential, enrolment: *enrolment, admitted_by: *admitted_by, evidence })
+        }
+        _ => Err(wrong(entry, "a passkey")),
     }
 }
 

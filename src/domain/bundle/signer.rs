@@ -66,12 +66,15 @@ impl Case<'_> {
         let Ok(Statement::Registration(registration)) = Statement::from_bytes(statement.text.as_bytes()) else {
             return Err("the registration's statement is of another type".to_owned());
         };
+        let admitted = match passkey.admitted_by {
+            None => registration.invitation.as_ref() == Some(passkey.invitation) && registration.admitted_by.is_none(),
+            Some(by) => registration.admitted_by.as_ref() == Some(by) && registration.invitation.is_none(),
+        };
         let same = registration.person == *passkey.person
             && passkey.person == decision.person
             && passkey.person == passkey.invited
-            && registration.invitation == *passkey.invitation
             && registration.issuer == self.roles.genesis.issuer;
-        if !same {
+        if !same || !admitted {
             return Err("the passkey was registered for another person or invitation".to_owned());
         }
         self.document(passkey.invitation_evidence, "invitation")?;

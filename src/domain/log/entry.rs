@@ -11,6 +11,7 @@ use crate::domain::canonical::{self, CanonicalError};
 use crate::domain::ids::{Audience, Digest, IssuerName, Kid, PersonId, RequestId};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::rules::TokenAlg;
+use crate::domain::session::SessionEnd;
 use crate::domain::statement::Choice;
 use crate::domain::time::Timestamp;
 
@@ -113,17 +114,46 @@ pub enum Event {
         /// The documents.
         evidence: EvidenceDigests,
     },
-    /// A passkey was added. Evidence: `statement`, `registration`.
+    /// A passkey was added, or signs no more. Evidence when added: `statement`, `registration`.
     Passkey {
-        /// `added`.
+        /// `added`, `removed` or `reported` by its owner, `copied` where its counter went back.
         outcome: String,
         /// Whose.
         person: PersonId,
         /// SHA-256 of the COSE public key.
         credential: Digest,
         /// Index of the invitation that admitted it.
-        enrolment: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        enrolment: Option<u64>,
+        /// Index of the entry that added the passkey which admitted it, where no invitation did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        admitted_by: Option<u64>,
+        /// Index of the entry that added it, where this is not that entry.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        added: Option<u64>,
+        /// Index of the entry that started the session in which its owner did this.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<u64>,
         /// The documents.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        evidence: EvidenceDigests,
+    },
+    /// A person signed in, or a session was ended. Evidence when started: `assertion`.
+    Session {
+        /// `started` or `ended`.
+        outcome: String,
+        /// Who.
+        person: PersonId,
+        /// Index of the entry that added the passkey.
+        passkey: u64,
+        /// Index of the entry that started it; only where it ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        started: Option<u64>,
+        /// Why it ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<SessionEnd>,
+        /// The documents.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         evidence: EvidenceDigests,
     },
     /// A person was tied to a user of an issuer. Evidence: `link`.
@@ -310,6 +340,7 @@ impl Event {
             | Self::Person { evidence, .. }
             | Self::Enrolment { evidence, .. }
             | Self::Passkey { evidence, .. }
+            | Self::Session { evidence, .. }
             | Self::Link { evidence, .. }
             | Self::Admin { evidence, .. }
             | Self::Request { evidence, .. }
@@ -332,6 +363,7 @@ impl Event {
             Self::Person { .. } => "person",
             Self::Enrolment { .. } => "enrolment",
             Self::Passkey { .. } => "passkey",
+            Self::Session { .. } => "session",
             Self::Link { .. } => "link",
             Self::Admin { .. } => "admin",
             Self::Request { .. } => "request",

@@ -161,6 +161,11 @@ error_codes! {
     AcrNotReached "acr_not_reached" AccessDenied 403 "use a passkey that reaches the level that the rule demands";
     PasskeyUnknown "passkey_unknown" AccessDenied 403 "use a passkey that was enrolled here";
     PasskeyKnown "passkey_known" InvalidRequest 409 "use another passkey; this one is enrolled already";
+    SignInNeeded "sign_in_needed" AccessDenied 401 "sign in, then do it again";
+    SignInStale "sign_in_stale" AccessDenied 403 "sign in once more: this wants a sign-in that is younger than 5 minutes";
+    LastPasskey "last_passkey" AccessDenied 409 "add another passkey first";
+    PasskeysEnough "passkeys_enough" AccessDenied 409 "remove a passkey that you do not use any more";
+    PasskeyTooNew "passkey_too_new" AccessDenied 403 "use an older passkey, or wait an hour; a denial may be signed at once";
     PolicyNotMet "policy_not_met" InvalidRequest 400 "use a passkey that the policy admits";
     AlreadyDecided "already_decided" AccessDenied 409 "nothing is left to do";
     AlreadyApproved "already_approved" AccessDenied 409 "your signature counts already";

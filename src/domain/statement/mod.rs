@@ -41,7 +41,7 @@ pub enum Statement {
     /// A decision over a request.
     #[serde(rename = "countersign/approval/v1")]
     Approval(Approval),
-    /// A new passkey, bound to a person and an invitation.
+    /// A new passkey, bound to a person and to what admits it: an invitation, or another passkey.
     #[serde(rename = "countersign/registration/v1")]
     Registration(Registration),
 }
@@ -74,8 +74,12 @@ pub struct Registration {
     /// Whose passkey it becomes.
     pub person: PersonId,
     /// SHA-256 of the invitation's secret.
-    pub invitation: Digest,
-    /// The groups that the invitation named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invitation: Option<Digest>,
+    /// SHA-256 of the public key of the passkey that admits it, where no invitation does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admitted_by: Option<Digest>,
+    /// The groups that the invitation named, or those of the person.
     pub groups: Vec<GroupName>,
 }
 

@@ -59,10 +59,11 @@ fn statement() -> impl Strategy<Value = Statement> {
         },
     );
     let groups = proptest::collection::vec("[a-c]{1,2}".prop_map(|name| GroupName::parse(&name).unwrap()), 0..3);
-    let registration = (nonce(), time(), text(), 0_u8..3, digest(), groups).prop_map(
-        |(nonce, at, issuer, person, invitation, groups)| {
+    let admission = (proptest::option::of(digest()), proptest::option::of(digest()));
+    let registration = (nonce(), time(), text(), 0_u8..3, admission, groups).prop_map(
+        |(nonce, at, issuer, person, (invitation, admitted_by), groups)| {
             let person = PersonId::from_random([person; 10]);
-            Statement::Registration(Registration { nonce, at, issuer, person, invitation, groups })
+            Statement::Registration(Registration { nonce, at, issuer, person, invitation, admitted_by, groups })
         },
     );
     prop_oneof![approval, registration]
@@ -124,4 +125,27 @@ proptest! {
         prop_assert_ne!(challenge(&flipped), challenge(&bytes));
         prop_assert_ne!(Statement::from_bytes(&flipped), Ok(statement));
     }
+}
+
+#[test]
+fn a_registration_by_invitation_is_written_as_it_always_was() {
+    let registration = Statement::Registration(Registration {
+        nonce: Bytes(vec![7; 32]),
+        at: Timestamp::from_seconds(1_795_430_400),
+        issuer: "https://sign.example.com".to_owned(),
+        person: PersonId::from_random([0; 10]),
+        invitation: Some(Digest::of(b"link")),
+        admitted_by: None,
+        groups: vec![GroupName::parse("release-managers").unwrap()],
+    });
+    let text = String::from_utf8(registration.to_bytes().unwrap()).unwrap();
+    let invitation = Digest::of(b"link");
+    assert_eq!(
+        text,
+        format!(
+            "{{\"at\":\"2026-11-23T10:40:00.000Z\",\"groups\":[\"release-managers\"],\"invitation\":\"{invitation}\",\
+             \"issuer\":\"https://sign.example.com\",\"nonce\":\"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc\",\
+             \"person\":\"paaaaaaaaaaaaaaaa\",\"type\":\"countersign/registration/v1\"}}"
+        )
+    );
 }

@@ -17,11 +17,12 @@ use crate::app::decide_request::{Decided, Intent};
 use crate::app::view_request::Seen;
 use crate::app::waiting::{Subscription, Woken};
 use crate::app::{AppError, Countersign};
-use crate::domain::ids::RequestId;
+use crate::domain::ids::{IssuerName, RequestId};
 use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::request::Request;
 use crate::domain::request::standing::Standing;
 use crate::domain::statement::Choice;
-use crate::http::edge::Shared;
+use crate::http::edge::{Shared, json_answer};
 use crate::http::problem;
 
 use super::bands::is_fork;
@@ -102,17 +103,8 @@ pub async fn decision(request: HttpRequest, id: Path<String>, payload: Payload, 
             Ok(seen) => json_answer(&state(&edge.app, &seen, Some(&decided))),
             Err(error) => edge.fail_script(error),
         },
-        Err(error) => {
-            if error.code().page_status() == 400 {
-                edge.wrong_ceremonies.count(address, edge.app.clock.monotonic());
-            }
-            edge.fail_script(error)
-        }
+        Err(error) => edge.fail_ceremony(address, error),
     }
-}
-
-fn json_answer(value: &Value) -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(value)
 }
 
 /// What the script takes: the state, and the page's main part as HTML.
@@ -125,7 +117,7 @@ fn state(app: &Countersign, seen: &Seen, by: Option<&Decided>) -> Value {
 fn view(app: &Countersign, seen: &Seen, by: Option<&Decided>) -> ApprovalView {
     let request = &seen.row.request;
     let groups = crate::app::known::approval_terms(&seen.row.rule).map(|terms| terms.of.iter().cloned().collect());
-    let display = display(app, seen);
+    let display = display(app, &seen.row.display, request, &seen.row.issuer);
     approval_view(&ApprovalInput {
         request,
         display: &display,
@@ -171,19 +163,17 @@ fn page_state(seen: &Seen, by: Option<&Decided>) -> PageState {
     }
 }
 
-fn display(app: &Countersign, seen: &Seen) -> JobDisplay {
-    let members: serde_json::Map<String, Value> = serde_json::from_str(&seen.row.display).unwrap_or_default();
+/// What the job token says beside what a request records.
+pub fn display(app: &Countersign, said: &str, request: &Request, issuer: &IssuerName) -> JobDisplay {
+    let members: serde_json::Map<String, Value> = serde_json::from_str(said).unwrap_or_default();
     let text = |name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
-    let request = &seen.row.request;
     // A fork's path is not the path of the project in which the job runs.
     let same_project = || request.job_claim("project_path").filter(|_| !is_fork(request)).map(str::to_owned);
     let path = text("job_project_path").or_else(same_project);
-    let gitlab = app.settings.issuer(&seen.row.issuer).map(|issuer| issuer.terms.url.clone());
+    let gitlab = app.settings.issuer(issuer).map(|issuer| issuer.terms.url.clone());
     let project_url = gitlab.zip(path.as_ref()).map(|(url, path)| format!("{}/{path}", url.trim_end_matches('/')));
-    let job_url = project_url
-        .as_ref()
-        .zip(seen.row.request.job_claim("job_id"))
-        .map(|(project, job)| format!("{project}/-/jobs/{job}"));
+    let job_url =
+        project_url.as_ref().zip(request.job_claim("job_id")).map(|(project, job)| format!("{project}/-/jobs/{job}"));
     JobDisplay {
         user_login: text("user_login"),
         user_access_level: text("user_access_level"),

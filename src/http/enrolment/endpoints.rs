@@ -14,7 +14,7 @@ use crate::app::console::CONSOLE;
 use crate::app::enrol::{DeadLink, Enrolled, LinkHolder};
 use crate::domain::ids::Digest;
 use crate::domain::time::SECOND_PASSKEY;
-use crate::http::edge::{Edge, Shared};
+use crate::http::edge::{Edge, Shared, json_answer};
 use crate::http::problem;
 
 use super::view::{self, EnrolmentInput, dead_link_view, enrolment_view};
@@ -108,12 +108,7 @@ pub async fn passkey(request: HttpRequest, link: Path<String>, payload: Payload,
     };
     match edge.app.finish_enrolment(holder(&request, &link), &body.ceremony, &body.response).await {
         Ok(enrolled) => enrolled_answer(&edge, enrolled),
-        Err(error) => {
-            if error.code().page_status() == 400 {
-                edge.wrong_ceremonies.count(address, edge.app.clock.monotonic());
-            }
-            edge.fail_script(error)
-        }
+        Err(error) => edge.fail_ceremony(address, error),
     }
 }
 
@@ -159,8 +154,4 @@ pub async fn decline(request: HttpRequest, link: Path<String>, payload: Payload,
         Ok(()) => json_answer(&json!({})),
         Err(error) => edge.fail_script(error),
     }
-}
-
-fn json_answer(value: &Value) -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(value)
 }

@@ -1,0 +1,215 @@
+//! Keeps a person's own passkeys: shows, names, removes, and adds another with the word of one that is there.
+//! In: a session, and for adding or removing a fresh one. Out: rows; a registration ceremony bound to person and passkey.
+//! Implements DESIGN §6 (`registration`), SCREENS (My passkeys), ATTACKS 52, 62.
+//! Never removes the last passkey, and never lets a new one approve before its owner could notice it.
+
+use serde_json::Value;
+
+use crate::crypto::random;
+use crate::domain::assurance::{Assurance, assess};
+use crate::domain::canonical::Bytes;
+use crate::domain::ids::{Digest, PersonId};
+use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::statement::{Registration, Statement, challenge};
+use crate::domain::time::Timestamp;
+use crate::passkeys::registration;
+use crate::store::passkeys::{CeremonyRow, PasskeyRow, SuspendedWhy};
+use crate::store::{Reader, StoreError};
+
+use super::console::checked_name;
+use super::decide_request::Ceremony;
+use super::enrol::{Admission, device_name, unknown_so_far, write_passkey};
+use super::suspend_passkey::suspend;
+use super::use_session::{SignedIn, actor, fresh_actor};
+use super::{AppError, Countersign};
+
+/// Most passkeys of a person; what a link admits is counted apart.
+pub const MAX_PASSKEYS_OF_PERSON: usize = 20;
+
+/// A passkey of one's own, and what it can prove.
+#[derive(Debug, Clone)]
+pub struct OwnPasskey {
+    /// The row.
+    pub row: PasskeyRow,
+    /// What its next signature would prove.
+    pub assurance: Assurance,
+}
+
+/// A passkey that was added in a session.
+#[derive(Debug)]
+pub struct AddedPasskey {
+    /// Its name.
+    pub name: String,
+    /// The name is the client's word.
+    pub claimed: bool,
+    /// It may be copied to other devices.
+    pub synced: bool,
+    /// From when on it may approve.
+    pub approves_from: Timestamp,
+    /// The log entry.
+    pub entry: u64,
+}
+
+/// What is left after a passkey was removed: what the browser is told to keep.
+#[derive(Debug)]
+pub struct Left {
+    /// The person's user handle, which their own authenticators know.
+    pub user_handle: [u8; 16],
+    /// The credential ids that are still accepted.
+    pub credentials: Vec<Vec<u8>>,
+}
+
+fn usable(reader: &Reader<'_>, person: &PersonId) -> Result<Vec<PasskeyRow>, StoreError> {
+    Ok(reader.passkeys_of(person)?.into_iter().filter(|row| row.suspended.is_none()).collect())
+}
+
+fn own(reader: &Reader<'_>, me: &SignedIn, id: i64) -> Result<PasskeyRow, AppError> {
+    let found = reader.passkey_row(id)?;
+    let mine = found.filter(|row| row.person == me.person.id && row.suspended_why != Some(SuspendedWhy::Removed));
+    mine.ok_or_else(|| AppError::refused(ErrorCode::NotFound, "there is no such passkey of yours"))
+}
+
+impl Countersign {
+    /// A person's passkeys, oldest first.
+    pub fn passkeys_of(&self, person: &PersonId) -> Result<Vec<OwnPasskey>, AppError> {
+        let now = self.clock.now();
+        let rows = self.store.read(|reader| reader.passkeys_of(person))?;
+        let judged = rows.into_iter().map(|row| {
+            let assurance = assess(&row.registered, &row.registered, row.last_used.unwrap_or(now));
+            OwnPasskey { row, assurance }
+        });
+        Ok(judged.collect())
+    }
+
+    /// Names a passkey of one's own.
+    pub async fn rename_own_passkey(&self, session: Option<Digest>, id: i64, name: &str) -> Result<(), AppError> {
+        let name = checked_name(name)?;
+        let limits = self.settings.sessions;
+        self.store
+            .write(move |unit| -> Result<(), AppError> {
+                let me = actor(unit, session.as_ref(), limits)?;
+                let passkey = own(&unit.reader(), &me, id)?;
+                Ok(unit.rename_passkey(passkey.id, &name)?)
+            })
+            .await
+    }
+
+    /// Removes a passkey of one's own; the last one that works stays.
+    pub async fn remove_own_passkey(&self, session: Option<Digest>, id: i64) -> Result<Left, AppError> {
+        self.steady_now()?;
+        let limits = self.settings.sessions;
+        self.store
+            .write(move |unit| -> Result<_, AppError> {
+                let me = fresh_actor(unit, session.as_ref(), limits)?;
+                let passkey = own(&unit.reader(), &me, id)?;
+                let left = usable(&unit.reader(), &me.person.id)?.into_iter().filter(|row| row.id != passkey.id);
+                let credentials: Vec<_> = left.map(|row| row.credential_id).collect();
+                if credentials.is_empty() {
+                    return Err(AppError::refused(ErrorCode::LastPasskey, "this is your only passkey"));
+                }
+                suspend(unit, &passkey, SuspendedWhy::Removed, Some(me.session.entry))?;
+                Ok(Left { user_handle: me.person.user_handle, credentials })
+            })
+            .await
+    }
+
+    /// Starts the registration of another passkey.
+    pub async fn begin_adding_passkey(&self, session: Option<Digest>) -> Result<Ceremony, AppError> {
+        self.steady_now()?;
+        let id = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<16>()?);
+        let nonce = Bytes(random::bytes::<32>()?.to_vec());
+        let (ceremony, issuer, limits) = (id.clone(), self.settings.url.clone(), self.settings.sessions);
+        let started = self.store.write(move |unit| -> Result<_, AppError> {
+            let me = fresh_actor(unit, session.as_ref(), limits)?;
+            room_for_one(&unit.reader(), &me.person.id)?;
+            let known = unit.reader().passkeys_of(&me.person.id)?.into_iter().map(|row| row.credential_id);
+            let known: Vec<_> = known.collect();
+            let groups = unit.reader().memberships(&me.person.id)?.into_keys().collect();
+            let statement = Statement::Registration(Registration {
+                nonce,
+                at: unit.now(),
+                issuer,
+                person: me.person.id.clone(),
+                invitation: None,
+                admitted_by: Some(me.passkey.public_key_sha256),
+                groups,
+            });
+            let bytes = statement.to_bytes()?;
+            unit.start_addition(&ceremony, &me.session.secret_sha256, &bytes)?;
+            Ok((bytes, me.person, known))
+        });
+        let (statement, person, known) = started.await?;
+        let options = registration::options(
+            &self.relying_party,
+            &person.user_handle,
+            &person.name,
+            &person.name,
+            &known,
+            challenge(&statement),
+        )
+        .map_err(AppError::internal)?;
+        let statement = String::from_utf8(statement).map_err(AppError::internal)?;
+        Ok(Ceremony { id, options, statement })
+    }
+
+    /// Finishes it: verifies, then adds the passkey with its entry.
+    pub async fn finish_adding_passkey(
+        &self,
+        session: Option<Digest>,
+        ceremony: &str,
+        response: &Value,
+    ) -> Result<AddedPasskey, AppError> {
+        self.steady_now()?;
+        let statement = self.take_addition(session.as_ref(), ceremony).await?;
+        let Ok(Statement::Registration(said)) = Statement::from_bytes(&statement) else {
+            return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is not over a registration"));
+        };
+        let registered = registration::finish(&self.relying_party, challenge(&statement), response)?;
+        let limits = self.settings.sessions;
+        self.store
+            .write(move |unit| -> Result<_, AppError> {
+                let me = fresh_actor(unit, session.as_ref(), limits)?;
+                if said.person != me.person.id || said.admitted_by != Some(me.passkey.public_key_sha256) {
+                    let text = "this ceremony is of another person or passkey";
+                    return Err(AppError::refused(ErrorCode::StatementMismatch, text));
+                }
+                unknown_so_far(&unit.reader(), &registered)?;
+                room_for_one(&unit.reader(), &me.person.id)?;
+                let admission =
+                    Admission { enrolment: None, by: Some(me.passkey.clone()), session: Some(me.session.entry) };
+                let entry = write_passkey(unit, &admission, &me.person, &statement, &registered)?;
+                let (name, claimed) = device_name(&registered);
+                let row = unit.reader().passkey(&registered.credential_id)?;
+                let approves_from = row.map_or(me.now, |row| row.approves_from());
+                Ok(AddedPasskey { name, claimed, synced: registered.facts.backup_eligible, approves_from, entry })
+            })
+            .await
+    }
+
+    /// Takes the ceremony in a unit of its own, so that it is gone whatever comes of it.
+    async fn take_addition(&self, session: Option<&Digest>, ceremony: &str) -> Result<Vec<u8>, AppError> {
+        let ceremony = ceremony.to_owned();
+        let taken = self
+            .store
+            .write(move |unit| -> Result<Option<CeremonyRow>, StoreError> {
+                let now = unit.now();
+                Ok(unit.take_addition(&ceremony)?.filter(|row| row.is_fresh(now)))
+            })
+            .await?;
+        let row = taken.ok_or_else(|| {
+            AppError::refused(ErrorCode::ChallengeUnknown, "this challenge was used, has expired or was never given")
+        })?;
+        if session.is_none_or(|digest| row.subject != digest.to_string()) {
+            return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is of another session"));
+        }
+        Ok(row.statement)
+    }
+}
+
+fn room_for_one(reader: &Reader<'_>, person: &PersonId) -> Result<(), AppError> {
+    if reader.passkeys_of(person)?.len() < MAX_PASSKEYS_OF_PERSON {
+        return Ok(());
+    }
+    let text = format!("a person has at most {MAX_PASSKEYS_OF_PERSON} passkeys");
+    Err(AppError::refused(ErrorCode::PasskeysEnough, text))
+}

@@ -1,0 +1,180 @@
+//! Signs in: a passkey answers a random challenge, and a session begins.
+//! In: nothing, or a user name; then a browser's answer. Out: a ceremony; then the secret of a new session.
+//! Implements DESIGN §6 (a sign-in's challenge comes from a table of its own), §10, WebAuthn L3 §7.2, ATTACKS 61, 72.
+//! Never tells whether somebody exists, and never goes on with a session that was there before.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::crypto::random;
+use crate::domain::ids::{Digest, MAX_NAME_CHARS, PersonId};
+use crate::domain::log::entry::Event;
+use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::session::{SessionEnd, SessionTimes, decoys};
+use crate::domain::time::CEREMONY;
+use crate::passkeys::PasskeyError;
+use crate::passkeys::assertion::{self, StoredCredential, Verification};
+use crate::store::passkeys::PasskeyRow;
+use crate::store::sessions::{SessionRow, SignInRow};
+use crate::store::{Reader, StoreError, Unit};
+
+use super::decide_request::assertion_document;
+use super::entitled::still_theirs;
+use super::use_session::{end, living, session_digest};
+use super::{AppError, Countersign};
+
+/// Most sessions of a person; another one ends the oldest.
+pub const MAX_SESSIONS_OF_PERSON: usize = 20;
+
+/// A sign-in that a browser may answer.
+#[derive(Debug)]
+pub struct SignIn {
+    /// Its id, named when it is finished.
+    pub id: String,
+    /// Options for `navigator.credentials.get`.
+    pub options: Value,
+}
+
+/// A session that began.
+pub struct Begun {
+    /// The cookie's secret; nobody else has it.
+    pub secret: String,
+    /// Who.
+    pub person: PersonId,
+    /// The log entry.
+    pub entry: u64,
+}
+
+/// Where and over what a browser signs in.
+#[derive(Debug, Clone)]
+pub struct Browser {
+    /// What it calls itself, as a hint for people.
+    pub device: String,
+    /// The session that it had before.
+    pub before: Option<Digest>,
+}
+
+impl Countersign {
+    /// Starts a sign-in. With a user name the browser is told which keys to look for, for those that hold no account.
+    pub async fn begin_sign_in(&self, user: Option<&str>) -> Result<SignIn, AppError> {
+        self.steady_now()?;
+        let listed = user.map(|name| self.keys_of_name(name)).transpose()?;
+        let id = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<16>()?);
+        let challenge = Digest::from_bytes(random::bytes::<32>()?);
+        let (ceremony, allow) = (id.clone(), listed.clone().unwrap_or_default());
+        self.store.write_new(move |unit| unit.start_sign_in(&ceremony, &challenge, listed.as_deref())).await?;
+        Ok(SignIn { id, options: assertion::options(&self.relying_party, challenge, &allow) })
+    }
+
+    /// The credential ids for a user name or a person's id; a name that nobody has gets ids that nobody has.
+    fn keys_of_name(&self, name: &str) -> Result<Vec<Vec<u8>>, AppError> {
+        let name = name.trim();
+        if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
+            let text = format!("a user name has 1 to {MAX_NAME_CHARS} characters and no control characters");
+            return Err(AppError::refused(ErrorCode::ParameterInvalid, text));
+        }
+        self.store.read(|reader| {
+            let decoys = decoys(&reader.decoys()?, name);
+            let known = known_keys(reader, name)?;
+            Ok(if known.is_empty() { decoys } else { known })
+        })
+    }
+
+    /// Finishes a sign-in: verifies, then begins a session in one unit with its entry.
+    pub async fn finish_sign_in(&self, ceremony: &str, response: &Value, browser: Browser) -> Result<Begun, AppError> {
+        self.steady_now()?;
+        let SignInRow { challenge, listed, .. } = self.take_sign_in(ceremony).await?;
+        let (passkey, person) = self.passkey_of(response)?;
+        let stored = StoredCredential {
+            credential: &passkey.credential,
+            credential_id: &passkey.credential_id,
+            user_handle: &person.user_handle,
+        };
+        let verified = match &listed {
+            Some(listed) if !listed.contains(&passkey.credential_id) => Err(PasskeyError::PasskeyUnknown),
+            Some(_) => assertion::verify_listed(&self.relying_party, challenge, &stored, response),
+            None => assertion::verify(&self.relying_party, challenge, &stored, response),
+        };
+        let verified = match verified {
+            Err(error @ PasskeyError::CounterRolledBack { .. }) => return Err(self.suspect(passkey, error).await),
+            verified => verified?,
+        };
+        let secret = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<32>()?);
+        let digest = session_digest(&secret);
+        let (limits, person) = (self.settings.sessions, person.id);
+        let entry = self.store.write(move |unit| -> Result<u64, AppError> {
+            still_theirs(&unit.reader(), &passkey)?;
+            let now = unit.now();
+            if let Some(before) = browser.before
+                && let Some(old) = living(&unit.reader(), &before, limits, now)?
+            {
+                end(unit, &old.session, old.passkey.entry, SessionEnd::Renewed)?;
+            }
+            make_room(unit, &passkey)?;
+            let times = SessionTimes { started: now, last_used: now, ends: now + limits.absolute, ended: None };
+            begin(unit, &passkey, &verified, (digest, times, browser.device))
+        });
+        let entry = entry.await?;
+        Ok(Begun { secret, person, entry })
+    }
+
+    async fn take_sign_in(&self, ceremony: &str) -> Result<SignInRow, AppError> {
+        let ceremony = ceremony.to_owned();
+        let taken = self.store.write(move |unit| -> Result<_, StoreError> {
+            let now = unit.now();
+            Ok(unit.take_sign_in(&ceremony)?.filter(|row| now.since(row.started) <= CEREMONY))
+        });
+        taken.await?.ok_or_else(|| {
+            AppError::refused(ErrorCode::ChallengeUnknown, "this challenge was used, has expired or was never given")
+        })
+    }
+}
+
+fn known_keys(reader: &Reader<'_>, name: &str) -> Result<Vec<Vec<u8>>, StoreError> {
+    let called = name.to_lowercase();
+    let mut keys = Vec::new();
+    for person in reader.people()? {
+        let meant = person.id.as_str() == called || person.name.to_lowercase() == called;
+        if meant && person.suspended.is_none() {
+            let own = reader.passkeys_of(&person.id)?.into_iter().filter(|key| key.suspended.is_none());
+            keys.extend(own.map(|key| key.credential_id));
+        }
+    }
+    Ok(keys)
+}
+
+/// Ends the oldest session where a person has as many as they may.
+fn make_room(unit: &mut Unit<'_>, passkey: &PasskeyRow) -> Result<(), StoreError> {
+    let open = unit.reader().sessions_of(&passkey.person)?;
+    let over = (open.len() + 1).saturating_sub(MAX_SESSIONS_OF_PERSON);
+    for row in open.iter().take(over) {
+        let entry = unit.reader().passkey_row(row.passkey)?.map_or(passkey.entry, |key| key.entry);
+        end(unit, row, entry, SessionEnd::TooMany)?;
+    }
+    Ok(())
+}
+
+fn begin(
+    unit: &mut Unit<'_>,
+    passkey: &PasskeyRow,
+    verified: &Verification,
+    (secret_sha256, times, device): (Digest, SessionTimes, String),
+) -> Result<u64, AppError> {
+    let person = passkey.person.clone();
+    let document = assertion_document(passkey, verified)?;
+    let assertion = unit.put_evidence("assertion", &document, Some(&person))?;
+    let entry = unit.append(Event::Session {
+        outcome: "started".to_owned(),
+        person: person.clone(),
+        passkey: passkey.entry,
+        started: None,
+        why: None,
+        evidence: BTreeMap::from([("assertion".to_owned(), assertion)]),
+    })?;
+    let passkey_id = passkey.id;
+    let facts = verified.facts;
+    unit.insert_session(&SessionRow { secret_sha256, person, passkey: passkey_id, facts, times, device, entry })?;
+    unit.update_passkey(passkey_id, &verified.credential)?;
+    Ok(entry)
+}

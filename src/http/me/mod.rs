@@ -1,0 +1,9 @@
+//! The pages of somebody who is signed in: my passkeys and sessions, what I signed.
+//! In: a session. Out: HTML, JSON, receipts.
+//! Implements the screens of `/me/…`.
+//! Never shows anybody else's.
+
+pub mod passkeys;
+pub mod passkeys_view;
+pub mod signed;
+pub mod signed_view;

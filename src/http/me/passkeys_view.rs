@@ -1,0 +1,164 @@
+//! The view of `/me/passkeys`: each passkey, what it can prove and why not more, and the sessions.
+//! In: rows, judged. Out: `PasskeysView`, a template.
+//! Implements the screen of `/me/passkeys`.
+//! Never claims more than the assurance says.
+
+use askama::Template;
+
+use crate::app::keep_passkeys::OwnPasskey;
+use crate::app::use_session::SignedIn;
+use crate::domain::assurance::Assurance;
+use crate::domain::time::{FRESH_SIGN_IN, Timestamp};
+use crate::http::page::{Moment, Visible, visible};
+
+/// What the page is made from.
+pub struct PasskeysInput<'a> {
+    /// Our host.
+    pub host: &'a str,
+    /// Who looks.
+    pub me: &'a SignedIn,
+    /// Their passkeys.
+    pub passkeys: &'a [OwnPasskey],
+    /// Their sessions.
+    pub sessions: &'a [SignedIn],
+}
+
+/// One passkey.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PasskeyItem {
+    id: i64,
+    name: Visible,
+    strength: &'static str,
+    last_used: Option<Moment>,
+    added: Moment,
+    ended: Option<&'static str>,
+    approves_from: Option<Moment>,
+    amr: String,
+    acr: &'static str,
+    missing: Vec<String>,
+}
+
+/// One session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionItem {
+    entry: u64,
+    this: bool,
+    device: Visible,
+    passkey: Visible,
+    started: Moment,
+    last_used: Moment,
+    ends: Moment,
+}
+
+/// The page.
+#[derive(Debug, Clone, PartialEq, Eq, Template)]
+#[template(path = "me/passkeys.html")]
+pub struct PasskeysView {
+    host: String,
+    now: String,
+    here: &'static str,
+    name: Visible,
+    fresh_until: String,
+    passkeys: Vec<PasskeyItem>,
+    only_one: bool,
+    sessions: Vec<SessionItem>,
+}
+
+/// How strong a passkey is, in words.
+#[must_use]
+pub fn strength(assurance: &Assurance) -> &'static str {
+    let has = |value: &str| assurance.amr.contains(value);
+    if has("hwk") {
+        "Hardware key, proven"
+    } else if assurance.amr_missing.get("hwk").is_some_and(|why| why == "backup_eligible") {
+        "Synced passkey"
+    } else {
+        "Unproven: no attestation"
+    }
+}
+
+/// Why a value is absent, in words.
+fn because(reason: &str) -> String {
+    match reason {
+        "backup_eligible" => "the key may be copied to other devices".to_owned(),
+        "no_attestation" => "the key sent no attestation".to_owned(),
+        "self_attestation" => "the key vouches only for itself".to_owned(),
+        "chain_untrusted" => "nobody trusted vouches for the key".to_owned(),
+        "status" => "its maker's register warns of this model".to_owned(),
+        "software_key" => "the key is kept in software".to_owned(),
+        "uv_unattested" => "nobody vouches for how it verifies its user".to_owned(),
+        other => other.replace('_', " "),
+    }
+}
+
+fn ended(why: Option<&'static str>) -> &'static str {
+    match why {
+        Some("copied") => "It may have been copied: its counter went back.",
+        Some("reported") => "You reported it.",
+        _ => "An admin suspended it.",
+    }
+}
+
+fn passkey(own: &OwnPasskey, now: Timestamp) -> PasskeyItem {
+    let OwnPasskey { row, assurance } = own;
+    let missing = assurance.amr_missing.iter().map(|(value, reason)| format!("not {value}: {}", because(reason)));
+    PasskeyItem {
+        id: row.id,
+        name: visible(&row.name),
+        strength: strength(assurance),
+        last_used: row.last_used.map(|at| Moment::new(at, now)),
+        added: Moment::new(row.added, now),
+        ended: row.suspended.map(|_| ended(row.suspended_why.map(|why| why.as_str()))),
+        approves_from: (row.suspended.is_none() && row.approves_from() > now)
+            .then(|| Moment::new(row.approves_from(), now)),
+        amr: assurance.amr.iter().cloned().collect::<Vec<_>>().join(" "),
+        acr: assurance.acr.as_str(),
+        missing: missing.collect(),
+    }
+}
+
+/// The view of one's own passkeys and sessions.
+#[must_use]
+pub fn passkeys_view(input: &PasskeysInput<'_>) -> PasskeysView {
+    let PasskeysInput { host, me, passkeys, sessions } = input;
+    let now = me.now;
+    let session = |one: &SignedIn| SessionItem {
+        entry: one.session.entry,
+        this: one.session.entry == me.session.entry,
+        device: visible(&one.session.device),
+        passkey: visible(&one.passkey.name),
+        started: Moment::new(one.session.times.started, now),
+        last_used: Moment::new(one.session.times.last_used, now),
+        ends: Moment::new(one.session.times.ends, now),
+    };
+    PasskeysView {
+        host: (*host).to_owned(),
+        now: now.to_string(),
+        here: "passkeys",
+        name: visible(&me.person.name),
+        fresh_until: (me.session.times.started + FRESH_SIGN_IN).to_string(),
+        passkeys: passkeys.iter().map(|own| passkey(own, now)).collect(),
+        only_one: passkeys.iter().filter(|own| own.row.suspended.is_none()).count() < 2,
+        sessions: sessions.iter().map(session).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::assurance::{AuthenticatorFacts, assess};
+
+    #[test]
+    fn strength_is_what_the_assurance_says() {
+        let at = Timestamp::from_seconds(1);
+        let facts = |backup_eligible| AuthenticatorFacts { backup_eligible, backup_state: false, counter: 0 };
+        let judged = |eligible| assess(&facts(eligible), &facts(eligible), at);
+        assert_eq!(strength(&judged(true)), "Synced passkey");
+        assert_eq!(strength(&judged(false)), "Unproven: no attestation");
+        let mut hardware = judged(false);
+        hardware.amr.insert("hwk".to_owned());
+        assert_eq!(strength(&hardware), "Hardware key, proven");
+        assert_eq!(because("no_attestation"), "the key sent no attestation");
+        assert_eq!(because("a_new_reason"), "a new reason");
+    }
+}

@@ -1,0 +1,125 @@
+//! `/sign-in`, `/sign-out`: the page, and the calls that begin and end a session.
+//! In: a browser's answers. Out: HTML, JSON, the session's cookie.
+//! Implements SCREENS' sign-in, WebAuthn L3 §7.2 through the use cases.
+//! Never goes on with a session that the browser had before.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::app::sign_in::Browser;
+use crate::domain::session::device_hint;
+use crate::http::edge::{Shared, json_answer};
+use crate::http::{problem, session};
+
+use super::view::{SignInInput, sign_in_view};
+
+/// Whose keys to look for, where no key was offered.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptionsBody {
+    #[serde(default)]
+    user: Option<String>,
+}
+
+/// A browser's answer.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionBody {
+    ceremony: String,
+    response: Value,
+}
+
+/// Where to sign out.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignOutBody {
+    #[serde(default)]
+    everywhere: bool,
+}
+
+/// The page. Whoever is signed in goes on, unless a fresh touch is wanted.
+pub async fn page(request: HttpRequest, edge: Shared) -> HttpResponse {
+    let query: Vec<(String, String)> =
+        url::form_urlencoded::parse(request.query_string().as_bytes()).into_owned().collect();
+    let said = |wanted: &str| query.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
+    let next = said("next").and_then(session::local_path).unwrap_or_else(|| "/".to_owned());
+    let signed_in = match session::who(&edge, &request) {
+        Ok(signed_in) => signed_in,
+        Err(error) => return edge.fail_page(error),
+    };
+    if signed_in.is_some() && said("again").is_none() {
+        return session::see(&next);
+    }
+    let view = sign_in_view(&SignInInput {
+        host: edge.app.settings.host(),
+        again: signed_in.as_ref().map(|one| one.person.name.as_str()),
+        next: &next,
+        contact: edge.app.settings.contact.as_deref(),
+        now: edge.app.clock.now(),
+    });
+    problem::html(StatusCode::OK, &view)
+}
+
+/// Starts a sign-in.
+pub async fn options(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
+    let body: OptionsBody = match edge.json_from_our_page(&request, payload).await {
+        Ok(body) => body,
+        Err(answer) => return answer,
+    };
+    if let Some(answer) = edge.refuse_ceremony(&request) {
+        return answer;
+    }
+    match edge.app.begin_sign_in(body.user.as_deref()).await {
+        Ok(begun) => {
+            let public_key = begun.options.get("publicKey").cloned().unwrap_or(Value::Null);
+            json_answer(&json!({ "ceremony": begun.id, "publicKey": public_key }))
+        }
+        Err(error) => edge.fail_script(error),
+    }
+}
+
+/// Finishes a sign-in: a new session, and a new cookie for it.
+pub async fn begin(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
+    let address = edge.address(&request);
+    if let Some(answer) = edge.refuse_beyond(&edge.wrong_ceremonies, address) {
+        return answer;
+    }
+    let body: SessionBody = match edge.json_from_our_page(&request, payload).await {
+        Ok(body) => body,
+        Err(answer) => return answer,
+    };
+    let agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let browser = Browser { device: device_hint(agent), before: session::digest(&request) };
+    match edge.app.finish_sign_in(&body.ceremony, &body.response, browser).await {
+        Ok(begun) => {
+            let mut answer = json_answer(&json!({ "person": begun.person, "log": begun.entry }));
+            let cookie = session::cookie(&begun.secret, edge.app.settings.sessions);
+            match answer.add_cookie(&cookie) {
+                Ok(()) => answer,
+                Err(error) => edge.fail_script(crate::app::AppError::internal(error)),
+            }
+        }
+        Err(error) => edge.fail_ceremony(address, error),
+    }
+}
+
+/// Ends this session, or every one of this person.
+pub async fn end(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
+    let body: SignOutBody = match edge.json_from_our_page(&request, payload).await {
+        Ok(body) => body,
+        Err(answer) => return answer,
+    };
+    match edge.app.sign_out(session::digest(&request), body.everywhere).await {
+        Ok(()) => {
+            let mut answer = json_answer(&json!({}));
+            match answer.add_cookie(&session::no_cookie()) {
+                Ok(()) => answer,
+                Err(error) => edge.fail_script(crate::app::AppError::internal(error)),
+            }
+        }
+        Err(error) => edge.fail_script(error),
+    }
+}

@@ -1,0 +1,188 @@
+//! Sessions of people who signed in, and the ceremonies of signing in and of adding a passkey.
+//! In: who signed in with which passkey. Out: rows; a ceremony is handed out once.
+//! Implements DESIGN §6 (a sign-in's challenge is 32 random bytes from a table of its own), §10.
+//! Never stores a cookie's secret, and never judges whether a session lives.
+
+use rusqlite::{Row, params};
+
+use crate::domain::assurance::AuthenticatorFacts;
+use crate::domain::ids::{Digest, PersonId};
+use crate::domain::session::SessionTimes;
+use crate::domain::time::{CEREMONY, Timestamp};
+
+use super::columns::{as_i64, collect, corrupt, digest, first, index, optional_time, parsed, time};
+use super::passkeys::{CeremonyRow, MAX_CEREMONIES};
+use super::{Reader, StoreError, Unit};
+
+/// Most sign-ins under way, of everybody together; starting another ends the oldest.
+pub const MAX_SIGN_INS: usize = 10_000;
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRow {
+    /// SHA-256 of the cookie's secret.
+    pub secret_sha256: Digest,
+    /// Who.
+    pub person: PersonId,
+    /// With which passkey (our row id).
+    pub passkey: i64,
+    /// What the authenticator said.
+    pub facts: AuthenticatorFacts,
+    /// When it began, was used, and ends.
+    pub times: SessionTimes,
+    /// What the browser calls itself.
+    pub device: String,
+    /// The log entry that started it.
+    pub entry: u64,
+}
+
+/// A sign-in that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignInRow {
+    /// The challenge.
+    pub challenge: Digest,
+    /// The credential ids that the browser was given, where a user name was asked for.
+    pub listed: Option<Vec<Vec<u8>>>,
+    /// When it started.
+    pub started: Timestamp,
+}
+
+fn session(row: &Row<'_>) -> Result<SessionRow, StoreError> {
+    let facts: String = row.get("facts")?;
+    Ok(SessionRow {
+        secret_sha256: digest(row, "secret_sha256")?,
+        person: parsed(row, "person", PersonId::parse)?,
+        passkey: row.get("passkey")?,
+        facts: serde_json::from_str(&facts).map_err(|_| corrupt("facts"))?,
+        times: SessionTimes {
+            started: time(row, "started")?,
+            last_used: time(row, "last_used")?,
+            ends: time(row, "ends")?,
+            ended: optional_time(row, "ended")?,
+        },
+        device: row.get("device")?,
+        entry: index(row, "entry")?,
+    })
+}
+
+fn sign_in(row: &Row<'_>) -> Result<SignInRow, StoreError> {
+    let listed: Option<String> = row.get("listed")?;
+    let listed = listed.map(|text| serde_json::from_str::<Vec<Vec<u8>>>(&text).map_err(|_| corrupt("listed")));
+    Ok(SignInRow { challenge: digest(row, "challenge")?, listed: listed.transpose()?, started: time(row, "started")? })
+}
+
+impl Reader<'_> {
+    /// A session by its secret's SHA-256, living or not.
+    pub fn session(&self, secret_sha256: &Digest) -> Result<Option<SessionRow>, StoreError> {
+        let sql = "SELECT * FROM session WHERE secret_sha256 = ?1";
+        first(&mut self.conn().prepare_cached(sql)?, params![secret_sha256.as_bytes()], session)
+    }
+
+    /// The sessions of a person that nobody ended, oldest first; whether they live is not judged.
+    pub fn sessions_of(&self, id: &PersonId) -> Result<Vec<SessionRow>, StoreError> {
+        let sql = "SELECT * FROM session WHERE person = ?1 AND ended IS NULL ORDER BY entry";
+        collect(&mut self.conn().prepare_cached(sql)?, params![id.as_str()], session)
+    }
+
+    /// The key of what an unknown user name is answered with.
+    pub fn decoys(&self) -> Result<[u8; 32], StoreError> {
+        let sql = "SELECT value FROM meta WHERE key = 'decoys'";
+        let key = first(&mut self.conn().prepare_cached(sql)?, [], |row| Ok(row.get::<_, String>(0)?))?;
+        let bytes = key.and_then(|hex| data_encoding::HEXLOWER.decode(hex.as_bytes()).ok());
+        bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| corrupt("decoys"))
+    }
+}
+
+impl Unit<'_> {
+    /// Starts a session; those of the same person that are over for good go.
+    pub fn insert_session(&mut self, row: &SessionRow) -> Result<(), StoreError> {
+        self.conn()
+            .prepare_cached("DELETE FROM session WHERE person = ?1 AND ends < ?2")?
+            .execute(params![row.person.as_str(), self.now().millis()])?;
+        let facts = serde_json::to_string(&row.facts).map_err(|_| corrupt("facts"))?;
+        let sql = "INSERT INTO session (secret_sha256, person, passkey, facts, started, last_used, ends, device, entry)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        let values = params![
+            row.secret_sha256.as_bytes(),
+            row.person.as_str(),
+            row.passkey,
+            facts,
+            row.times.started.millis(),
+            row.times.last_used.millis(),
+            row.times.ends.millis(),
+            row.device,
+            as_i64(row.entry)?
+        ];
+        self.conn().prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    }
+
+    /// Notes that a session was used.
+    pub fn note_session(&mut self, secret_sha256: &Digest) -> Result<(), StoreError> {
+        let sql = "UPDATE session SET last_used = max(last_used, ?2) WHERE secret_sha256 = ?1 AND ended IS NULL";
+        self.conn().prepare_cached(sql)?.execute(params![secret_sha256.as_bytes(), self.now().millis()])?;
+        Ok(())
+    }
+
+    /// Ends a session.
+    pub fn end_session(&mut self, secret_sha256: &Digest) -> Result<(), StoreError> {
+        let sql = "UPDATE session SET ended = ?2 WHERE secret_sha256 = ?1 AND ended IS NULL";
+        self.conn().prepare_cached(sql)?.execute(params![secret_sha256.as_bytes(), self.now().millis()])?;
+        Ok(())
+    }
+
+    /// Starts a sign-in.
+    pub fn start_sign_in(
+        &mut self,
+        id: &str,
+        challenge: &Digest,
+        listed: Option<&[Vec<u8>]>,
+    ) -> Result<(), StoreError> {
+        let now = self.now();
+        self.conn()
+            .prepare_cached("DELETE FROM sign_in_ceremony WHERE started < ?1")?
+            .execute(params![(now - CEREMONY).millis()])?;
+        let prune = "DELETE FROM sign_in_ceremony WHERE id IN
+                     (SELECT id FROM sign_in_ceremony ORDER BY started DESC LIMIT -1 OFFSET ?1)";
+        let keep = i64::try_from(MAX_SIGN_INS - 1).unwrap_or(0);
+        self.conn().prepare_cached(prune)?.execute(params![keep])?;
+        let listed = listed.map(serde_json::to_string).transpose().map_err(|_| corrupt("listed"))?;
+        let sql = "INSERT INTO sign_in_ceremony (id, challenge, listed, started) VALUES (?1, ?2, ?3, ?4)";
+        self.conn().prepare_cached(sql)?.execute(params![id, challenge.as_bytes(), listed, now.millis()])?;
+        Ok(())
+    }
+
+    /// Takes a sign-in: it is gone afterwards, whatever comes of it.
+    pub fn take_sign_in(&mut self, id: &str) -> Result<Option<SignInRow>, StoreError> {
+        let sql = "DELETE FROM sign_in_ceremony WHERE id = ?1 RETURNING challenge, listed, started";
+        first(&mut self.conn().prepare_cached(sql)?, params![id], sign_in)
+    }
+
+    /// Starts the registration of another passkey in a session.
+    pub fn start_addition(&mut self, id: &str, session: &Digest, statement: &[u8]) -> Result<(), StoreError> {
+        let now = self.now();
+        self.conn()
+            .prepare_cached("DELETE FROM addition_ceremony WHERE started < ?1")?
+            .execute(params![(now - CEREMONY).millis()])?;
+        let prune = "DELETE FROM addition_ceremony WHERE session = ?1 AND id NOT IN
+                     (SELECT id FROM addition_ceremony WHERE session = ?1 ORDER BY started DESC LIMIT ?2)";
+        let keep = i64::try_from(MAX_CEREMONIES - 1).unwrap_or(0);
+        self.conn().prepare_cached(prune)?.execute(params![session.as_bytes(), keep])?;
+        let sql = "INSERT INTO addition_ceremony (id, session, statement, started) VALUES (?1, ?2, ?3, ?4)";
+        self.conn().prepare_cached(sql)?.execute(params![id, session.as_bytes(), statement, now.millis()])?;
+        Ok(())
+    }
+
+    /// Takes the registration of another passkey: it is gone afterwards, whatever comes of it.
+    pub fn take_addition(&mut self, id: &str) -> Result<Option<CeremonyRow>, StoreError> {
+        let sql = "DELETE FROM addition_ceremony WHERE id = ?1
+                   RETURNING lower(hex(session)) AS subject, statement, started";
+        first(&mut self.conn().prepare_cached(sql)?, params![id], |row| {
+            Ok(CeremonyRow {
+                subject: row.get("subject")?,
+                statement: row.get("statement")?,
+                started: time(row, "started")?,
+            })
+        })
+    }
+}
