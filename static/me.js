@@ -84,6 +84,7 @@ const isFresh = () => now() < Date.parse(freshUntil);
 function add() {
   if (!isFresh()) return show('stale');
   prepared = null;
+  note('');
   show('make');
   prepare();
 }

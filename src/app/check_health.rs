@@ -141,7 +141,7 @@ impl Countersign {
             let mut approvers = std::collections::BTreeSet::new();
             for members in groups.values() {
                 for member in members {
-                    if !reader.passkeys_of(member)?.is_empty() {
+                    if reader.passkeys_of(member)?.iter().any(|key| key.suspended.is_none()) {
                         approvers.insert(member.clone());
                     }
                 }

@@ -46,10 +46,11 @@ pub async fn visitor(edge: &Edge, request: &HttpRequest) -> Result<SignedIn, Htt
         Ok(None) => return Err(to_sign_in(request)),
         Err(error) => return Err(edge.fail_page(error)),
     };
-    match edge.app.note_use(&signed_in).await {
-        Ok(()) => Ok(signed_in),
-        Err(error) => Err(edge.fail_page(error)),
+    if let Err(error) = edge.app.note_use(&signed_in).await {
+        // Whoever only looks is not kept from it; the session ends the sooner.
+        tracing::warn!(%error, "the use of a session was not noted");
     }
+    Ok(signed_in)
 }
 
 fn to_sign_in(request: &HttpRequest) -> HttpResponse {

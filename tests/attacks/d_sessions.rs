@@ -1,6 +1,7 @@
 //! Signing in, sessions, and what only the owner of a session may do.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 
 use countersign::app::keep_passkeys::MAX_PASSKEYS_OF_PERSON;
 use countersign::app::sign_in::MAX_SESSIONS_OF_PERSON;
@@ -262,6 +263,31 @@ fn attack_052_a_passkey_that_was_added_approves_nothing_for_an_hour() {
     assert!(report(&without).failed().is_some());
 }
 
+/// Runs the block of docs/people.md over a receipt; where a tool of it is missing, nothing is tested.
+fn by_hand(receipt: &[u8]) {
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/people.md")).unwrap();
+    let block = document.split("```sh receipt\n").nth(1).unwrap().split("```").next().unwrap();
+    for tool in ["jq", "openssl", "basenc"] {
+        if std::process::Command::new(tool).arg("--version").output().is_err() {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "{tool} is not installed");
+            let _ = writeln!(std::io::stderr(), "SKIPPED, nothing was tested: {tool} is not installed");
+            return;
+        }
+    }
+    let folder = crate::support::server::fresh_directory();
+    std::fs::write(folder.join("receipt.json"), receipt).unwrap();
+    let run = || std::process::Command::new("bash").arg("-c").arg(block).current_dir(&folder).output().unwrap();
+    let ran = run();
+    let said = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success() && said.contains("Verified OK"), "{said}");
+    let changed =
+        String::from_utf8_lossy(receipt).replace("\\\"decision\\\":\\\"deny\\\"", "\\\"decision\\\":\\\"approve\\\"");
+    assert_ne!(changed.as_bytes(), receipt);
+    std::fs::write(folder.join("receipt.json"), changed).unwrap();
+    assert!(!run().status.success(), "another decision is not what was signed");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 #[test]
 fn a_receipt_holds_what_was_signed_and_is_the_signers_alone() {
     let mut scene = scene();
@@ -288,6 +314,7 @@ fn a_receipt_holds_what_was_signed_and_is_the_signers_alone() {
     let decode = |text: &Value| data_encoding::BASE64URL_NOPAD.decode(text.as_str().unwrap().as_bytes()).unwrap();
     let client_data: Value = serde_json::from_slice(&decode(&assertion["client_data_json"])).unwrap();
     assert_eq!(decode(&client_data["challenge"]), Digest::of(statement.as_bytes()).as_bytes());
+    by_hand(&answer.body);
     for wrong in [place.as_str(), "/me/signed/0", "/me/signed/x", "/me/signed/99999"] {
         page(server, &of_eve, wrong).expect(404);
     }

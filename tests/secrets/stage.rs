@@ -235,7 +235,30 @@ impl Life {
         let held = format!("__Host-countersign-enrolment={cookie}");
         self.call(&format!("GET /enrol/{link}"), &[("cookie", &held)], "");
         self.call(&format!("GET /enrol/{link}"), &[], "").expect(410);
-        Person { link, authenticator }
+        let mut person = Person { link, authenticator };
+        self.sign_in_and_out(&mut person);
+        person
+    }
+
+    /// A session from its beginning to after its end.
+    fn sign_in_and_out(&mut self, person: &mut Person) {
+        let options = self.page("/sign-in/options", &json!({})).expect(200).json();
+        self.secret("a sign-in's ceremony", options["ceremony"].as_str().unwrap());
+        let signed =
+            json!({ "ceremony": options["ceremony"], "response": person.authenticator.get(&options).unwrap() });
+        let begun = self.page("/sign-in/session", &signed).expect(200);
+        let cookie = begun.head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+        let held = cookie.split(';').next().unwrap().to_owned();
+        self.secret("a session's cookie", held.split_once('=').unwrap().1);
+        for path in ["/", "/waiting", "/me/passkeys", "/me/signed", "/me/signed/7", "/sign-in?next=/x"] {
+            self.call(&format!("GET {path}"), &[("cookie", &held)], "");
+        }
+        self.page("/sign-in/session", &signed).expect(400);
+        let url = self.world.url.clone();
+        let ours = [("origin", url.as_str()), ("content-type", "application/json"), ("cookie", held.as_str())];
+        self.call("POST /sign-out", &ours, "{}").expect(200);
+        self.call("POST /sign-out", &ours, "{}").expect(401);
+        self.call("GET /me/passkeys", &[("cookie", &held)], "").expect(303);
     }
 
     pub fn decide(&mut self, person: &mut Person, id: &str, decision: &Value) -> Answer {

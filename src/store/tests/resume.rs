@@ -1,6 +1,12 @@
 use super::scratch::{Scratch, step};
 use super::*;
+use crate::domain::assurance::AuthenticatorFacts;
+use crate::domain::ids::{Digest, PersonId};
 use crate::domain::log::entry::{Entry, Event};
+use crate::domain::session::SessionTimes;
+use crate::store::passkeys::PasskeyRow;
+use crate::store::people::PersonRow;
+use crate::store::sessions::SessionRow;
 
 #[expect(clippy::unnecessary_wraps, reason = "has the shape of a check")]
 fn unchecked(_: &Reader<'_>) -> std::result::Result<(), StoreError> {
@@ -33,4 +39,66 @@ fn a_log_that_was_put_back_goes_on_with_an_entry_that_says_what_was_lost() {
         matches!(Store::resume(scratch.opening(), unchecked), Err(StoreError::Invalid(_))),
         "nothing was put back now"
     );
+}
+
+#[test]
+fn a_restore_ends_every_session_and_every_ceremony() {
+    let scratch = Scratch::new();
+    let store = scratch.create();
+    let (secret, person) = (Digest::of(b"cookie"), PersonId::from_random([1; 10]));
+    let (session, owner) = (secret, person.clone());
+    store
+        .write_blocking(move |unit| -> std::result::Result<(), StoreError> {
+            let entry = unit.append(step(1))?;
+            let now = unit.now();
+            unit.insert_person(&PersonRow {
+                id: owner.clone(),
+                name: "Ada".to_owned(),
+                user_handle: [1; 16],
+                admin: false,
+                created: now,
+                suspended: None,
+                entry,
+            })?;
+            let facts = AuthenticatorFacts { backup_eligible: false, backup_state: false, counter: 1 };
+            let passkey = unit.insert_passkey(&PasskeyRow {
+                id: 0,
+                person: owner.clone(),
+                credential_id: vec![1],
+                public_key_sha256: Digest::of(b"key"),
+                credential: "{}".to_owned(),
+                registered: facts,
+                name: "Key".to_owned(),
+                added: now,
+                last_used: None,
+                suspended: None,
+                suspended_why: None,
+                admitted_by: None,
+                entry,
+            })?;
+            let times = SessionTimes { started: now, last_used: now, ends: now, ended: None };
+            let device = "Firefox".to_owned();
+            let row = SessionRow { secret_sha256: session, person: owner, passkey, facts, times, device, entry };
+            unit.insert_session(&row)?;
+            unit.start_sign_in("one", &Digest::of(b"challenge"), Some(&[vec![7]]))?;
+            unit.start_addition("two", &session, b"statement")
+        })
+        .unwrap();
+    assert_eq!(store.read(|reader| reader.sessions_of(&person)).unwrap().len(), 1);
+    store.close();
+    let database = scratch.directory.join(DATABASE);
+    let copy = std::fs::read(&database).unwrap();
+    let store = scratch.open().unwrap();
+    store.write_blocking(|unit| unit.append(step(2))).unwrap();
+    store.close();
+    std::fs::write(&database, copy).unwrap();
+
+    let (store, _) = Store::resume(scratch.opening(), unchecked).unwrap();
+    assert!(store.read(|reader| reader.sessions_of(&person)).unwrap().is_empty());
+    assert!(store.read(|reader| reader.session(&secret)).unwrap().unwrap().times.ended.is_some());
+    let taken = store.write_blocking(|unit| -> std::result::Result<_, StoreError> {
+        Ok((unit.take_sign_in("one")?, unit.take_addition("two")?))
+    });
+    assert_eq!(taken.unwrap(), (None, None));
+    store.close();
 }
