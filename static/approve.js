@@ -252,6 +252,27 @@ function swap(answer) {
   heading?.focus();
   announce(heading?.innerText ?? '');
   window.scrollTo(0, 0);
+  if (mine) tellNext();
+}
+
+// Whoever is signed in, which nobody needs to be, is told what else waits.
+async function tellNext() {
+  try {
+    const answer = await fetch('/waiting', { cache: 'no-store', credentials: 'same-origin', headers: { accept: 'application/json' } });
+    const { count } = answer.ok ? await answer.json() : { count: 0 };
+    const place = find('.next');
+    if (!count || !place || find('[data-others]')) return;
+    const link = document.createElement('a');
+    link.href = '/';
+    link.dataset.others = count;
+    link.textContent = `Next: ${count} more waiting`;
+    const line = document.createElement('p');
+    line.className = 'next';
+    line.append(link);
+    place.after(line);
+  } catch {
+    // It was a courtesy.
+  }
 }
 
 // From the stream: the state moved, here or elsewhere.

@@ -100,9 +100,9 @@ pub(super) fn end(unit: &mut Unit<'_>, row: &SessionRow, passkey: u64, why: Sess
 }
 
 impl Countersign {
-    /// Who is signed in with this cookie, if anybody.
+    /// Who is signed in with this cookie, if anybody. A clock that stepped judges nobody.
     pub fn signed_in(&self, secret: &str) -> Result<Option<SignedIn>, AppError> {
-        let (limits, wall) = (self.settings.sessions, self.clock.now());
+        let (limits, wall) = (self.settings.sessions, self.steady_now()?);
         self.store.read(|reader| {
             let now = log_time(reader, wall)?;
             Ok(living(reader, &session_digest(secret), limits, now)?)
@@ -116,6 +116,26 @@ impl Countersign {
         }
         let digest = signed_in.session.secret_sha256;
         Ok(self.store.write(move |unit| unit.note_session(&digest)).await?)
+    }
+
+    /// A session that was seen to be over by time stays over, whatever the clock does afterwards.
+    pub async fn note_end(&self, secret: &str) -> Result<(), AppError> {
+        let (digest, limits) = (session_digest(secret), self.settings.sessions);
+        // What is ended, or never was, costs a read.
+        if self.store.read(|reader| reader.session(&digest))?.is_none_or(|row| row.times.ended.is_some()) {
+            return Ok(());
+        }
+        let ended = self.store.write(move |unit| -> Result<(), StoreError> {
+            let now = unit.now();
+            match unit.reader().session(&digest)? {
+                Some(row) if row.times.ended.is_none() && !row.times.lives(limits, now) => {
+                    let passkey = unit.reader().passkey_row(row.passkey)?.map_or(0, |key| key.entry);
+                    end(unit, &row, passkey, SessionEnd::TooOld)
+                }
+                _ => Ok(()),
+            }
+        });
+        Ok(ended.await?)
     }
 
     /// The living sessions of a person, oldest first.

@@ -60,7 +60,7 @@ impl SessionTimes {
     }
 }
 
-/// Why a session was ended. One that merely grew too old has no entry: its times say so.
+/// Why a session was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SessionEnd {
@@ -72,6 +72,8 @@ pub enum SessionEnd {
     Renewed,
     /// Its person had too many; the oldest ends.
     TooMany,
+    /// It rested or lived too long, and somebody came with its cookie.
+    TooOld,
 }
 
 /// Browsers by a mark in what they call themselves; the first that fits.

@@ -25,15 +25,19 @@ pub fn digest(request: &HttpRequest) -> Option<Digest> {
     request.cookie(COOKIE).map(|cookie| session_digest(cookie.value()))
 }
 
-/// Who is signed in.
+/// Who is signed in. A session that is found to be over is noted as such.
 ///
 /// # Errors
-/// The store cannot be read.
-pub fn who(edge: &Edge, request: &HttpRequest) -> Result<Option<SignedIn>, AppError> {
-    match request.cookie(COOKIE) {
-        Some(cookie) => edge.app.signed_in(cookie.value()),
-        None => Ok(None),
+/// The store cannot be read, or the clock cannot be trusted.
+pub async fn who(edge: &Edge, request: &HttpRequest) -> Result<Option<SignedIn>, AppError> {
+    let Some(cookie) = request.cookie(COOKIE) else { return Ok(None) };
+    let signed_in = edge.app.signed_in(cookie.value())?;
+    if signed_in.is_none()
+        && let Err(error) = edge.app.note_end(cookie.value()).await
+    {
+        tracing::warn!(%error, "the end of a session was not noted");
     }
+    Ok(signed_in)
 }
 
 /// Who opens a page; the use is noted.
@@ -41,7 +45,7 @@ pub fn who(edge: &Edge, request: &HttpRequest) -> Result<Option<SignedIn>, AppEr
 /// # Errors
 /// The answer: the way to the sign-in page, or the page of a failure.
 pub async fn visitor(edge: &Edge, request: &HttpRequest) -> Result<SignedIn, HttpResponse> {
-    let signed_in = match who(edge, request) {
+    let signed_in = match who(edge, request).await {
         Ok(Some(signed_in)) => signed_in,
         Ok(None) => return Err(to_sign_in(request)),
         Err(error) => return Err(edge.fail_page(error)),

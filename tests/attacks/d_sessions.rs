@@ -10,6 +10,7 @@ use countersign::cli::demo::authenticator::{Behaviour, UserHandle};
 use countersign::domain::bundle::Bundle;
 use countersign::domain::ids::Digest;
 use countersign::domain::log::note::VerifierKey;
+use countersign::domain::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::support::person::{SESSION, Signed, add_passkey, authenticator, decide, in_session, page, session_of};
@@ -690,4 +691,39 @@ fn attack_076_a_fresh_sign_in_that_is_broken_off_leaves_the_old_one_as_old_as_it
     let theirs = session_of(&in_session(server, &session, BEGIN, &signed.body()).expect(200));
     signed_out(server, &session);
     assert!(page(server, &theirs, "/me/passkeys").expect(200).text().contains("Eve"));
+}
+
+#[test]
+fn attack_084_a_session_that_was_over_stays_over_and_a_wrong_clock_judges_none() {
+    let mut scene = scene();
+    let server = &scene.server;
+    let session = scene.mara.sign_in(server);
+    let true_time = Timestamp::from_seconds(server.now());
+    for wrong in [server.now() - 3600, server.now() + 10 * 365 * 86_400, server.now() + 61] {
+        server.hand.set(Timestamp::from_seconds(wrong));
+        let before = Snapshot::of(server);
+        page(server, &session, "/me/passkeys").expect(503);
+        page(server, &session, "/waiting").expect_error(503, "temporarily_unavailable", "clock_stepped");
+        let answer = in_session(server, &session, "/me/passkeys/options", &json!({}));
+        answer.expect_error(503, "temporarily_unavailable", "clock_stepped");
+        Snapshot::of(server).assert_identical(&before);
+        server.hand.set(true_time);
+    }
+    page(server, &session, "/").expect(200);
+    server.pass(3601);
+    let before = Snapshot::of(server);
+    for _ in 0..3 {
+        signed_out(server, &session);
+    }
+    let after = Snapshot::of(server);
+    let new = after.since(&before);
+    assert_eq!((new.len(), &new[0]["outcome"], &new[0]["why"]), (1, &json!("ended"), &json!("too_old")));
+    // The clock goes back, and somebody says that it is right.
+    server.hand.set(true_time);
+    server.app.clock.accept();
+    signed_out(server, &session);
+    let unknown = format!("{SESSION}={}", "B".repeat(43));
+    let before = Snapshot::of(server);
+    signed_out(server, &unknown);
+    Snapshot::of(server).assert_identical(&before);
 }

@@ -75,12 +75,16 @@ fn a_person_signs_in_and_sees_what_waits() {
     browser.until("!document.querySelector('[data-act=approve]').disabled");
     browser.click("[data-act=approve]");
     browser.until_says("h1", "✓ Approved by you");
+    browser.until_says("[data-others]", "Next: 1 more waiting");
+    look(&browser, "approval-next");
     assert_eq!(world.collect(&first).status, 200);
     browser.open(&world.url);
     browser.until_says("main", "✓ Approved");
     assert!(!browser.text("#waiting").contains("production"));
     look(&browser, "home-decided");
 
+    // The virtual key would answer the page's offer by itself.
+    key.clear();
     browser.click("[data-act=sign-out]");
     browser.until("location.pathname === '/sign-in'");
     browser.open(&world.url);
@@ -168,9 +172,10 @@ fn every_refusal_of_a_sign_in_says_what_to_do() {
     assert!(session[0].suspended.is_none());
     sign_in(&browser, &world, "", &key, &ada);
     browser.until_says("h1", "Waiting for you");
+    // The virtual key would answer the page's offer by itself.
+    key.clear();
     browser.click("[data-act=sign-out]");
     browser.until("location.pathname === '/sign-in'");
-    key.clear();
     open_sign_in(&browser, &world, "");
     key.add(&ada.credential);
     browser.click("[data-step=ask] [data-act=use]");
@@ -305,6 +310,7 @@ fn what_was_signed_is_listed_and_can_be_reported() {
     browser.click("[data-act=ask-report]");
     browser.until_says("[data-panel=report]:not([hidden])", "signs nothing from now on");
     look(&browser, "signed-report");
+    key.clear();
     browser.click("[data-panel=report]:not([hidden]) [data-act=report]");
     // It is the key of this very session.
     browser.until("location.pathname === '/sign-in'");

@@ -62,7 +62,7 @@ pub async fn page(request: HttpRequest, edge: Shared) -> HttpResponse {
 
 /// The list as it is now.
 pub async fn waiting(request: HttpRequest, edge: Shared) -> HttpResponse {
-    let drawn = session::who(&edge, &request).and_then(|who| {
+    let drawn = session::who(&edge, &request).await.and_then(|who| {
         let me = who.ok_or_else(|| AppError::refused(ErrorCode::SignInNeeded, "you are not signed in (any more)"))?;
         let view = view(&edge.app, &me)?;
         let html = view.as_list().render().map_err(AppError::internal)?;

@@ -46,7 +46,7 @@ pub async fn page(request: HttpRequest, edge: Shared) -> HttpResponse {
         url::form_urlencoded::parse(request.query_string().as_bytes()).into_owned().collect();
     let said = |wanted: &str| query.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
     let next = said("next").and_then(session::local_path).unwrap_or_else(|| "/".to_owned());
-    let signed_in = match session::who(&edge, &request) {
+    let signed_in = match session::who(&edge, &request).await {
         Ok(signed_in) => signed_in,
         Err(error) => return edge.fail_page(error),
     };
