@@ -45,6 +45,7 @@ impl<'a> Collector<'a> {
                 .with_hint("name a token's entry: the `log` claim of a token"));
         };
         self.take(0)?;
+        self.documents(evidence, &["standing"])?;
         match (asked, intake) {
             (Some(asked), _) => self.request(*asked)?,
             (None, Some(intake)) => {
@@ -136,7 +137,7 @@ impl<'a> Collector<'a> {
         self.documents(evidence, &["statement", "assertion"])?;
         let key = self.take(*passkey)?;
         if let Event::Passkey { enrolment, evidence, .. } = &key.event {
-            self.documents(evidence, &["statement", "registration"])?;
+            self.documents(evidence, &["statement", "registration", "attestation"])?;
             let invited = self.take(*enrolment)?;
             if let Event::Enrolment { evidence, .. } = &invited.event {
                 self.documents(evidence, &["invitation"])?;
