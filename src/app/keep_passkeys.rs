@@ -6,19 +6,23 @@
 use serde_json::Value;
 
 use crate::crypto::random;
-use crate::domain::assurance::{Assurance, assess};
+use crate::domain::assurance::Assurance;
+use crate::domain::assurance::evidence::Vouched;
+use crate::domain::assurance::policy::first_miss;
 use crate::domain::canonical::Bytes;
 use crate::domain::ids::{Digest, PersonId};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::statement::{Registration, Statement, challenge};
 use crate::domain::time::Timestamp;
+use crate::passkeys::attestation::judge;
 use crate::passkeys::registration;
 use crate::store::passkeys::{CeremonyRow, PasskeyRow, SuspendedWhy};
 use crate::store::{Reader, StoreError};
 
+use super::add_passkey::{Admission, NamedBy, NewPasskey, device_name, not_taken, unknown_so_far, write_passkey};
 use super::console::checked_name;
 use super::decide_request::Ceremony;
-use super::enrol::{Admission, device_name, unknown_so_far, write_passkey};
+use super::known::{device_of, judged};
 use super::suspend_passkey::suspend;
 use super::use_session::{SignedIn, actor, fresh_actor};
 use super::{AppError, Countersign};
@@ -73,12 +77,13 @@ impl Countersign {
     /// A person's passkeys, oldest first.
     pub fn passkeys_of(&self, person: &PersonId) -> Result<Vec<OwnPasskey>, AppError> {
         let now = self.clock.now();
-        let rows = self.store.read(|reader| reader.passkeys_of(person))?;
-        let judged = rows.into_iter().map(|row| {
-            let assurance = assess(&row.registered, &row.registered, row.last_used.unwrap_or(now));
+        let (rows, trusted) = (self.store.read(|reader| reader.passkeys_of(person))?, self.trusted());
+        let own = rows.into_iter().map(|row| {
+            let at = row.last_used.unwrap_or(now);
+            let assurance = judged(&trusted, (row.registered, row.registered), &row.vouched, at);
             OwnPasskey { row, assurance }
         });
-        Ok(judged.collect())
+        Ok(own.collect())
     }
 
     /// Names a passkey of one's own.
@@ -166,6 +171,7 @@ impl Countersign {
         };
         let registered = registration::finish(&self.relying_party, challenge(&statement), response)?;
         let limits = self.settings.sessions;
+        let (trusted, devices) = (self.trusted(), self.settings.devices.clone());
         self.store
             .write(move |unit| -> Result<_, AppError> {
                 let me = fresh_actor(unit, session.as_ref(), limits)?;
@@ -175,10 +181,22 @@ impl Countersign {
                 }
                 unknown_so_far(&unit.reader(), &registered)?;
                 room_for_one(&unit.reader(), &me.person.id)?;
+                let attestation = judge(&registered.statement, &trusted, me.now);
+                // It never carries more than the sign-in under which it was added.
+                let admitted = Some((&me.assurance(&trusted)).into());
+                let vouched = Vouched { attestation, admitted };
+                let facts = (registered.facts, registered.facts);
+                let groups: Vec<_> = unit.reader().memberships(&me.person.id)?.into_keys().collect();
+                let device = device_of(&trusted, facts, &vouched);
+                if let Some(miss) = first_miss(devices.policies_for(&groups), &device) {
+                    return Err(not_taken(&registered, &vouched.attestation, &miss));
+                }
                 let admission =
                     Admission { enrolment: None, by: Some(me.passkey.clone()), session: Some(me.session.entry) };
-                let entry = write_passkey(unit, &admission, &me.person, &statement, &registered)?;
-                let (name, claimed) = device_name(&registered);
+                let (name, named_by) = device_name(&registered, &vouched.attestation);
+                let passkey = NewPasskey { registered: &registered, vouched: &vouched, name: &name };
+                let entry = write_passkey(unit, &admission, &me.person, &statement, &passkey)?;
+                let claimed = named_by == NamedBy::Client;
                 let row = unit.reader().passkey(&registered.credential_id)?;
                 let approves_from = row.map_or(me.now, |row| row.approves_from());
                 Ok(AddedPasskey { name, claimed, synced: registered.facts.backup_eligible, approves_from, entry })

@@ -45,6 +45,7 @@ impl<'a> Collector<'a> {
                 .with_hint("name a token's entry: the `log` claim of a token"));
         };
         self.take(0)?;
+        self.documents(evidence, &["standing"])?;
         match (asked, intake) {
             (Some(asked), _) => self.request(*asked)?,
             (None, Some(intake)) => {
@@ -153,7 +154,7 @@ impl<'a> Collector<'a> {
                 return Err(AppError::internal("a decision's passkey is not one"));
             };
             if at == index {
-                self.documents(evidence, &["statement", "registration"])?;
+                self.documents(evidence, &["statement", "registration", "attestation"])?;
             }
             if let Some(enrolment) = enrolment {
                 let invited = self.take(*enrolment)?;

@@ -3,6 +3,7 @@
 //! Implements SCREENS (Home).
 //! Never shows a request to somebody whom its rule does not name.
 
+use crate::domain::assurance::models::Trusted;
 use crate::domain::ids::PersonId;
 use crate::domain::request::standing::Standing;
 use crate::domain::rules::Excluded;
@@ -41,13 +42,13 @@ pub struct WaitingList {
 impl Countersign {
     /// The requests that a person may sign now, soonest deadline first.
     pub fn waiting_for(&self, person: &PersonId) -> Result<WaitingList, AppError> {
-        let (rules, wall) = (self.rules(), self.clock.now());
+        let (rules, trusted, wall) = (self.rules(), self.trusted(), self.clock.now());
         self.store.read(|reader| {
             let now = log_time(reader, wall)?;
             let mut requests = Vec::new();
             for row in reader.open_requests_for(person, now, MAX_WAITING_LOOKED_AT)? {
                 if unchanged(&rules.rules, &row) {
-                    requests.extend(judge(reader, person, row, now)?);
+                    requests.extend(judge((reader, &trusted), person, row, now)?);
                 }
             }
             requests.sort_by_key(|one| one.row.request.decide_by);
@@ -57,7 +58,7 @@ impl Countersign {
 }
 
 fn judge(
-    reader: &Reader<'_>,
+    (reader, trusted): (&Reader<'_>, &Trusted),
     person: &PersonId,
     row: RequestRow,
     now: Timestamp,
@@ -71,7 +72,7 @@ fn judge(
     let named = terms.of.iter().any(|group| memberships.contains_key(group));
     let excluded = terms.not.contains(&Excluded::Starter) && starter.as_ref() == Some(person);
     let decided = reader.decisions(&row.request.id)?.iter().any(|decision| decision.person == *person);
-    let (standing, signed, needed) = standing_of(reader, &row, starter, now)?;
+    let (standing, signed, needed) = standing_of(reader, &row, (starter, trusted), now)?;
     let waits = named && !excluded && !decided && standing == Standing::Waiting;
     Ok(waits.then_some(WaitingRequest { row, signed, needed }))
 }

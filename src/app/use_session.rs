@@ -3,6 +3,8 @@
 //! Implements DESIGN §10; a suspended person or passkey ends the session at once, since each use is judged.
 //! Never believes a session that a reader saw a moment ago: whatever changes something judges again in its own unit.
 
+use crate::domain::assurance::Assurance;
+use crate::domain::assurance::models::Trusted;
 use crate::domain::ids::{Digest, PersonId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
@@ -13,6 +15,7 @@ use crate::store::people::PersonRow;
 use crate::store::sessions::SessionRow;
 use crate::store::{Reader, StoreError, Unit};
 
+use super::known::judged;
 use super::{AppError, Countersign};
 
 /// Somebody who is signed in.
@@ -32,6 +35,12 @@ impl SignedIn {
     /// Whether the touch is young enough to add or remove a passkey.
     pub fn is_fresh(&self) -> bool {
         self.session.times.is_fresh(self.now)
+    }
+
+    /// What the touch that began the session proved, by today's knowledge.
+    pub fn assurance(&self, trusted: &Trusted) -> Assurance {
+        let facts = (self.session.facts, self.passkey.registered);
+        judged(trusted, facts, &self.passkey.vouched, self.session.times.started)
     }
 }
 

@@ -5,6 +5,8 @@
 
 use serde::Deserialize;
 
+use super::devices::{EnrolmentSource, MetadataSource, PolicySource, RootSource};
+
 /// The head of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -20,7 +22,11 @@ pub struct Source {
     pub(super) limits: LimitsSource,
     pub(super) people: PeopleSource,
     pub(super) session: SessionSource,
+    pub(super) metadata: MetadataSource,
+    pub(super) enrolment: EnrolmentSource,
     pub(super) issuer: Vec<IssuerSource>,
+    pub(super) attestation_root: Vec<RootSource>,
+    pub(super) device_policy: Vec<PolicySource>,
 }
 
 /// `[server]`.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::cidr::Cidr;
+use super::devices::DeviceSettings;
 use crate::domain::ids::IssuerName;
 use crate::domain::session::SessionLimits;
 
@@ -39,6 +40,8 @@ pub struct Settings {
     pub contact: Option<String>,
     /// `[session]`: how long people stay signed in.
     pub sessions: SessionLimits,
+    /// `[metadata]`, `[enrolment]`, `[[attestation_root]]`, `[[device_policy]]`.
+    pub devices: DeviceSettings,
     /// `[[issuer]]`; at least one, names and URLs distinct.
     pub issuers: Vec<IssuerSettings>,
 }

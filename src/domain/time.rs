@@ -60,7 +60,7 @@ pub const FRESH_SIGN_IN: Duration = Duration::from_mins(5);
 pub const NEW_PASSKEY_PAUSE: Duration = Duration::from_hours(1);
 
 /// A point in time: milliseconds since the Unix epoch, UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
 impl Timestamp {

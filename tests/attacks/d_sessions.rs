@@ -230,6 +230,8 @@ fn attack_052_a_passkey_is_added_in_a_fresh_session_alone() {
     let first = before.of_kind("passkey").find(|entry| entry["person"] == scene.mara.id.as_str()).unwrap();
     assert_eq!(new[0]["admitted_by"], first["seq"]);
     assert!(new[0].get("enrolment").is_none());
+    // What admitted it is kept beside it: it never carries more than that sign-in.
+    assert!(new[0]["evidence"]["attestation"].is_string(), "{}", new[0]);
 }
 
 #[test]
@@ -720,7 +722,7 @@ fn attack_084_a_session_that_was_over_stays_over_and_a_wrong_clock_judges_none()
     assert_eq!((new.len(), &new[0]["outcome"], &new[0]["why"]), (1, &json!("ended"), &json!("too_old")));
     // The clock goes back, and somebody says that it is right.
     server.hand.set(true_time);
-    server.app.clock.accept();
+    let _ = server.app.clock.accept();
     signed_out(server, &session);
     let unknown = format!("{SESSION}={}", "B".repeat(43));
     let before = Snapshot::of(server);

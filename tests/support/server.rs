@@ -18,7 +18,7 @@ use actix_web::dev::ServerHandle;
 use countersign::app::Countersign;
 use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
 use countersign::app::course::CallLimits;
-use countersign::app::settings::{IssuerSettings, Settings};
+use countersign::app::settings::{DeviceSettings, IssuerSettings, Settings};
 use countersign::app::start::{Parts, found, start};
 use countersign::clock::{Clock, ClockHand};
 use countersign::crypto::high_water::HighWaterFile;
@@ -63,6 +63,8 @@ pub struct Options {
     pub workers: usize,
     /// Issuers beside the two usual ones.
     pub issuers: Vec<IssuerSettings>,
+    /// Who vouches for passkeys, and which devices are taken.
+    pub devices: DeviceSettings,
 }
 
 impl Default for Options {
@@ -75,6 +77,7 @@ impl Default for Options {
             ceremonies_a_minute: 1_000_000,
             workers: 2,
             issuers: Vec::new(),
+            devices: DeviceSettings::default(),
         }
     }
 }
@@ -186,6 +189,7 @@ pub fn parts(directory: &Path, clock: &Clock, options: &Options) -> Parts {
             sessions: SessionLimits::default(),
             contact: Some("#platform, or the desk on floor 3".to_owned()),
             issuers,
+            devices: options.devices.clone(),
             demo: false,
         },
         clock: clock.clone(),

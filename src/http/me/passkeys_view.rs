@@ -7,7 +7,7 @@ use askama::Template;
 
 use crate::app::keep_passkeys::OwnPasskey;
 use crate::app::use_session::SignedIn;
-use crate::domain::assurance::Assurance;
+use crate::domain::assurance::{Assurance, Reason};
 use crate::domain::time::{FRESH_SIGN_IN, Timestamp};
 use crate::http::page::{Moment, Visible, visible};
 
@@ -28,7 +28,7 @@ pub struct PasskeysInput<'a> {
 pub struct PasskeyItem {
     id: i64,
     name: Visible,
-    strength: &'static str,
+    strength: String,
     last_used: Option<Moment>,
     added: Moment,
     ended: Option<&'static str>,
@@ -66,29 +66,17 @@ pub struct PasskeysView {
 
 /// How strong a passkey is, in words.
 #[must_use]
-pub fn strength(assurance: &Assurance) -> &'static str {
-    let has = |value: &str| assurance.amr.contains(value);
-    if has("hwk") {
-        "Hardware key, proven"
-    } else if assurance.amr_missing.get("hwk").is_some_and(|why| why == "backup_eligible") {
-        "Synced passkey"
-    } else {
-        "Unproven: no attestation"
+pub fn strength(assurance: &Assurance) -> String {
+    match assurance.amr_missing.get("hwk").map(String::as_str) {
+        None => "Hardware key, proven".to_owned(),
+        Some("backup_eligible") => "Synced passkey".to_owned(),
+        Some(word) => format!("Unproven: {}", word.replace('_', " ")),
     }
 }
 
 /// Why a value is absent, in words.
 fn because(reason: &str) -> String {
-    match reason {
-        "backup_eligible" => "the key may be copied to other devices".to_owned(),
-        "no_attestation" => "the key sent no attestation".to_owned(),
-        "self_attestation" => "the key vouches only for itself".to_owned(),
-        "chain_untrusted" => "nobody trusted vouches for the key".to_owned(),
-        "status" => "its maker's register warns of this model".to_owned(),
-        "software_key" => "the key is kept in software".to_owned(),
-        "uv_unattested" => "nobody vouches for how it verifies its user".to_owned(),
-        other => other.replace('_', " "),
-    }
+    Reason::sentence(reason).map_or_else(|| reason.replace('_', " "), str::to_owned)
 }
 
 fn ended(why: Option<&'static str>) -> &'static str {
@@ -146,17 +134,23 @@ pub fn passkeys_view(input: &PasskeysInput<'_>) -> PasskeysView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::assurance::evidence::{Attestation, Evidence};
     use crate::domain::assurance::{AuthenticatorFacts, assess};
 
     #[test]
     fn strength_is_what_the_assurance_says() {
-        let at = Timestamp::from_seconds(1);
-        let facts = |backup_eligible| AuthenticatorFacts { backup_eligible, backup_state: false, counter: 0 };
-        let judged = |eligible| assess(&facts(eligible), &facts(eligible), at);
-        assert_eq!(strength(&judged(true)), "Synced passkey");
-        assert_eq!(strength(&judged(false)), "Unproven: no attestation");
-        let mut hardware = judged(false);
-        hardware.amr.insert("hwk".to_owned());
+        let judged = |backup_eligible, attestation: &Attestation| {
+            let facts = AuthenticatorFacts { backup_eligible, backup_state: false, counter: 0 };
+            let (standing, admitted) = Default::default();
+            let evidence =
+                Evidence { facts, registered: facts, attestation, standing, trust_unattested_uv: false, admitted };
+            assess(&evidence, Timestamp::from_seconds(1))
+        };
+        assert_eq!(strength(&judged(true, &Attestation::None)), "Synced passkey");
+        assert_eq!(strength(&judged(false, &Attestation::None)), "Unproven: no attestation");
+        assert_eq!(strength(&judged(false, &Attestation::SelfAttested)), "Unproven: self attestation");
+        let mut hardware = judged(false, &Attestation::None);
+        hardware.amr_missing.remove("hwk");
         assert_eq!(strength(&hardware), "Hardware key, proven");
         assert_eq!(because("no_attestation"), "the key sent no attestation");
         assert_eq!(because("a_new_reason"), "a new reason");

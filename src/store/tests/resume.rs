@@ -1,6 +1,7 @@
 use super::scratch::{Scratch, step};
 use super::*;
 use crate::domain::assurance::AuthenticatorFacts;
+use crate::domain::assurance::evidence::Vouched;
 use crate::domain::ids::{Digest, PersonId};
 use crate::domain::log::entry::{Entry, Event};
 use crate::domain::session::SessionTimes;
@@ -68,6 +69,9 @@ fn a_restore_ends_every_session_and_every_ceremony() {
                 public_key_sha256: Digest::of(b"key"),
                 credential: "{}".to_owned(),
                 registered: facts,
+                aaguid: None,
+                format: None,
+                vouched: Vouched::default(),
                 name: "Key".to_owned(),
                 added: now,
                 last_used: None,
