@@ -89,6 +89,7 @@ impl Countersign {
     pub async fn begin_decision(&self, id: &RequestId, intent: Intent) -> Result<Ceremony, AppError> {
         // A clock that is wrong would say "too late", or put a wrong time into what is signed.
         self.steady_now()?;
+        self.settle_changes().await?;
         let intent = intent.checked()?;
         self.find_request(id)?;
         let ceremony = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<CEREMONY_ID>()?);
@@ -178,7 +179,8 @@ impl Countersign {
         }
     }
 
-    fn passkey_of(&self, response: &Value) -> Result<(PasskeyRow, PersonRow), AppError> {
+    /// The passkey that an answer names, and its person; both active.
+    pub(super) fn passkey_of(&self, response: &Value) -> Result<(PasskeyRow, PersonRow), AppError> {
         let unknown = || AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not known here");
         let credential_id = assertion::credential_id(response)
             .ok_or_else(|| AppError::refused(ErrorCode::AssertionInvalid, "the answer names no credential"))?;
@@ -308,7 +310,7 @@ pub fn fields(row: &RequestRow) -> JobFields {
     }
 }
 
-fn end(unit: &mut Unit<'_>, row: &RequestRow, mark: Mark) -> Result<(), StoreError> {
+pub(super) fn end(unit: &mut Unit<'_>, row: &RequestRow, mark: Mark) -> Result<(), StoreError> {
     let entry = unit.append(Event::Request {
         outcome: mark.as_str().to_owned(),
         request: row.request.id.clone(),

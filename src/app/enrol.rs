@@ -14,7 +14,7 @@ use crate::domain::ids::{Digest, GroupName, MAX_NAME_CHARS};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::statement::{Registration, Statement, challenge};
-use crate::domain::time::{SECOND_PASSKEY, Timestamp};
+use crate::domain::time::{RECOVERED_RESTS, SECOND_PASSKEY, Timestamp};
 use crate::passkeys::device;
 use crate::passkeys::registration::{self, Registered};
 use crate::store::passkeys::{CeremonyRow, PasskeyRow};
@@ -142,6 +142,7 @@ impl Countersign {
 
     /// Starts a registration.
     pub async fn begin_enrolment(&self, holder: LinkHolder) -> Result<Ceremony, AppError> {
+        self.settle_changes().await?;
         self.find_link(&holder)?;
         let id = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<16>()?);
         let nonce = Bytes(random::bytes::<32>()?.to_vec());
@@ -207,7 +208,11 @@ impl Countersign {
                 return Err(AppError::refused(ErrorCode::LinkSpent, "this link has admitted enough passkeys"));
             }
             let first = row.ended.is_none();
+            let before = unit.reader().passkeys_of(&person.id)?;
             let entry = write_passkey(unit, &row, &person, &statement, &registered)?;
+            if first && row.recovery.is_some() {
+                retire(unit, &person, before)?;
+            }
             if first {
                 unit.end_invitation(&row.secret_sha256, Some((&session_sha256, now + SECOND_PASSKEY)))?;
             }
@@ -330,9 +335,19 @@ fn write_passkey(
         added: unit.now(),
         last_used: None,
         suspended: None,
+        // It carries what admitted it, which was no passkey of this person's.
+        rests_until: row.recovery.as_ref().map(|_| unit.now() + RECOVERED_RESTS),
         entry,
     })?;
     Ok(entry)
+}
+
+/// After a recovery the lost passkeys are somebody else's, as far as anybody knows.
+fn retire(unit: &mut crate::store::Unit<'_>, person: &PersonRow, lost: Vec<PasskeyRow>) -> Result<(), AppError> {
+    for key in lost {
+        super::apply_change::remove_passkey(unit, &person.id, &key, "recovery")?;
+    }
+    Ok(())
 }
 
 /// A name for a device: the client's word at best, since no attestation is judged yet.

@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_foundation.sql"),
     include_str!("migrations/0002_people_requests_tokens.sql"),
     include_str!("migrations/0003_indexes.sql"),
+    include_str!("migrations/0007_changes.sql"),
 ];
 
 /// Brings the schema up to this program's version.

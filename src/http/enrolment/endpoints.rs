@@ -50,6 +50,9 @@ fn holder(request: &HttpRequest, link: &str) -> LinkHolder {
 /// The page.
 pub async fn page(request: HttpRequest, link: Path<String>, edge: Shared) -> HttpResponse {
     let app = &edge.app;
+    if let Err(error) = app.settle_changes().await {
+        return edge.fail_page(error);
+    }
     let now = app.clock.now();
     match app.welcome(&holder(&request, &link)) {
         Ok(Ok(welcome)) => {

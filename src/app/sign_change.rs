@@ -1,0 +1,401 @@
+//! Signs a change, or refuses it: an admin's passkey over the whole record; and does what its time has come for.
+//! In: a link id, then a browser's answer. Out: a ceremony over the canonical statement, then the recorded signature.
+//! Implements DESIGN §6, §11, WebAuthn L3 §7.2.
+//! Never takes a statement from the client, never uses a challenge twice, never waits for a clock to act.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use serde_json::Value;
+
+use crate::crypto::random;
+use crate::domain::bundle::signatures::AssertionEvidence;
+use crate::domain::canonical::{self, Bytes};
+use crate::domain::change::standing::{Signature, Standing, Terms, admits, lets_in, standing};
+use crate::domain::ids::{ChangeId, PersonId, RequestId};
+use crate::domain::log::entry::Event;
+use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::rules::Refusal;
+use crate::domain::statement::{Choice, Countersignature, Statement, challenge};
+use crate::domain::time::Timestamp;
+use crate::passkeys::PasskeyError;
+use crate::passkeys::assertion::{self, StoredCredential, Verification};
+use crate::store::changes::{ChangeRow, ChangeState};
+use crate::store::passkeys::PasskeyRow;
+use crate::store::{Reader, StoreError, Unit};
+
+use super::apply_change::{self, Applied};
+use super::course::refusal;
+use super::decide_request::Ceremony;
+use super::entitled::is_known;
+use super::refuse::{Admit, logged};
+use super::{AppError, Countersign};
+
+/// When the next change takes effect by itself, in milliseconds; a hint, the store knows.
+#[derive(Debug)]
+pub struct NextDue(AtomicI64);
+
+impl NextDue {
+    /// As the store has it.
+    pub fn new(due: Option<Timestamp>) -> Self {
+        Self(AtomicI64::new(due.map_or(i64::MAX, Timestamp::millis)))
+    }
+
+    fn set(&self, due: Option<Timestamp>) {
+        self.0.store(due.map_or(i64::MAX, Timestamp::millis), Ordering::Relaxed);
+    }
+
+    fn has_come(&self, now: Timestamp) -> bool {
+        now.millis() >= self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a signature did.
+#[derive(Debug)]
+pub struct Signed {
+    /// Who.
+    pub person: PersonId,
+    /// For, or against.
+    pub choice: Choice,
+    /// When the change takes effect by itself, where it does.
+    pub from: Option<Timestamp>,
+    /// The log entry of the signature.
+    pub entry: u64,
+}
+
+/// A change that cannot be found.
+pub fn unknown_change() -> AppError {
+    AppError::refused(ErrorCode::NotFound, "there is no such change")
+}
+
+/// Where a change stands now, by its signatures and those who are admins now.
+pub fn stands(reader: &Reader<'_>, row: &ChangeRow, terms: &Terms, now: Timestamp) -> Result<Standing, StoreError> {
+    Ok(match row.state {
+        ChangeState::Done => Standing::Due,
+        ChangeState::Refused | ChangeState::Failed => Standing::Refused,
+        ChangeState::Voided => Standing::Expired,
+        ChangeState::Open | ChangeState::Admitted => {
+            standing(&row.change, &reader.change_signatures(&row.change.id)?, &reader.council()?, terms, now)
+        }
+    })
+}
+
+impl Countersign {
+    /// Does every change whose time has come; costs a comparison where there is none.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn settle_changes(&self) -> Result<(), AppError> {
+        if !self.next_due.has_come(self.clock.now()) || self.clock.step().is_some() {
+            return Ok(());
+        }
+        let terms = self.settings.people;
+        let settled = self.store.write(move |unit| -> Result<_, AppError> {
+            let mut voided = Vec::new();
+            for row in unit.reader().due_changes(unit.now())? {
+                voided.extend(settle(unit, &row, &terms)?);
+            }
+            Ok((unit.reader().next_due()?, voided))
+        });
+        let (due, voided) = settled.await?;
+        self.next_due.set(due);
+        for request in &voided {
+            self.waiting.wake(request);
+        }
+        Ok(())
+    }
+
+    /// Starts a ceremony over a change.
+    ///
+    /// # Errors
+    /// There is no such change, or it is over.
+    pub async fn begin_signature(&self, id: &ChangeId, choice: Choice) -> Result<Ceremony, AppError> {
+        self.steady_now()?;
+        self.settle_changes().await?;
+        self.store.read(|reader| reader.change(id)?.ok_or_else(unknown_change))?;
+        let ceremony = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<16>()?);
+        let nonce = Bytes(random::bytes::<32>()?.to_vec());
+        let (change_id, ceremony_id, terms) = (id.clone(), ceremony.clone(), self.settings.people);
+        let statement = self.store.write(move |unit| -> Result<Vec<u8>, AppError> {
+            let row = unit.reader().change(&change_id)?.ok_or_else(unknown_change)?;
+            still_open(stands(&unit.reader(), &row, &terms, unit.now())?)?;
+            let statement =
+                Statement::Change(Countersignature { decision: choice, nonce, at: unit.now(), change: row.change });
+            let bytes = statement.to_bytes()?;
+            unit.start_change_ceremony(&ceremony_id, &change_id, &bytes)?;
+            Ok(bytes)
+        });
+        let statement = statement.await?;
+        let options = assertion::options(&self.relying_party, challenge(&statement), &[]);
+        let statement = String::from_utf8(statement).map_err(AppError::internal)?;
+        Ok(Ceremony { id: ceremony, options, statement })
+    }
+
+    /// Finishes a ceremony: verifies the assertion over the server's own statement, then records what it does.
+    ///
+    /// # Errors
+    /// The answer is not a signature, or not one that counts; then nothing changed.
+    pub async fn finish_signature(&self, id: &ChangeId, ceremony: &str, response: &Value) -> Result<Signed, AppError> {
+        self.steady_now()?;
+        self.settle_changes().await?;
+        self.store.read(|reader| reader.change(id)?.ok_or_else(unknown_change))?;
+        let statement = self.take_change_ceremony(id, ceremony).await?;
+        let Ok(Statement::Change(signed)) = Statement::from_bytes(&statement) else {
+            return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is not over a change"));
+        };
+        let change = signed.change.clone();
+        let (passkey, person) = self.passkey_of(response)?;
+        let verified = {
+            let stored = StoredCredential {
+                credential: &passkey.credential,
+                credential_id: &passkey.credential_id,
+                user_handle: &person.user_handle,
+            };
+            assertion::verify(&self.relying_party, challenge(&statement), &stored, response)
+        };
+        let now = self.clock.monotonic();
+        let rejected = Rejected { change: id.clone(), passkey: passkey.entry, by: passkey.person.clone() };
+        let verified = match verified {
+            Err(error @ PasskeyError::CounterRolledBack { .. }) => {
+                let refusal = refusal(error.code(), error.to_string());
+                let admit = self.refusals.admit_copy(&passkey.person, now);
+                let code = refusal.code;
+                let entry = self.store.write(move |unit| rejected.append(unit, code, admit)).await?;
+                return Err(logged(refusal, entry));
+            }
+            verified => verified?,
+        };
+        let (refusals, terms) = (Arc::clone(&self.refusals), self.settings.people);
+        let outcome = self.store.write(move |unit| -> Result<Result<_, (Refusal, Option<u64>)>, AppError> {
+            let row = unit.reader().change(&signed.change.id)?.ok_or_else(unknown_change)?;
+            if row.change != signed.change {
+                return Err(refusal(ErrorCode::StatementMismatch, "the statement is not over this change").into());
+            }
+            match judge(unit, &row, signed.decision, &passkey, &terms) {
+                Ok(()) => {
+                    let made = Made { choice: signed.decision, statement, passkey, verified };
+                    let (signed, voided) = record(unit, &row, made, &terms)?;
+                    Ok(Ok((signed, voided, unit.reader().next_due()?)))
+                }
+                Err(AppError::Refused { refusal, .. }) => {
+                    let admit = refusals.admit_person(&passkey.person, now);
+                    let entry = rejected.append(unit, refusal.code, admit)?;
+                    Ok(Err((refusal, entry)))
+                }
+                Err(fault) => Err(fault),
+            }
+        });
+        let (signed, voided, due) = outcome.await?.map_err(|(refusal, entry)| logged(refusal, entry))?;
+        if let Some(from) = signed.from {
+            self.tell_delay(&change, from);
+        }
+        self.next_due.set(due);
+        for request in &voided {
+            self.waiting.wake(request);
+        }
+        Ok(signed)
+    }
+
+    async fn take_change_ceremony(&self, id: &ChangeId, ceremony: &str) -> Result<Vec<u8>, AppError> {
+        let ceremony = ceremony.to_owned();
+        let taken = self.store.write(move |unit| -> Result<_, StoreError> {
+            let now = unit.now();
+            Ok(unit.take_change_ceremony(&ceremony)?.map(|row| (row, now)))
+        });
+        match taken.await? {
+            Some((row, now)) if row.is_fresh(now) && row.subject == id.as_str() => Ok(row.statement),
+            Some((row, now)) if row.is_fresh(now) => {
+                Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is over another change"))
+            }
+            _ => {
+                let text = "this challenge was used, has expired or was never given";
+                Err(AppError::refused(ErrorCode::ChallengeUnknown, text))
+            }
+        }
+    }
+}
+
+fn still_open(standing: Standing) -> Result<(), AppError> {
+    match standing {
+        Standing::Waiting { .. } | Standing::Delayed { .. } => Ok(()),
+        Standing::Due => Err(AppError::refused(ErrorCode::AlreadyDecided, "this change is in effect")),
+        Standing::Refused => Err(AppError::refused(ErrorCode::AlreadyDecided, "this change was refused")),
+        Standing::Expired => Err(AppError::refused(ErrorCode::ChangeOver, "too late: this change has ended")),
+    }
+}
+
+/// Whether this passkey's signature counts now, in the writer's savepoint.
+fn judge(
+    unit: &Unit<'_>,
+    row: &ChangeRow,
+    choice: Choice,
+    passkey: &PasskeyRow,
+    terms: &Terms,
+) -> Result<(), AppError> {
+    let reader = unit.reader();
+    is_known(&reader, passkey)?;
+    let signatures = reader.change_signatures(&row.change.id)?;
+    let council = reader.council()?;
+    let standing = stands(&reader, row, terms, unit.now())?;
+    admits(&row.change, &signatures, &council, (&passkey.person, choice), standing, unit.now())
+        .map_err(|(code, text)| AppError::refused(code, text))?;
+    if choice == Choice::Approve {
+        super::entitled::is_awake(passkey, unit.now())?;
+        // What cannot be done any more is not signed for.
+        if row.state == ChangeState::Open {
+            apply_change::possible(&reader, &row.change)?;
+        }
+    }
+    Ok(())
+}
+
+/// A signature that does not count, as the log has it.
+struct Rejected {
+    change: ChangeId,
+    by: PersonId,
+    passkey: u64,
+}
+
+impl Rejected {
+    fn append(self, unit: &mut Unit<'_>, code: ErrorCode, admit: Admit) -> Result<Option<u64>, AppError> {
+        let (Admit::Log(_), Some(row)) = (admit, unit.reader().change(&self.change)?) else { return Ok(None) };
+        let entry = unit.append(Event::Change {
+            outcome: "rejected".to_owned(),
+            change: self.change,
+            person: row.change.person,
+            by: Some(self.by),
+            passkey: Some(self.passkey),
+            proposed: Some(row.entry),
+            effective: None,
+            fault: Some(code),
+            evidence: BTreeMap::new(),
+        })?;
+        Ok(Some(entry))
+    }
+}
+
+struct Made {
+    choice: Choice,
+    statement: Vec<u8>,
+    passkey: PasskeyRow,
+    verified: Verification,
+}
+
+/// Records a signature, and does what follows from it.
+fn record(
+    unit: &mut Unit<'_>,
+    row: &ChangeRow,
+    made: Made,
+    terms: &Terms,
+) -> Result<(Signed, Vec<RequestId>), AppError> {
+    let Made { choice, statement, passkey, verified } = made;
+    let (id, person) = (&row.change.id, passkey.person.clone());
+    let assertion = canonical::to_bytes(&AssertionEvidence {
+        authenticator_data: Bytes(verified.authenticator_data.clone()),
+        client_data_json: Bytes(verified.client_data_json.clone()),
+        credential_id: Bytes(passkey.credential_id.clone()),
+        signature: Bytes(verified.signature.clone()),
+    })?;
+    let evidence = BTreeMap::from([
+        ("statement".to_owned(), unit.put_evidence("statement", &statement, Some(&row.change.person))?),
+        ("assertion".to_owned(), unit.put_evidence("assertion", &assertion, Some(&person))?),
+    ]);
+    // Judged with the new signature, so that its entry says when the change takes effect.
+    let signature = Signature { person: person.clone(), choice, at: unit.now() };
+    let mut signatures = unit.reader().change_signatures(id)?;
+    signatures.push(signature.clone());
+    let now_stands = standing(&row.change, &signatures, &unit.reader().council()?, terms, unit.now());
+    let effective = match now_stands {
+        Standing::Due => Some(unit.now()),
+        Standing::Delayed { from, .. } => Some(from),
+        _ => None,
+    };
+    let entry = unit.append(Event::Change {
+        outcome: if choice == Choice::Approve { "signed" } else { "refused" }.to_owned(),
+        change: id.clone(),
+        person: row.change.person.clone(),
+        by: Some(person.clone()),
+        passkey: Some(passkey.entry),
+        proposed: Some(row.entry),
+        effective,
+        fault: None,
+        evidence,
+    })?;
+    unit.insert_change_signature(id, &signature, entry)?;
+    unit.update_passkey(passkey.id, &verified.credential)?;
+    let voided = if choice == Choice::Deny {
+        refuse(unit, row, entry)?;
+        Vec::new()
+    } else {
+        follow(unit, row, now_stands)?
+    };
+    let from = match now_stands {
+        Standing::Delayed { from, .. } => Some(from),
+        _ => None,
+    };
+    Ok((Signed { person, choice, from, entry }, voided))
+}
+
+/// Somebody said no: the change ends, and with it whoever it let in.
+fn refuse(unit: &mut Unit<'_>, row: &ChangeRow, entry: u64) -> Result<(), AppError> {
+    if row.state == ChangeState::Admitted {
+        apply_change::shut_out(unit, &row.change)?;
+    }
+    Ok(unit.end_change(&row.change.id, ChangeState::Refused, entry)?)
+}
+
+/// Does what a standing allows; the requests that ended with it.
+fn follow(unit: &mut Unit<'_>, row: &ChangeRow, stands: Standing) -> Result<Vec<RequestId>, AppError> {
+    let (change, by) = (&row.change, row.change.id.as_str());
+    let admitted = row.state == ChangeState::Admitted;
+    match stands {
+        Standing::Due => {
+            let Applied { voided, .. } = apply_change::apply(unit, change, by, admitted)?;
+            let entry = note(unit, row, "done", None)?;
+            unit.end_change(&change.id, ChangeState::Done, entry)?;
+            Ok(voided)
+        }
+        Standing::Delayed { from, .. } => {
+            if lets_in(change, stands) && !admitted {
+                apply_change::admit(unit, change, by)?;
+                note(unit, row, "admitted", None)?;
+                unit.admit_change(&change.id)?;
+            }
+            unit.set_change_due(&change.id, Some(from))?;
+            Ok(Vec::new())
+        }
+        Standing::Waiting { .. } | Standing::Refused | Standing::Expired => {
+            unit.set_change_due(&change.id, None)?;
+            Ok(Vec::new())
+        }
+    }
+}
+
+/// A change whose time has come by itself: done, put off where those who signed are admins no more, or failed.
+fn settle(unit: &mut Unit<'_>, row: &ChangeRow, terms: &Terms) -> Result<Vec<RequestId>, AppError> {
+    let stands = stands(&unit.reader(), row, terms, unit.now())?;
+    match follow(unit, row, stands) {
+        // Nothing was written: what keeps it from being done is found before the first entry.
+        Err(AppError::Refused { refusal, .. }) => {
+            let entry = note(unit, row, "failed", Some(refusal.code))?;
+            unit.end_change(&row.change.id, ChangeState::Failed, entry)?;
+            Ok(Vec::new())
+        }
+        done => done,
+    }
+}
+
+fn note(unit: &mut Unit<'_>, row: &ChangeRow, outcome: &str, fault: Option<ErrorCode>) -> Result<u64, AppError> {
+    Ok(unit.append(Event::Change {
+        outcome: outcome.to_owned(),
+        change: row.change.id.clone(),
+        person: row.change.person.clone(),
+        by: None,
+        passkey: None,
+        proposed: Some(row.entry),
+        effective: None,
+        fault,
+        evidence: BTreeMap::new(),
+    })?)
+}
