@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 
 use crate::domain::canonical;
 use crate::domain::change::{Act, Change, LinkKind};
-use crate::domain::ids::{Digest, GroupName, IssuerName, PersonId, RequestId};
+use crate::domain::ids::{ChangeId, Digest, GroupName, IssuerName, PersonId, RequestId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::people::Role;
 use crate::domain::people::name::confusable;
 use crate::domain::request::standing::Mark;
+use crate::domain::statement::Choice;
 use crate::domain::time::{ENROLMENT_LINK, Timestamp};
 use crate::store::passkeys::PasskeyRow;
 use crate::store::people::{InvitationRow, LinkRow, PersonRow};
@@ -314,6 +315,14 @@ fn void_requests_of(unit: &mut Unit<'_>, issuer: &IssuerName, user_id: &str) -> 
     Ok(voided)
 }
 
+/// Who invites, as the page says it: the console, or the admin who signed first.
+fn inviter(reader: &Reader<'_>, by: &str) -> Result<String, AppError> {
+    let Ok(change) = ChangeId::parse(by) else { return Ok(super::console::CONSOLE.to_owned()) };
+    let signatures = reader.change_signatures(&change)?;
+    let first = signatures.iter().find(|one| one.choice == Choice::Approve).map(|one| reader.person(&one.person));
+    Ok(first.transpose()?.flatten().map_or_else(|| "An admin".to_owned(), |person| person.name))
+}
+
 /// An enrolment link that is made.
 pub struct Letter<'a> {
     /// On whose word.
@@ -332,6 +341,7 @@ pub fn renew_link(
     letter: &Letter<'_>,
 ) -> Result<Timestamp, AppError> {
     let expires = letter.from + ENROLMENT_LINK;
+    let invited_by = inviter(&unit.reader(), letter.by)?;
     let document =
         json!({ "expires": expires, "invitation": secret_sha256, "invited_by": letter.by, "person": person });
     let evidence = unit.put_evidence("invitation", &canonical::to_bytes(&document)?, Some(person))?;
@@ -345,7 +355,7 @@ pub fn renew_link(
     unit.insert_invitation(&InvitationRow {
         secret_sha256,
         person: person.clone(),
-        invited_by: if letter.by == CONSOLE { super::console::CONSOLE } else { "an admin" }.to_owned(),
+        invited_by,
         expires,
         ended: None,
         session_sha256: None,

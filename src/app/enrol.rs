@@ -195,7 +195,7 @@ impl Countersign {
         let registered = registration::finish(&self.relying_party, challenge(&statement), response)?;
         let session = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<32>()?);
         let session_sha256 = Digest::of(session.as_bytes());
-        let enrolled = self.store.write(move |unit| -> Result<Enrolled, AppError> {
+        let enrolled = self.store.write(move |unit| -> Result<_, AppError> {
             let now = unit.now();
             let (row, person) = find(&unit.reader(), &holder, now)?;
             if unit.reader().passkey(&registered.credential_id)?.is_some()
@@ -217,16 +217,22 @@ impl Countersign {
                 unit.end_invitation(&row.secret_sha256, Some((&session_sha256, now + SECOND_PASSKEY)))?;
             }
             let (name, claimed) = device_name(&registered);
-            Ok(Enrolled {
-                count: unit.reader().passkeys_of(&person.id)?.len(),
-                name,
-                claimed,
-                synced: registered.facts.backup_eligible,
-                session: first.then_some(session),
-                entry,
-            })
+            let count = unit.reader().passkeys_of(&person.id)?.len();
+            Ok((
+                person,
+                Enrolled {
+                    count,
+                    name,
+                    claimed,
+                    synced: registered.facts.backup_eligible,
+                    session: first.then_some(session),
+                    entry,
+                },
+            ))
         });
-        enrolled.await
+        let (person, enrolled) = enrolled.await?;
+        self.tell_passkey(&person.id, &person.name, enrolled.entry);
+        Ok(enrolled)
     }
 
     async fn take_registration(&self, holder: &LinkHolder, ceremony: &str) -> Result<Vec<u8>, AppError> {

@@ -14,7 +14,7 @@ use crate::store::people::PersonRow;
 
 use super::console::ConsoleAnswer;
 use super::propose_change::find_person;
-use super::sign_change::stands;
+use super::settle_changes::stands;
 use super::{AppError, Countersign};
 
 /// A person, listed.

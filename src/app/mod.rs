@@ -24,6 +24,7 @@ pub mod propose_change;
 pub mod record_token;
 pub mod refuse;
 pub mod settings;
+pub mod settle_changes;
 pub mod sign_change;
 pub mod start;
 pub mod summary;
@@ -69,7 +70,7 @@ pub struct Countersign {
     kept_rules: Arc<record_token::KeptRules>,
     waiting: Waiting,
     refusals: Arc<refuse::RefusalCap>,
-    next_due: sign_change::NextDue,
+    next_due: settle_changes::NextDue,
     outbound: std::sync::OnceLock<crate::outbound::Outbound>,
     counters: Counters,
     upkeep: check_health::Upkeep,

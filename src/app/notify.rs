@@ -20,6 +20,7 @@ enum Kind {
     RequestWaits,
     ChangeWaits,
     ChangeDelayed,
+    PasskeyAdded,
     RecoveryOnConsole,
 }
 
@@ -29,6 +30,7 @@ impl Kind {
             Self::RequestWaits => "request.waits",
             Self::ChangeWaits => "change.waits",
             Self::ChangeDelayed => "change.delayed",
+            Self::PasskeyAdded => "passkey.added",
             Self::RecoveryOnConsole => "recovery.console",
         }
     }
@@ -71,6 +73,12 @@ impl Countersign {
         let uri = self.change_link(&change.id);
         let text = format!("“{}” takes effect on {} unless somebody refuses: {uri}", change.words(), when(from));
         self.tell(Kind::ChangeDelayed, &text, &json!({ "change": change.id, "uri": uri, "effective": from }));
+    }
+
+    /// Somebody made a passkey with a link: whoever knows that it was not them says so.
+    pub(super) fn tell_passkey(&self, person: &PersonId, name: &str, entry: u64) {
+        let text = format!("{name} made a passkey (log entry {entry}). Not them? countersign people suspend {person}");
+        self.tell(Kind::PasskeyAdded, &text, &json!({ "person": person, "log": entry }));
     }
 
     /// The console let somebody in who lost every passkey.

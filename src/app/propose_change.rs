@@ -322,13 +322,11 @@ pub fn find_person(reader: &Reader<'_>, text: &str) -> Result<PersonRow, AppErro
 fn find_passkey(reader: &Reader<'_>, person: &PersonRow, text: &str) -> Result<Digest, AppError> {
     let keys = reader.passkeys_of(&person.id)?;
     let mut found = keys.iter().filter(|key| text.len() >= 8 && key.public_key_sha256.to_string().starts_with(text));
-    match (found.next(), found.next()) {
-        (Some(key), None) => Ok(key.public_key_sha256),
-        _ => {
-            let text = format!("{} has no passkey `{text}`", person.name);
-            Err(AppError::refused(ErrorCode::NotFound, text).with_hint("see `countersign people show PERSON`"))
-        }
+    if let (Some(key), None) = (found.next(), found.next()) {
+        return Ok(key.public_key_sha256);
     }
+    let text = format!("{} has no passkey `{text}`", person.name);
+    Err(AppError::refused(ErrorCode::NotFound, text).with_hint("see `countersign people show PERSON`"))
 }
 
 /// A person's name as it is kept.

@@ -1,18 +1,17 @@
-//! Signs a change, or refuses it: an admin's passkey over the whole record; and does what its time has come for.
+//! Signs a change, or refuses it: an admin's passkey over the whole record.
 //! In: a link id, then a browser's answer. Out: a ceremony over the canonical statement, then the recorded signature.
 //! Implements DESIGN §6, §11, WebAuthn L3 §7.2.
-//! Never takes a statement from the client, never uses a challenge twice, never waits for a clock to act.
+//! Never takes a statement from the client, and never uses a challenge twice.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde_json::Value;
 
 use crate::crypto::random;
 use crate::domain::bundle::signatures::AssertionEvidence;
 use crate::domain::canonical::{self, Bytes};
-use crate::domain::change::standing::{Signature, Standing, Terms, admits, lets_in, standing};
+use crate::domain::change::standing::{Signature, Standing, Terms, admits, standing};
 use crate::domain::ids::{ChangeId, PersonId, RequestId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
@@ -23,33 +22,15 @@ use crate::passkeys::PasskeyError;
 use crate::passkeys::assertion::{self, StoredCredential, Verification};
 use crate::store::changes::{ChangeRow, ChangeState};
 use crate::store::passkeys::PasskeyRow;
-use crate::store::{Reader, StoreError, Unit};
+use crate::store::{StoreError, Unit};
 
-use super::apply_change::{self, Applied};
+use super::apply_change;
 use super::course::refusal;
 use super::decide_request::Ceremony;
 use super::entitled::is_known;
 use super::refuse::{Admit, logged};
+use super::settle_changes::{follow, refuse, stands};
 use super::{AppError, Countersign};
-
-/// When the next change takes effect by itself, in milliseconds; a hint, the store knows.
-#[derive(Debug)]
-pub struct NextDue(AtomicI64);
-
-impl NextDue {
-    /// As the store has it.
-    pub fn new(due: Option<Timestamp>) -> Self {
-        Self(AtomicI64::new(due.map_or(i64::MAX, Timestamp::millis)))
-    }
-
-    fn set(&self, due: Option<Timestamp>) {
-        self.0.store(due.map_or(i64::MAX, Timestamp::millis), Ordering::Relaxed);
-    }
-
-    fn has_come(&self, now: Timestamp) -> bool {
-        now.millis() >= self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// What a signature did.
 #[derive(Debug)]
@@ -69,43 +50,7 @@ pub fn unknown_change() -> AppError {
     AppError::refused(ErrorCode::NotFound, "there is no such change")
 }
 
-/// Where a change stands now, by its signatures and those who are admins now.
-pub fn stands(reader: &Reader<'_>, row: &ChangeRow, terms: &Terms, now: Timestamp) -> Result<Standing, StoreError> {
-    Ok(match row.state {
-        ChangeState::Done => Standing::Due,
-        ChangeState::Refused | ChangeState::Failed => Standing::Refused,
-        ChangeState::Voided => Standing::Expired,
-        ChangeState::Open | ChangeState::Admitted => {
-            standing(&row.change, &reader.change_signatures(&row.change.id)?, &reader.council()?, terms, now)
-        }
-    })
-}
-
 impl Countersign {
-    /// Does every change whose time has come; costs a comparison where there is none.
-    ///
-    /// # Errors
-    /// The store cannot be written.
-    pub async fn settle_changes(&self) -> Result<(), AppError> {
-        if !self.next_due.has_come(self.clock.now()) || self.clock.step().is_some() {
-            return Ok(());
-        }
-        let terms = self.settings.people;
-        let settled = self.store.write(move |unit| -> Result<_, AppError> {
-            let mut voided = Vec::new();
-            for row in unit.reader().due_changes(unit.now())? {
-                voided.extend(settle(unit, &row, &terms)?);
-            }
-            Ok((unit.reader().next_due()?, voided))
-        });
-        let (due, voided) = settled.await?;
-        self.next_due.set(due);
-        for request in &voided {
-            self.waiting.wake(request);
-        }
-        Ok(())
-    }
-
     /// Starts a ceremony over a change.
     ///
     /// # Errors
@@ -335,67 +280,4 @@ fn record(
         _ => None,
     };
     Ok((Signed { person, choice, from, entry }, voided))
-}
-
-/// Somebody said no: the change ends, and with it whoever it let in.
-fn refuse(unit: &mut Unit<'_>, row: &ChangeRow, entry: u64) -> Result<(), AppError> {
-    if row.state == ChangeState::Admitted {
-        apply_change::shut_out(unit, &row.change)?;
-    }
-    Ok(unit.end_change(&row.change.id, ChangeState::Refused, entry)?)
-}
-
-/// Does what a standing allows; the requests that ended with it.
-fn follow(unit: &mut Unit<'_>, row: &ChangeRow, stands: Standing) -> Result<Vec<RequestId>, AppError> {
-    let (change, by) = (&row.change, row.change.id.as_str());
-    let admitted = row.state == ChangeState::Admitted;
-    match stands {
-        Standing::Due => {
-            let Applied { voided, .. } = apply_change::apply(unit, change, by, admitted)?;
-            let entry = note(unit, row, "done", None)?;
-            unit.end_change(&change.id, ChangeState::Done, entry)?;
-            Ok(voided)
-        }
-        Standing::Delayed { from, .. } => {
-            if lets_in(change, stands) && !admitted {
-                apply_change::admit(unit, change, by)?;
-                note(unit, row, "admitted", None)?;
-                unit.admit_change(&change.id)?;
-            }
-            unit.set_change_due(&change.id, Some(from))?;
-            Ok(Vec::new())
-        }
-        Standing::Waiting { .. } | Standing::Refused | Standing::Expired => {
-            unit.set_change_due(&change.id, None)?;
-            Ok(Vec::new())
-        }
-    }
-}
-
-/// A change whose time has come by itself: done, put off where those who signed are admins no more, or failed.
-fn settle(unit: &mut Unit<'_>, row: &ChangeRow, terms: &Terms) -> Result<Vec<RequestId>, AppError> {
-    let stands = stands(&unit.reader(), row, terms, unit.now())?;
-    match follow(unit, row, stands) {
-        // Nothing was written: what keeps it from being done is found before the first entry.
-        Err(AppError::Refused { refusal, .. }) => {
-            let entry = note(unit, row, "failed", Some(refusal.code))?;
-            unit.end_change(&row.change.id, ChangeState::Failed, entry)?;
-            Ok(Vec::new())
-        }
-        done => done,
-    }
-}
-
-fn note(unit: &mut Unit<'_>, row: &ChangeRow, outcome: &str, fault: Option<ErrorCode>) -> Result<u64, AppError> {
-    Ok(unit.append(Event::Change {
-        outcome: outcome.to_owned(),
-        change: row.change.id.clone(),
-        person: row.change.person.clone(),
-        by: None,
-        passkey: None,
-        proposed: Some(row.entry),
-        effective: None,
-        fault,
-        evidence: BTreeMap::new(),
-    })?)
 }

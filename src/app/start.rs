@@ -30,7 +30,7 @@ use super::intake::Issuer;
 use super::load_rules::{LoadError, compile, log_rules};
 use super::refuse::RefusalCap;
 use super::settings::{IssuerSettings, Settings};
-use super::sign_change::NextDue;
+use super::settle_changes::NextDue;
 use super::waiting::Waiting;
 use super::{AppError, Counters, Countersign, RulesInForce, Signer};
 

@@ -3,8 +3,8 @@
 //! Implements SCREENS (Admin: each change shows the difference and is signed with a passkey).
 //! Never shows another change: the link opens this one alone.
 
+use crate::domain::change::Act;
 use crate::domain::change::standing::Standing;
-use crate::domain::change::{Act, Weight};
 use crate::domain::ids::ChangeId;
 use crate::domain::people::Role;
 use crate::domain::statement::Choice;
@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::store::changes::{ChangeRow, ChangeState};
 use crate::store::{Reader, StoreError};
 
-use super::sign_change::stands;
+use super::settle_changes::stands;
 use super::{AppError, Countersign};
 
 /// A change, seen.
@@ -22,7 +22,7 @@ pub struct SeenChange {
     pub row: ChangeRow,
     /// Where it stands.
     pub standing: Standing,
-    /// How things are, and how they will be: `groups: none`, `groups: release-managers`.
+    /// How things are, and how they will be: `in no group`, `in release-managers`.
     pub difference: Option<(String, String)>,
     /// When it was refused.
     pub refused_at: Option<Timestamp>,
@@ -63,16 +63,11 @@ impl SeenChange {
     pub fn is_admitted(&self) -> bool {
         self.row.state == ChangeState::Admitted
     }
-
-    /// Whether it waits for a rest whatever is signed.
-    pub fn is_recovery(&self) -> bool {
-        self.row.change.act.weight() == Weight::Recovery
-    }
 }
 
 fn listed(groups: impl Iterator<Item = String>) -> String {
     let groups: Vec<_> = groups.collect();
-    if groups.is_empty() { "none".to_owned() } else { groups.join(", ") }
+    if groups.is_empty() { "in no group".to_owned() } else { format!("in {}", groups.join(", ")) }
 }
 
 /// The same thing before and after, as words.
@@ -83,7 +78,7 @@ fn difference(reader: &Reader<'_>, row: &ChangeRow) -> Result<Option<(String, St
     let keys = || Ok::<_, StoreError>(reader.passkeys_of(person)?.len());
     Ok(match &row.change.act {
         Act::Invite { groups, role, .. } => {
-            let then = format!("{}, groups: {}", role.with_article(), listed(groups.iter().map(ToString::to_string)));
+            let then = format!("{}, {}", role.with_article(), listed(groups.iter().map(ToString::to_string)));
             Some(("not known here".to_owned(), then))
         }
         Act::Join { group } => {

@@ -126,6 +126,8 @@ fn attack_100_one_admin_does_not_make_two_approvers_by_inviting_them() {
         let link = link.unwrap();
         enrolment_is_dead(&server, &link);
         assert_eq!(ada.sign_change(&server, &change, "approve").expect(200).json()["state"], "delayed");
+        let page = server.get(&format!("/enrol/{link}")).expect(200).text();
+        assert!(page.contains("<bdi>Ada Admin</bdi> invited you") && page.contains("as a member."), "{page}");
         made.push((change, Person::by_link(&server, name, link)));
     }
     let request = ask(&server);

@@ -68,6 +68,10 @@ fn people_are_told_that_something_waits_with_a_link_that_does_nothing() {
     };
     let (mut ada, _mara) = (Person::first_admin(&server), Person::manager(&server, "Mara"));
     let tom = Person::enrol(&server, "Tom <!channel>", &[]);
+    for name in ["Ada Admin", "Mara", "Tom &lt;!channel&gt;"] {
+        let body = next("passkey.added");
+        assert!(body["text"].as_str().unwrap().starts_with(&format!("{name} made a passkey")), "{body}");
+    }
     let answer = {
         let (token, key) = (server.job().sign(), collector());
         server.exchange(&token, &["sts.amazonaws.com"]).collector(&key).send().pending()
@@ -103,6 +107,6 @@ fn a_webhook_that_is_gone_holds_up_nobody_and_is_told() {
     let _mara = Person::manager(&server, "Mara");
     server.ask(&server.job().sign(), &collector());
     let warned = || server.get("/readyz").expect(200).json()["warnings"].to_string();
-    let found = (0..4_000).any(|_| warned().contains("webhook at 127.0.0.1: 1 notice was lost"));
+    let found = (0..4_000).any(|_| warned().contains("webhook at 127.0.0.1: notices were lost"));
     assert!(found && !warned().contains("secret-path"), "{}", warned());
 }

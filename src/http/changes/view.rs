@@ -96,12 +96,11 @@ pub struct ChangeView {
     needed: u32,
     signable: bool,
     refusable: bool,
-    signed_by_you: bool,
-    refused_by_you: bool,
+    you: Option<Choice>,
     entry: Option<u64>,
     refused_at: Option<Moment>,
     admitted: bool,
-    recovery: bool,
+    weight: Weight,
     when: String,
     hindrance: Option<Visible>,
     rows: Vec<Row>,
@@ -140,12 +139,11 @@ pub fn change_view(input: &ChangeInput<'_>) -> ChangeView {
         needed,
         signable: signable && you.is_none(),
         refusable: open,
-        signed_by_you: you == Some(Choice::Approve),
-        refused_by_you: you == Some(Choice::Deny),
+        you,
         entry: input.by.map(|(_, entry)| entry).or(seen.row.ended),
         refused_at: seen.refused_at.map(moment),
         admitted: seen.is_admitted(),
-        recovery: seen.is_recovery(),
+        weight: change.act.weight(),
         when: when(&change.act, input.delay),
         hindrance: seen.hindrance.as_deref().map(visible),
         rows: preview(change, seen.now, open),
@@ -153,6 +151,18 @@ pub fn change_view(input: &ChangeInput<'_>) -> ChangeView {
 }
 
 impl ChangeView {
+    fn signed_by_you(&self) -> bool {
+        self.you == Some(Choice::Approve)
+    }
+
+    fn refused_by_you(&self) -> bool {
+        self.you == Some(Choice::Deny)
+    }
+
+    fn is_recovery(&self) -> bool {
+        self.weight == Weight::Recovery
+    }
+
     fn pending(row: &Row) -> bool {
         PER_SIGNATURE.contains(&row.field.as_str())
     }
