@@ -19,7 +19,7 @@ use crate::domain::statement::Choice;
 use crate::domain::time::{ENROLMENT_LINK, Timestamp};
 use crate::store::passkeys::PasskeyRow;
 use crate::store::people::{InvitationRow, LinkRow, PersonRow};
-use crate::store::{Reader, Unit};
+use crate::store::{Reader, StoreError, Unit};
 
 use super::AppError;
 use super::decide_request::end;
@@ -69,7 +69,7 @@ pub fn possible(reader: &Reader<'_>, change: &Change) -> Result<(), AppError> {
         Act::Role { role } if *role != Role::Admin => somebody_is_left(reader, &person),
         Act::RemovePasskey { credential } => {
             passkey(reader, &person.id, credential)?;
-            if reader.passkeys_of(&person.id)?.len() == 1 {
+            if active_passkeys(reader, &person.id)?.len() == 1 {
                 return refused(ErrorCode::LastPasskey, format!("{name} has no other passkey"));
             }
             Ok(())
@@ -121,9 +121,14 @@ pub fn name_is_free(reader: &Reader<'_>, name: &str) -> Result<(), AppError> {
     }
 }
 
+/// A person's passkeys that sign, oldest first.
+pub fn active_passkeys(reader: &Reader<'_>, person: &PersonId) -> Result<Vec<PasskeyRow>, StoreError> {
+    Ok(reader.passkeys_of(person)?.into_iter().filter(|key| key.suspended.is_none()).collect())
+}
+
 /// A person's passkey by its public key.
 pub fn passkey(reader: &Reader<'_>, person: &PersonId, credential: &Digest) -> Result<PasskeyRow, AppError> {
-    let found = reader.passkeys_of(person)?.into_iter().find(|key| key.public_key_sha256 == *credential);
+    let found = active_passkeys(reader, person)?.into_iter().find(|key| key.public_key_sha256 == *credential);
     found.ok_or_else(|| AppError::refused(ErrorCode::NotFound, "the person has no such passkey"))
 }
 

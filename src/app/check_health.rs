@@ -155,7 +155,7 @@ impl Countersign {
             let mut approvers = std::collections::BTreeSet::new();
             for members in groups.values() {
                 for member in members {
-                    if !reader.passkeys_of(member)?.is_empty() {
+                    if !super::apply_change::active_passkeys(reader, member)?.is_empty() {
                         approvers.insert(member.clone());
                     }
                 }

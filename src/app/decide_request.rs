@@ -143,7 +143,9 @@ impl Countersign {
             // The signature was good: this is the key or its copy, and that stays in the log.
             Err(error @ PasskeyError::CounterRolledBack { .. }) => {
                 let refusal = refusal(error.code(), error.to_string());
-                return Err(self.refuse_copy(row, passkey.person, refusal).await);
+                let refused = self.refuse_copy(row, passkey.person, refusal).await;
+                self.tell_copy(&person, &refused);
+                return Err(refused);
             }
             verified => verified?,
         };

@@ -21,6 +21,7 @@ use crate::store::passkeys::{CeremonyRow, PasskeyRow};
 use crate::store::people::{InvitationRow, PersonRow};
 use crate::store::{Reader, StoreError};
 
+use super::apply_change::active_passkeys;
 use super::decide_request::Ceremony;
 use super::{AppError, Countersign};
 
@@ -129,7 +130,7 @@ impl Countersign {
                 return Ok(Err(DeadLink::Unknown));
             };
             let groups = reader.memberships(&person.id)?.into_keys().collect();
-            let passkeys = reader.passkeys_of(&person.id)?.len();
+            let passkeys = active_passkeys(reader, &person.id)?.len();
             Ok(Ok(Welcome { person, invited_by: row.invited_by, expires: row.expires, groups, passkeys }))
         })
     }
@@ -152,7 +153,7 @@ impl Countersign {
             let (row, person) = find(&unit.reader(), &holder, now)?;
             let groups = unit.reader().memberships(&person.id)?.into_keys().collect();
             let known: Vec<_> =
-                unit.reader().passkeys_of(&person.id)?.into_iter().map(|key| key.credential_id).collect();
+                active_passkeys(&unit.reader(), &person.id)?.into_iter().map(|key| key.credential_id).collect();
             if row.ended.is_some() && known.len() >= MAX_PASSKEYS_A_LINK {
                 return Err(AppError::refused(ErrorCode::LinkSpent, "this link has admitted enough passkeys"));
             }
@@ -204,11 +205,11 @@ impl Countersign {
                 return Err(AppError::refused(ErrorCode::PasskeyKnown, "this passkey is enrolled already"));
             }
             // Ceremonies may have been started side by side.
-            if row.ended.is_some() && unit.reader().passkeys_of(&person.id)?.len() >= MAX_PASSKEYS_A_LINK {
+            if row.ended.is_some() && active_passkeys(&unit.reader(), &person.id)?.len() >= MAX_PASSKEYS_A_LINK {
                 return Err(AppError::refused(ErrorCode::LinkSpent, "this link has admitted enough passkeys"));
             }
             let first = row.ended.is_none();
-            let before = unit.reader().passkeys_of(&person.id)?;
+            let before = active_passkeys(&unit.reader(), &person.id)?;
             let entry = write_passkey(unit, &row, &person, &statement, &registered)?;
             if first && row.recovery.is_some() {
                 retire(unit, &person, before)?;
@@ -217,7 +218,7 @@ impl Countersign {
                 unit.end_invitation(&row.secret_sha256, Some((&session_sha256, now + SECOND_PASSKEY)))?;
             }
             let (name, claimed) = device_name(&registered);
-            let count = unit.reader().passkeys_of(&person.id)?.len();
+            let count = active_passkeys(&unit.reader(), &person.id)?.len();
             Ok((
                 person,
                 Enrolled {

@@ -12,6 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::store::Reader;
 use crate::store::people::PersonRow;
 
+use super::apply_change::active_passkeys;
 use super::console::ConsoleAnswer;
 use super::propose_change::find_person;
 use super::settle_changes::stands;
@@ -99,7 +100,7 @@ impl Countersign {
     pub(super) fn show_person(&self, text: &str) -> Result<ConsoleAnswer, AppError> {
         let person = self.store.read(|reader| -> Result<_, AppError> {
             let row = find_person(reader, text)?;
-            let keys = reader.passkeys_of(&row.id)?.into_iter().map(|key| PasskeyLine {
+            let keys = active_passkeys(reader, &row.id)?.into_iter().map(|key| PasskeyLine {
                 credential: key.public_key_sha256,
                 name: key.name,
                 added: key.added,
@@ -144,7 +145,7 @@ fn line(reader: &Reader<'_>, row: PersonRow) -> Result<PersonLine, AppError> {
     let links = links.map(|(issuer, id, bot)| format!("{issuer}:{id}{}", if bot { " (bot)" } else { "" }));
     Ok(PersonLine {
         groups: reader.memberships(&row.id)?.into_keys().collect(),
-        passkeys: reader.passkeys_of(&row.id)?.len(),
+        passkeys: active_passkeys(reader, &row.id)?.len(),
         links: links.collect(),
         role: row.role(),
         person: row.id,

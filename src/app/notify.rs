@@ -9,6 +9,7 @@ use crate::domain::change::Change;
 use crate::domain::ids::PersonId;
 use crate::domain::time::Timestamp;
 use crate::outbound::{Notice, Outbound};
+use crate::store::people::PersonRow;
 use crate::store::requests::RequestRow;
 
 use super::known::approval_terms;
@@ -21,6 +22,7 @@ enum Kind {
     ChangeWaits,
     ChangeDelayed,
     PasskeyAdded,
+    PasskeyCopied,
     RecoveryOnConsole,
 }
 
@@ -31,6 +33,7 @@ impl Kind {
             Self::ChangeWaits => "change.waits",
             Self::ChangeDelayed => "change.delayed",
             Self::PasskeyAdded => "passkey.added",
+            Self::PasskeyCopied => "passkey.copied",
             Self::RecoveryOnConsole => "recovery.console",
         }
     }
@@ -79,6 +82,17 @@ impl Countersign {
     pub(super) fn tell_passkey(&self, person: &PersonId, name: &str, entry: u64) {
         let text = format!("{name} made a passkey (log entry {entry}). Not them? countersign people suspend {person}");
         self.tell(Kind::PasskeyAdded, &text, &json!({ "person": person, "log": entry }));
+    }
+
+    /// A passkey signed whose counter went back; told as often as it is logged.
+    pub(super) fn tell_copy(&self, person: &PersonRow, refused: &AppError) {
+        let AppError::Refused { log: Some(entry), .. } = refused else { return };
+        let (name, id) = (&person.name, &person.id);
+        let text = format!(
+            "A passkey of {name} signed whose counter went back: it is the key, or its copy (log entry {entry}). \
+             Ask them; countersign people suspend {id}"
+        );
+        self.tell(Kind::PasskeyCopied, &text, &json!({ "person": id, "log": entry }));
     }
 
     /// The console let somebody in who lost every passkey.

@@ -320,7 +320,7 @@ pub fn find_person(reader: &Reader<'_>, text: &str) -> Result<PersonRow, AppErro
 
 /// A passkey by the first digits of its digest; at least eight, so that a slip names none.
 fn find_passkey(reader: &Reader<'_>, person: &PersonRow, text: &str) -> Result<Digest, AppError> {
-    let keys = reader.passkeys_of(&person.id)?;
+    let keys = apply_change::active_passkeys(reader, &person.id)?;
     let mut found = keys.iter().filter(|key| text.len() >= 8 && key.public_key_sha256.to_string().starts_with(text));
     if let (Some(key), None) = (found.next(), found.next()) {
         return Ok(key.public_key_sha256);

@@ -107,7 +107,9 @@ impl Countersign {
                 let admit = self.refusals.admit_copy(&passkey.person, now);
                 let code = refusal.code;
                 let entry = self.store.write(move |unit| rejected.append(unit, code, admit)).await?;
-                return Err(logged(refusal, entry));
+                let refused = logged(refusal, entry);
+                self.tell_copy(&person, &refused);
+                return Err(refused);
             }
             verified => verified?,
         };

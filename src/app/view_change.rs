@@ -12,6 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::store::changes::{ChangeRow, ChangeState};
 use crate::store::{Reader, StoreError};
 
+use super::apply_change::active_passkeys;
 use super::settle_changes::stands;
 use super::{AppError, Countersign};
 
@@ -75,7 +76,7 @@ fn difference(reader: &Reader<'_>, row: &ChangeRow) -> Result<Option<(String, St
     let person = &row.change.person;
     let known = reader.person(person)?;
     let groups: Vec<_> = reader.memberships(person)?.into_keys().map(|group| group.to_string()).collect();
-    let keys = || Ok::<_, StoreError>(reader.passkeys_of(person)?.len());
+    let keys = || Ok::<_, StoreError>(active_passkeys(reader, person)?.len());
     Ok(match &row.change.act {
         Act::Invite { groups, role, .. } => {
             let then = format!("{}, {}", role.with_article(), listed(groups.iter().map(ToString::to_string)));
@@ -98,7 +99,7 @@ fn difference(reader: &Reader<'_>, row: &ChangeRow) -> Result<Option<(String, St
         Act::Suspend => Some(("may sign".to_owned(), "may do nothing, at once".to_owned())),
         Act::Restore => Some(("suspended".to_owned(), "may sign again".to_owned())),
         Act::RemovePasskey { credential } => {
-            let name = reader.passkeys_of(person)?.into_iter().find(|key| key.public_key_sha256 == *credential);
+            let name = active_passkeys(reader, person)?.into_iter().find(|key| key.public_key_sha256 == *credential);
             let count = keys()?;
             let name = name.map_or_else(|| "a passkey".to_owned(), |key| format!("“{}”", key.name));
             Some((counted(count), format!("{} without {name}", counted(count.saturating_sub(1)))))

@@ -92,9 +92,9 @@ impl Reader<'_> {
         first(&mut self.conn().prepare_cached(sql)?, params![credential_id], passkey)
     }
 
-    /// Every passkey that a person has, oldest first; without those that were removed or suspended.
+    /// Every passkey of a person, oldest first.
     pub fn passkeys_of(&self, id: &PersonId) -> Result<Vec<PasskeyRow>, StoreError> {
-        let sql = "SELECT * FROM passkey WHERE person = ?1 AND suspended IS NULL ORDER BY id";
+        let sql = "SELECT * FROM passkey WHERE person = ?1 ORDER BY id";
         collect(&mut self.conn().prepare_cached(sql)?, params![id.as_str()], passkey)
     }
 

@@ -435,6 +435,43 @@ fn attack_100_a_change_ends_and_waits_once() {
 }
 
 #[test]
+fn attack_100_what_takes_effect_by_itself_survives_a_restart_and_a_crowd() {
+    let mut server = Server::start();
+    let (mut ada, mut bea) = (Person::first_admin(&server), Person::admin(&server, "Bea Admin"));
+    let mut tom = Person::enrol(&server, "Tom Ahl", &[]);
+    let _mara = Person::manager(&server, "Mara");
+    let (change, _) = server.propose(join(&tom));
+    ada.sign_change(&server, &change, "approve").expect(200);
+    server.restart();
+    server.pass(DAY + 1);
+    // A job that asks finds the group as it is by now, and so does whoever signs.
+    let request = ask(&server);
+    tom.approve(&server, &request);
+    assert_eq!(changes(&Snapshot::of(&server)).last().unwrap().0, "done");
+    // Two admins at the same moment: it is done once.
+    let eve = Person::enrol(&server, "Eve", &[]);
+    let (change, _) = server.propose(join(&eve));
+    let touch = |admin: &mut Person| {
+        let options = server.post_page(&format!("/changes/{change}/options"), &json!({ "decision": "approve" }));
+        let options = options.expect(200).json();
+        json!({ "ceremony": options["ceremony"], "response": admin.authenticator.get(&options).unwrap() })
+    };
+    let bodies = [touch(&mut ada), touch(&mut bea)];
+    let place = format!("/changes/{change}/signature");
+    std::thread::scope(|scope| {
+        for body in &bodies {
+            scope.spawn(|| server.post_page(&place, body).expect(200));
+        }
+    });
+    let snapshot = Snapshot::of(&server);
+    let of_this = snapshot.of_kind("change").filter(|entry| entry["change"] == change.as_str());
+    let outcomes: Vec<_> = of_this.map(|entry| entry["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["proposed", "signed", "signed", "done"]);
+    let joined = snapshot.of_kind("admin").filter(|entry| entry["person"] == eve.id.as_str());
+    assert_eq!(joined.count(), 1);
+}
+
+#[test]
 fn attack_100_an_auditor_signs_nothing() {
     let server = Server::start();
     let (mut mara, _ben) = (Person::manager(&server, "Mara"), Person::manager(&server, "Ben"));

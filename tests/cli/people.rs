@@ -58,6 +58,21 @@ fn the_same_acts_are_done_at_once_or_proposed_beside_a_running_server_and_withou
 }
 
 #[test]
+fn attack_082_what_waited_for_admins_is_void_after_a_restore() {
+    let place = Place::initialised();
+    place.run(&["people", "invite", "Tom Ahl"]).expect(0, "/enrol/");
+    place.run(&["people", "join", "Tom Ahl", "security", "--propose"]).expect(0, "/changes/");
+    let [database, _] = place.snapshot();
+    place.run(&["people", "suspend", "Tom Ahl"]).expect(0, "done");
+    place.put_back(&database, None);
+    place.run(&["people", "changes"]).expect(2, "log resume");
+    place.run(&["log", "resume", "--after-restore"]).expect(0, "");
+    let listed = json(&place.run(&["--json", "people", "changes"]).expect(0, "").out);
+    assert_eq!(listed["changes"], serde_json::json!([]));
+    place.run(&["people", "join", "Tom Ahl", "security", "--propose"]).expect(0, "/changes/");
+}
+
+#[test]
 fn attack_062_a_recovery_at_once_needs_the_master_key_of_this_state_and_is_told_for_a_week() {
     let place = Place::initialised();
     let other = Place::initialised();

@@ -98,6 +98,26 @@ fn people_are_told_that_something_waits_with_a_link_that_does_nothing() {
 }
 
 #[test]
+fn attack_054_admins_are_told_of_a_key_that_may_have_been_copied() {
+    let server = Server::start();
+    let (address, told) = chat();
+    server.app.send_through(outbound(&address));
+    let mut mara = Person::manager(&server, "Mara");
+    mara.authenticator.behaviour.counter_step = 5;
+    let first = server.ask(&server.job().sign(), &collector());
+    mara.approve(&server, &first);
+    let second = server.ask(&server.job().sign(), &collector());
+    mara.authenticator.behaviour.counter_step = -1;
+    let answer = mara.decide(&server, &second, "approve").invalid("assertion_invalid");
+    let copied = (0..5).map(|_| told.recv_timeout(Duration::from_secs(20)).unwrap());
+    let copied: Vec<_> = copied.filter(|body| body["type"] == "passkey.copied").collect();
+    assert_eq!(copied.len(), 1, "one notice for the one entry");
+    assert_eq!(copied[0]["data"]["log"], answer.json()["log"]["index"]);
+    assert_eq!(copied[0]["data"]["person"], mara.id.as_str());
+    assert!(told.recv_timeout(Duration::from_millis(200)).is_err());
+}
+
+#[test]
 fn a_webhook_that_is_gone_holds_up_nobody_and_is_told() {
     let server = Server::start();
     let gone = TcpListener::bind("127.0.0.1:0").unwrap();
