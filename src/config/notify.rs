@@ -48,6 +48,9 @@ pub(super) fn check(checking: &mut Checking<'_>, typed: &NotifySource) -> Option
             ),
         }
     }
+    if webhooks.len() < named.len() {
+        return None;
+    }
     let Some(secret) = checking.existing("notify.secret_file", typed.secret_file.as_deref()) else {
         if typed.secret_file.is_none() {
             let cure = "write `whsec_` and the base64 of 32 random bytes to a file of mode 0600, and name it";
