@@ -89,7 +89,7 @@ impl Countersign {
     pub async fn begin_decision(&self, id: &RequestId, intent: Intent) -> Result<Ceremony, AppError> {
         // A clock that is wrong would say "too late", or put a wrong time into what is signed.
         self.steady_now()?;
-        self.settle_changes().await?;
+        self.settle_changes_if_possible().await;
         let intent = intent.checked()?;
         self.find_request(id)?;
         let ceremony = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<CEREMONY_ID>()?);

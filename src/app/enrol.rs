@@ -143,7 +143,7 @@ impl Countersign {
 
     /// Starts a registration.
     pub async fn begin_enrolment(&self, holder: LinkHolder) -> Result<Ceremony, AppError> {
-        self.settle_changes().await?;
+        self.settle_changes_if_possible().await;
         self.find_link(&holder)?;
         let id = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<16>()?);
         let nonce = Bytes(random::bytes::<32>()?.to_vec());

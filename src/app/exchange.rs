@@ -104,7 +104,7 @@ impl Countersign {
     /// # Errors
     /// Every refusal of DESIGN §5, and faults.
     pub async fn exchange(&self, form: ExchangeForm, wait: Option<Duration>) -> Result<Answer, AppError> {
-        self.settle_changes().await?;
+        self.settle_changes_if_possible().await;
         let mut deadline = wait.map(|wait| self.clock.monotonic() + wait.min(self.settings.wait_limit));
         let mut held: Option<Subscription> = None;
         let mut paced = false;

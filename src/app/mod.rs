@@ -70,7 +70,7 @@ pub struct Countersign {
     kept_rules: Arc<record_token::KeptRules>,
     waiting: Waiting,
     refusals: Arc<refuse::RefusalCap>,
-    next_due: settle_changes::NextDue,
+    next_due: Arc<settle_changes::NextDue>,
     outbound: std::sync::OnceLock<crate::outbound::Outbound>,
     counters: Counters,
     upkeep: check_health::Upkeep,

@@ -4,6 +4,7 @@
 //! Never starts by a clock: whoever calls next finds it done.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::domain::change::standing::{Standing, Terms, lets_in, standing};
@@ -17,7 +18,9 @@ use crate::store::{Reader, StoreError, Unit};
 use super::apply_change::{self, Applied};
 use super::{AppError, Countersign};
 
-/// When the next change takes effect by itself, in milliseconds; a hint, the store knows.
+/// When the next change takes effect by itself, in milliseconds; a hint, the store knows. Set inside units alone, so that
+/// it follows their order. Where a unit is rolled back after it set this, a change may wait for the next signature or
+/// start: time alone only ever gives.
 #[derive(Debug)]
 pub struct NextDue(AtomicI64);
 
@@ -49,6 +52,13 @@ pub fn stands(reader: &Reader<'_>, row: &ChangeRow, terms: &Terms, now: Timestam
 }
 
 impl Countersign {
+    /// As `settle_changes`, for calls that go on without: late, a change gives nobody anything.
+    pub async fn settle_changes_if_possible(&self) {
+        if let Err(error) = self.settle_changes().await {
+            tracing::error!(%error, "changes that are due could not be done");
+        }
+    }
+
     /// Does every change whose time has come; costs a comparison where there is none.
     ///
     /// # Errors
@@ -57,20 +67,28 @@ impl Countersign {
         if !self.next_due.has_come(self.clock.now()) || self.clock.step().is_some() {
             return Ok(());
         }
-        let terms = self.settings.people;
+        let (terms, next_due) = (self.settings.people, Arc::clone(&self.next_due));
         let settled = self.store.write(move |unit| -> Result<_, AppError> {
             let mut voided = Vec::new();
             for row in unit.reader().due_changes(unit.now())? {
                 voided.extend(settle(unit, &row, &terms)?);
             }
-            Ok((unit.reader().next_due()?, voided))
+            next_due.set(unit.reader().next_due()?);
+            Ok(voided)
         });
-        let (due, voided) = settled.await?;
-        self.next_due.set(due);
-        for request in &voided {
-            self.waiting.wake(request);
+        match settled.await {
+            Ok(voided) => {
+                for request in &voided {
+                    self.waiting.wake(request);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                // It is still to be done.
+                self.next_due.set(Some(self.clock.now()));
+                Err(error)
+            }
         }
-        Ok(())
     }
 }
 

@@ -113,7 +113,8 @@ impl Countersign {
             }
             verified => verified?,
         };
-        let (refusals, terms) = (Arc::clone(&self.refusals), self.settings.people);
+        let (refusals, next_due) = (Arc::clone(&self.refusals), Arc::clone(&self.next_due));
+        let terms = self.settings.people;
         let outcome = self.store.write(move |unit| -> Result<Result<_, (Refusal, Option<u64>)>, AppError> {
             let row = unit.reader().change(&signed.change.id)?.ok_or_else(unknown_change)?;
             if row.change != signed.change {
@@ -123,7 +124,8 @@ impl Countersign {
                 Ok(()) => {
                     let made = Made { choice: signed.decision, statement, passkey, verified };
                     let (signed, voided) = record(unit, &row, made, &terms)?;
-                    Ok(Ok((signed, voided, unit.reader().next_due()?)))
+                    next_due.set(unit.reader().next_due()?);
+                    Ok(Ok((signed, voided)))
                 }
                 Err(AppError::Refused { refusal, .. }) => {
                     let admit = refusals.admit_person(&passkey.person, now);
@@ -133,11 +135,10 @@ impl Countersign {
                 Err(fault) => Err(fault),
             }
         });
-        let (signed, voided, due) = outcome.await?.map_err(|(refusal, entry)| logged(refusal, entry))?;
+        let (signed, voided) = outcome.await?.map_err(|(refusal, entry)| logged(refusal, entry))?;
         if let Some(from) = signed.from {
             self.tell_delay(&change, from);
         }
-        self.next_due.set(due);
         for request in &voided {
             self.waiting.wake(request);
         }

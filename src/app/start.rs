@@ -264,7 +264,7 @@ impl Prepared {
         signers: HashMap<TokenAlg, Signer>,
     ) -> Result<Countersign, AppError> {
         let Self { settings, relying_party, issuers, mut compiled } = self;
-        let next_due = NextDue::new(store.read(|reader| reader.next_due())?);
+        let next_due = Arc::new(NextDue::new(store.read(|reader| reader.next_due())?));
         let made = Countersign {
             relying_party,
             log_vkey,

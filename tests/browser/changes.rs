@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use countersign::app::propose_change::Wish;
-use countersign::domain::ids::GroupName;
+use countersign::domain::change::LinkKind;
+use countersign::domain::ids::{GroupName, IssuerName};
 use countersign::domain::people::Role;
 use countersign::domain::time::CHANGE_OPEN;
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ use crate::authenticator::Authenticator;
 use crate::browser;
 use crate::driver::Browser;
 use crate::pictures::look;
-use crate::support::{GROUP, Person, World};
+use crate::support::{GROUP, Person, STARTER, World};
 
 fn join(person: &Person) -> Wish {
     Wish::Join { person: person.id.to_string(), group: GroupName::parse(GROUP).unwrap() }
@@ -133,6 +134,20 @@ fn whoever_gains_or_is_no_admin_is_told_so_and_an_admin_refuses() {
     browser.click("[data-act=sign-refusal]");
     browser.until_says("h1", "✕ Refused by you");
     look(&browser, "change-refused");
+}
+
+#[test]
+fn a_bots_job_names_who_answers_for_it() {
+    let browser = browser!();
+    let (world, _ada, _bea, tom) = world();
+    let mara = world.person("Mara Voss", &[GROUP]);
+    let (issuer, user_id) = (IssuerName::parse("gitlab").unwrap(), STARTER.to_owned());
+    world.act(Wish::Link { person: mara.id.to_string(), issuer, user_id, owner: LinkKind::Bot });
+    let job = world.ask(|job| job);
+    Authenticator::in_browser(&browser).add(&tom.credential);
+    browser.open(&job.link);
+    browser.until_says("main", "! Started by a bot for which Mara Voss answers.");
+    look(&browser, "approval-bot");
 }
 
 #[test]

@@ -153,6 +153,11 @@ impl World {
         }
     }
 
+    /// Does something about a person at once, on the console.
+    pub fn act(&self, wish: Wish) {
+        wait(self.app.console(ConsoleCommand::Change { wish, propose: false })).unwrap();
+    }
+
     /// An admin with a passkey.
     pub fn admin(&self, name: &str) -> Person {
         let command =

@@ -50,9 +50,7 @@ fn holder(request: &HttpRequest, link: &str) -> LinkHolder {
 /// The page.
 pub async fn page(request: HttpRequest, link: Path<String>, edge: Shared) -> HttpResponse {
     let app = &edge.app;
-    if let Err(error) = app.settle_changes().await {
-        return edge.fail_page(error);
-    }
+    app.settle_changes_if_possible().await;
     let now = app.clock.now();
     match app.welcome(&holder(&request, &link)) {
         Ok(Ok(welcome)) => {
