@@ -60,6 +60,11 @@ impl SeenChange {
         self.row.state == ChangeState::Failed
     }
 
+    /// Whether a restore ended it.
+    pub fn is_voided(&self) -> bool {
+        self.row.state == ChangeState::Voided
+    }
+
     /// Whether the invited person may come already.
     pub fn is_admitted(&self) -> bool {
         self.row.state == ChangeState::Admitted

@@ -44,6 +44,8 @@ pub enum PageState {
     Refused,
     /// It could not be done when its time came.
     Failed,
+    /// A restore ended it.
+    Voided,
     /// Too late.
     Expired,
 }
@@ -58,6 +60,7 @@ impl PageState {
             Self::Done => "done",
             Self::Refused => "refused",
             Self::Failed => "failed",
+            Self::Voided => "voided",
             Self::Expired => "expired",
         }
     }
@@ -68,6 +71,7 @@ impl PageState {
 pub fn page_state(seen: &SeenChange) -> PageState {
     match seen.standing {
         _ if seen.has_failed() => PageState::Failed,
+        _ if seen.is_voided() => PageState::Voided,
         Standing::Waiting { .. } => PageState::Waiting,
         Standing::Delayed { .. } => PageState::Delayed,
         Standing::Due => PageState::Done,
@@ -266,6 +270,13 @@ mod tests {
         for standing in [Standing::Due, Standing::Refused, Standing::Expired] {
             let html = page(&seen(standing, "Tom Ahl"), None);
             assert!(!html.contains("data-act=\"sign\"") && !html.contains("data-act=\"refuse\""), "{standing:?}");
+        }
+        for (state, sentence) in
+            [(ChangeState::Voided, "A restore ended this change."), (ChangeState::Failed, "✕ It could not be done.")]
+        {
+            let mut over = seen(Standing::Expired, "Tom Ahl");
+            over.row.state = state;
+            assert!(page(&over, None).contains(sentence), "{sentence}");
         }
         let from = Timestamp::from_seconds(1_795_430_400) + Duration::from_hours(24);
         let html = page(&seen(Standing::Delayed { signed: 1, needed: 2, from }, "Tom Ahl"), Some((Choice::Approve, 9)));
