@@ -12,6 +12,7 @@ use crate::domain::canonical::{self, Bytes};
 use crate::domain::ids::MAX_NAME_CHARS;
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::time::Timestamp;
 use crate::passkeys::device;
 use crate::passkeys::registration::Registered;
 use crate::store::passkeys::PasskeyRow;
@@ -39,6 +40,8 @@ pub(super) struct Admission {
     pub by: Option<PasskeyRow>,
     /// Index of the entry of the session in which that happens.
     pub session: Option<u64>,
+    /// Until when it approves nothing: it is made after a recovery.
+    pub rests_until: Option<Timestamp>,
 }
 
 /// A key is enrolled once, whoever has it.
@@ -96,6 +99,7 @@ pub(super) fn write_passkey(
         last_used: None,
         suspended: None,
         suspended_why: None,
+        rests_until: admission.rests_until,
         admitted_by: admission.by.as_ref().map(|by| by.id),
         entry,
     })?;

@@ -90,6 +90,7 @@ impl Countersign {
     pub async fn begin_decision(&self, id: &RequestId, intent: Intent) -> Result<Ceremony, AppError> {
         // A clock that is wrong would say "too late", or put a wrong time into what is signed.
         self.steady_now()?;
+        self.settle_changes_if_possible().await;
         let intent = intent.checked()?;
         self.find_request(id)?;
         let ceremony = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<CEREMONY_ID>()?);
@@ -143,7 +144,9 @@ impl Countersign {
             // The signature was good: this is the key or its copy, and that stays in the log.
             Err(error @ PasskeyError::CounterRolledBack { .. }) => {
                 let refusal = refusal(error.code(), error.to_string());
-                return Err(self.refuse_copy(row, passkey, refusal).await);
+                let refused = self.refuse_copy(row, passkey, refusal).await;
+                self.tell_copy(&person, &refused);
+                return Err(refused);
             }
             verified => verified?,
         };
@@ -321,7 +324,7 @@ pub fn fields(row: &RequestRow) -> JobFields {
     }
 }
 
-fn end(unit: &mut Unit<'_>, row: &RequestRow, mark: Mark) -> Result<(), StoreError> {
+pub(super) fn end(unit: &mut Unit<'_>, row: &RequestRow, mark: Mark) -> Result<(), StoreError> {
     let entry = unit.append(Event::Request {
         outcome: mark.as_str().to_owned(),
         request: row.request.id.clone(),

@@ -15,14 +15,15 @@ use crate::domain::ids::{Digest, GroupName, MAX_NAME_CHARS};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::statement::{Registration, Statement, challenge};
-use crate::domain::time::{SECOND_PASSKEY, Timestamp};
+use crate::domain::time::{RECOVERED_RESTS, SECOND_PASSKEY, Timestamp};
 use crate::passkeys::attestation::judge;
 use crate::passkeys::registration;
-use crate::store::passkeys::CeremonyRow;
+use crate::store::passkeys::{CeremonyRow, PasskeyRow};
 use crate::store::people::{InvitationRow, PersonRow};
 use crate::store::{Reader, StoreError};
 
 use super::add_passkey::{Admission, NamedBy, NewPasskey, device_name, not_taken, unknown_so_far, write_passkey};
+use super::apply_change::active_passkeys;
 use super::decide_request::Ceremony;
 use super::known::{device_of, judged};
 use super::{AppError, Countersign};
@@ -138,7 +139,7 @@ impl Countersign {
                 return Ok(Err(DeadLink::Unknown));
             };
             let groups: Vec<_> = reader.memberships(&person.id)?.into_keys().collect();
-            let passkeys = reader.passkeys_of(&person.id)?.len();
+            let passkeys = active_passkeys(reader, &person.id)?.len();
             let asked = self.settings.devices.policies_for(&groups);
             let asked: Vec<_> = asked.map(|one| format!("Policy {}: {}.", one.name, one.wanted())).collect();
             let policy = (!asked.is_empty()).then(|| asked.join(" "));
@@ -154,6 +155,7 @@ impl Countersign {
 
     /// Starts a registration.
     pub async fn begin_enrolment(&self, holder: LinkHolder) -> Result<Ceremony, AppError> {
+        self.settle_changes_if_possible().await;
         self.find_link(&holder)?;
         let id = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<16>()?);
         let nonce = Bytes(random::bytes::<32>()?.to_vec());
@@ -163,7 +165,7 @@ impl Countersign {
             let (row, person) = find(&unit.reader(), &holder, now)?;
             let groups = unit.reader().memberships(&person.id)?.into_keys().collect();
             let known: Vec<_> =
-                unit.reader().passkeys_of(&person.id)?.into_iter().map(|key| key.credential_id).collect();
+                active_passkeys(&unit.reader(), &person.id)?.into_iter().map(|key| key.credential_id).collect();
             if row.ended.is_some() && known.len() >= MAX_PASSKEYS_A_LINK {
                 return Err(AppError::refused(ErrorCode::LinkSpent, "this link has admitted enough passkeys"));
             }
@@ -208,12 +210,12 @@ impl Countersign {
         let (trusted, devices) = (self.trusted(), self.settings.devices.clone());
         let session = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<32>()?);
         let session_sha256 = Digest::of(session.as_bytes());
-        let enrolled = self.store.write(move |unit| -> Result<Enrolled, AppError> {
+        let enrolled = self.store.write(move |unit| -> Result<_, AppError> {
             let now = unit.now();
             let (row, person) = find(&unit.reader(), &holder, now)?;
             unknown_so_far(&unit.reader(), &registered)?;
             // Ceremonies may have been started side by side.
-            if row.ended.is_some() && unit.reader().passkeys_of(&person.id)?.len() >= MAX_PASSKEYS_A_LINK {
+            if row.ended.is_some() && active_passkeys(&unit.reader(), &person.id)?.len() >= MAX_PASSKEYS_A_LINK {
                 return Err(AppError::refused(ErrorCode::LinkSpent, "this link has admitted enough passkeys"));
             }
             let first = row.ended.is_none();
@@ -228,13 +230,20 @@ impl Countersign {
             let no_hardware = proves.amr_missing.get("hwk").cloned();
             let (name, named_by) = device_name(&registered, &vouched.attestation);
             let passkey = NewPasskey { registered: &registered, vouched: &vouched, name: &name };
-            let admission = Admission { enrolment: Some(row.entry), ..Admission::default() };
+            let before = active_passkeys(&unit.reader(), &person.id)?;
+            // It carries what admitted it, which was no passkey of this person's.
+            let rests_until = row.recovery.as_ref().map(|_| now + RECOVERED_RESTS);
+            let admission = Admission { enrolment: Some(row.entry), rests_until, ..Admission::default() };
             let entry = write_passkey(unit, &admission, &person, &statement, &passkey)?;
+            if first && row.recovery.is_some() {
+                retire(unit, &person, before)?;
+            }
             if first {
                 unit.end_invitation(&row.secret_sha256, Some((&session_sha256, now + SECOND_PASSKEY)))?;
             }
-            Ok(Enrolled {
-                count: unit.reader().passkeys_of(&person.id)?.len(),
+            let count = active_passkeys(&unit.reader(), &person.id)?.len();
+            let enrolled = Enrolled {
+                count,
                 name,
                 claimed: named_by == NamedBy::Client,
                 proven: named_by == NamedBy::Maker,
@@ -242,9 +251,12 @@ impl Countersign {
                 no_hardware,
                 session: first.then_some(session),
                 entry,
-            })
+            };
+            Ok((person, enrolled))
         });
-        enrolled.await
+        let (person, enrolled) = enrolled.await?;
+        self.tell_passkey(&person.id, &person.name, enrolled.entry);
+        Ok(enrolled)
     }
 
     async fn take_registration(&self, holder: &LinkHolder, ceremony: &str) -> Result<Vec<u8>, AppError> {
@@ -317,4 +329,12 @@ impl Countersign {
             })
             .await
     }
+}
+
+/// After a recovery the lost passkeys are somebody else's, as far as anybody knows.
+fn retire(unit: &mut crate::store::Unit<'_>, person: &PersonRow, lost: Vec<PasskeyRow>) -> Result<(), AppError> {
+    for key in lost {
+        super::apply_change::remove_passkey(unit, &person.id, &key, "recovery")?;
+    }
+    Ok(())
 }

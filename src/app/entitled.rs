@@ -3,6 +3,8 @@
 //! Implements DESIGN §2 (decision) and §6: only people whom the rule names, each once, never the starter where it says so.
 //! Never records: `decide_request` does, in the same unit.
 
+use std::collections::BTreeMap;
+
 use crate::domain::assurance::models::Trusted;
 use crate::domain::assurance::policy::DevicePolicy;
 use crate::domain::assurance::{Acr, Assurance, Reason};
@@ -16,6 +18,7 @@ use crate::domain::statement::Choice;
 use crate::domain::time::Timestamp;
 use crate::passkeys::assertion::Verification;
 use crate::store::passkeys::PasskeyRow;
+use crate::store::people::PersonRow;
 use crate::store::requests::RequestRow;
 use crate::store::{Reader, StoreError, Unit};
 
@@ -34,7 +37,7 @@ pub(super) fn entitled(
     verified: &Verification,
 ) -> Result<Option<u64>, AppError> {
     let person = &passkey.person;
-    still_theirs(&unit.reader(), passkey)?;
+    let auditor = is_known(&unit.reader(), passkey)?.auditor;
     if choice == Choice::Approve && !unchanged(rules, row) {
         return Err(AppError::refused(ErrorCode::RuleChanged, describe(ErrorCode::RuleChanged)));
     }
@@ -42,7 +45,8 @@ pub(super) fn entitled(
         .ok_or_else(|| AppError::refused(ErrorCode::RuleChanged, describe(ErrorCode::RuleChanged)))?;
     let starter = starter_of(unit, row)?;
     let is_starter = starter.as_ref() == Some(person);
-    let memberships = unit.reader().memberships(person)?;
+    // An auditor signs nothing, whatever group they were in before.
+    let memberships = if auditor { BTreeMap::new() } else { unit.reader().memberships(person)? };
     let membership = terms.of.iter().find_map(|group| memberships.get(group).copied());
     match (choice, membership) {
         (Choice::Approve, _) if is_starter && terms.not.contains(&Excluded::Starter) => {
@@ -62,6 +66,7 @@ pub(super) fn entitled(
     distinct(unit, row, choice, passkey)?;
     still_open(&unit.reader(), row, (choice, trusted), unit.now())?;
     if choice == Choice::Approve {
+        is_awake(passkey, unit.now())?;
         if unit.now() < passkey.approves_from() {
             let until = passkey.approves_from().hour_minute();
             let text = format!("this passkey was added by another one, and approves nothing before {until} UTC");
@@ -81,18 +86,28 @@ pub(super) fn entitled(
     Ok(membership)
 }
 
-/// A passkey that was verified outside the writer's savepoint is still known there, its owner active, and it was not
-/// used meanwhile: two answers of one key at once were verified against one counter.
-pub(super) fn still_theirs(reader: &Reader<'_>, passkey: &PasskeyRow) -> Result<(), AppError> {
-    let known = reader.passkey(&passkey.credential_id)?.filter(|row| row.suspended.is_none());
-    let active = reader.person(&passkey.person)?.is_some_and(|row| row.suspended.is_none());
-    if known.is_none() || !active {
-        return Err(AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not known here (any more)"));
-    }
-    if known.is_some_and(|known| known.credential != passkey.credential) {
+/// The person of a passkey, where both are active and nothing else was signed with it meanwhile.
+pub(super) fn is_known(reader: &Reader<'_>, passkey: &PasskeyRow) -> Result<PersonRow, AppError> {
+    let unknown = || AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not known here (any more)");
+    let known = reader.passkey(&passkey.credential_id)?.filter(|row| row.suspended.is_none()).ok_or_else(unknown)?;
+    let person = reader.person(&passkey.person)?.filter(|row| row.suspended.is_none()).ok_or_else(unknown)?;
+    // Two answers of one key at once: the second was verified against a counter that is old by now.
+    if known.credential != passkey.credential {
         return Err(AppError::refused(ErrorCode::AssertionInvalid, "this passkey was used at the same moment"));
     }
-    Ok(())
+    Ok(person)
+}
+
+/// A passkey made after a recovery approves nothing for a while: whoever else holds it is seen before it counts.
+pub(super) fn is_awake(passkey: &PasskeyRow, now: Timestamp) -> Result<(), AppError> {
+    match passkey.rests_until.filter(|until| now < *until) {
+        None => Ok(()),
+        Some(until) => {
+            let when = format!("{} {} UTC", until.day_month(), until.hour_minute());
+            let text = format!("this passkey was made after a recovery, and approves nothing before {when}");
+            Err(AppError::refused(ErrorCode::PasskeyRests, text))
+        }
+    }
 }
 
 /// Whether the rule of a request is still the one that people would sign under.

@@ -10,7 +10,7 @@ use crate::domain::assurance::Assurance;
 use crate::domain::assurance::evidence::Vouched;
 use crate::domain::assurance::policy::first_miss;
 use crate::domain::canonical::Bytes;
-use crate::domain::ids::{Digest, PersonId};
+use crate::domain::ids::{Digest, MAX_NAME_CHARS, PersonId};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::statement::{Registration, Statement, challenge};
 use crate::domain::time::Timestamp;
@@ -20,7 +20,7 @@ use crate::store::passkeys::{CeremonyRow, PasskeyRow, SuspendedWhy};
 use crate::store::{Reader, StoreError};
 
 use super::add_passkey::{Admission, NamedBy, NewPasskey, device_name, not_taken, unknown_so_far, write_passkey};
-use super::console::checked_name;
+
 use super::decide_request::Ceremony;
 use super::known::{device_of, judged};
 use super::suspend_passkey::suspend;
@@ -88,7 +88,7 @@ impl Countersign {
 
     /// Names a passkey of one's own.
     pub async fn rename_own_passkey(&self, session: Option<Digest>, id: i64, name: &str) -> Result<(), AppError> {
-        let name = checked_name(name)?;
+        let name = checked_label(name)?;
         let limits = self.settings.sessions;
         self.store
             .write(move |unit| -> Result<(), AppError> {
@@ -110,7 +110,8 @@ impl Countersign {
                 let left = usable(&unit.reader(), &me.person.id)?.into_iter().filter(|row| row.id != passkey.id);
                 let credentials: Vec<_> = left.map(|row| row.credential_id).collect();
                 if credentials.is_empty() {
-                    return Err(AppError::refused(ErrorCode::LastPasskey, "this is your only passkey"));
+                    return Err(AppError::refused(ErrorCode::LastPasskey, "this is your only passkey")
+                        .with_hint("add another passkey first"));
                 }
                 suspend(unit, &passkey, SuspendedWhy::Removed, Some(me.session.entry))?;
                 Ok(Left { user_handle: me.person.user_handle, credentials })
@@ -172,7 +173,8 @@ impl Countersign {
         let registered = registration::finish(&self.relying_party, challenge(&statement), response)?;
         let limits = self.settings.sessions;
         let (trusted, devices) = (self.trusted(), self.settings.devices.clone());
-        self.store
+        let (person, added) = self
+            .store
             .write(move |unit| -> Result<_, AppError> {
                 let me = fresh_actor(unit, session.as_ref(), limits)?;
                 if said.person != me.person.id || said.admitted_by != Some(me.passkey.public_key_sha256) {
@@ -191,17 +193,25 @@ impl Countersign {
                 if let Some(miss) = first_miss(devices.policies_for(&groups), &device) {
                     return Err(not_taken(&registered, &vouched.attestation, &miss));
                 }
-                let admission =
-                    Admission { enrolment: None, by: Some(me.passkey.clone()), session: Some(me.session.entry) };
+                let admission = Admission {
+                    by: Some(me.passkey.clone()),
+                    session: Some(me.session.entry),
+                    // One that rests lends its rest.
+                    rests_until: me.passkey.rests_until,
+                    ..Admission::default()
+                };
                 let (name, named_by) = device_name(&registered, &vouched.attestation);
                 let passkey = NewPasskey { registered: &registered, vouched: &vouched, name: &name };
                 let entry = write_passkey(unit, &admission, &me.person, &statement, &passkey)?;
                 let claimed = named_by == NamedBy::Client;
                 let row = unit.reader().passkey(&registered.credential_id)?;
                 let approves_from = row.map_or(me.now, |row| row.approves_from());
-                Ok(AddedPasskey { name, claimed, synced: registered.facts.backup_eligible, approves_from, entry })
+                let synced = registered.facts.backup_eligible;
+                Ok((me.person, AddedPasskey { name, claimed, synced, approves_from, entry }))
             })
-            .await
+            .await?;
+        self.tell_passkey(&person.id, &person.name, added.entry);
+        Ok(added)
     }
 
     /// Takes the ceremony in a unit of its own, so that it is gone whatever comes of it.
@@ -222,6 +232,17 @@ impl Countersign {
         }
         Ok(row.statement)
     }
+}
+
+/// A passkey's name: 1 to 100 characters, no control characters, no white space around it. Its owner alone reads it.
+fn checked_label(name: &str) -> Result<String, AppError> {
+    let name = name.trim();
+    let count = name.chars().count();
+    if count == 0 || count > MAX_NAME_CHARS || name.chars().any(char::is_control) {
+        let text = format!("a name has 1 to {MAX_NAME_CHARS} characters and no control characters");
+        return Err(AppError::refused(ErrorCode::ParameterInvalid, text).with_hint("write the name on one line"));
+    }
+    Ok(name.to_owned())
 }
 
 fn room_for_one(reader: &Reader<'_>, person: &PersonId) -> Result<(), AppError> {

@@ -4,6 +4,7 @@
 //! Never chooses a wire form: `http/problem.rs` does.
 
 pub mod add_passkey;
+pub mod apply_change;
 pub mod ask;
 pub mod check_health;
 pub mod console;
@@ -17,20 +18,26 @@ pub mod intake;
 pub mod keep_log;
 pub mod keep_passkeys;
 pub mod known;
+pub mod list_people;
 pub mod load_metadata;
 pub mod load_rules;
 pub mod make_bundle;
+pub mod notify;
+pub mod propose_change;
 pub mod record_token;
 pub mod refuse;
 pub mod settings;
+pub mod settle_changes;
 pub mod show_signed;
 pub mod show_waiting;
+pub mod sign_change;
 pub mod sign_in;
 pub mod start;
 pub mod summary;
 pub mod suspend_passkey;
 pub mod use_session;
 pub mod verify_bundle;
+pub mod view_change;
 pub mod view_request;
 pub mod waiting;
 
@@ -73,6 +80,8 @@ pub struct Countersign {
     kept_rules: Arc<record_token::KeptRules>,
     waiting: Waiting,
     refusals: Arc<refuse::RefusalCap>,
+    next_due: Arc<settle_changes::NextDue>,
+    outbound: std::sync::OnceLock<crate::outbound::Outbound>,
     counters: Counters,
     upkeep: check_health::Upkeep,
 }

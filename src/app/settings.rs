@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::domain::assurance::evidence::Aaguid;
 use crate::domain::assurance::policy::DevicePolicy;
+use crate::domain::change::standing::Terms;
 use crate::domain::ids::{GroupName, IssuerName};
 use crate::domain::job::gitlab::IssuerTerms;
 use crate::domain::session::SessionLimits;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub sessions: SessionLimits,
     /// Whom to ask when a passkey is lost.
     pub contact: Option<String>,
+    /// When changes take effect.
+    pub people: Terms,
     /// Those whose job tokens we accept.
     pub issuers: Vec<IssuerSettings>,
     /// Who vouches for passkeys, and which devices are taken.

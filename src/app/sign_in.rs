@@ -20,7 +20,7 @@ use crate::store::sessions::{SessionRow, SignInRow};
 use crate::store::{Reader, StoreError, Unit};
 
 use super::decide_request::assertion_document;
-use super::entitled::still_theirs;
+use super::entitled::is_known;
 use super::use_session::{end, living, session_digest};
 use super::{AppError, Countersign};
 
@@ -97,14 +97,16 @@ impl Countersign {
             None => assertion::verify(&self.relying_party, challenge, &stored, response),
         };
         let verified = match verified {
-            Err(error @ PasskeyError::CounterRolledBack { .. }) => return Err(self.suspect(passkey, error).await),
+            Err(error @ PasskeyError::CounterRolledBack { .. }) => {
+                return Err(self.suspect(&person, passkey, error).await);
+            }
             verified => verified?,
         };
         let secret = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<32>()?);
         let digest = session_digest(&secret);
         let (limits, person) = (self.settings.sessions, person.id);
         let entry = self.store.write(move |unit| -> Result<u64, AppError> {
-            still_theirs(&unit.reader(), &passkey)?;
+            is_known(&unit.reader(), &passkey)?;
             let now = unit.now();
             if let Some(before) = browser.before
                 && let Some(old) = living(&unit.reader(), &before, limits, now)?

@@ -33,6 +33,7 @@ use super::load_metadata::{MetadataError, log_metadata, trust};
 use super::load_rules::{LoadError, compile, log_rules};
 use super::refuse::RefusalCap;
 use super::settings::{IssuerSettings, Settings};
+use super::settle_changes::NextDue;
 use super::waiting::Waiting;
 use super::{AppError, Counters, Countersign, RulesInForce, Signer};
 
@@ -148,7 +149,7 @@ pub fn found(parts: Parts, admin: &str, rsa_bits: u32) -> Result<Founded, StartE
     };
     let secret = link_secret()?;
     let invitation = Invitation {
-        name: super::console::checked_name(admin)?,
+        name: super::propose_change::checked_name(admin)?,
         groups: BTreeSet::new(),
         admin: true,
         digest: Digest::of(secret.as_bytes()),
@@ -276,6 +277,7 @@ impl Prepared {
         signers: HashMap<TokenAlg, Signer>,
     ) -> Result<Countersign, AppError> {
         let Self { settings, relying_party, issuers, mut compiled, trusted, .. } = self;
+        let next_due = Arc::new(NextDue::new(store.read(|reader| reader.next_due())?));
         let made = Countersign {
             relying_party,
             log_vkey,
@@ -286,6 +288,8 @@ impl Prepared {
             trusted: RwLock::new(Arc::new(trusted)),
             waiting: Waiting::default(),
             refusals: Arc::new(RefusalCap::default()),
+            next_due,
+            outbound: std::sync::OnceLock::new(),
             counters: Counters::default(),
             upkeep: super::check_health::Upkeep::default(),
             settings,

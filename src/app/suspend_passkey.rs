@@ -53,13 +53,15 @@ pub(super) fn suspend(
 
 impl Countersign {
     /// The refusal of a signature that was good while its counter went back: the passkey is suspended.
-    pub(super) async fn suspect(&self, passkey: PasskeyRow, error: PasskeyError) -> AppError {
+    pub(super) async fn suspect(&self, person: &PersonRow, passkey: PasskeyRow, error: PasskeyError) -> AppError {
         let suspended = self.store.write(move |unit| suspend(unit, &passkey, SuspendedWhy::Copied, None)).await;
-        match (suspended, AppError::from(error)) {
+        let refused = match (suspended, AppError::from(error)) {
             (Ok(entry), AppError::Refused { refusal, .. }) => logged(refusal, entry),
             (Ok(_), fault) => fault,
             (Err(fault), _) => fault.into(),
-        }
+        };
+        self.tell_copy(person, &refused);
+        refused
     }
 
     /// "Not you? Report": suspends the passkey that signed, at once.

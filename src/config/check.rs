@@ -14,8 +14,11 @@ use super::cidr::Cidr;
 use super::devices;
 use super::fault::ConfigError;
 use super::issuer;
-use super::sections::{KeysSource, LimitsSource, ServerSource, SessionSource};
-use super::settings::{KeySettings, LimitSettings, LogSettings, MasterKeySource, ServerSettings, Settings, TlsFiles};
+use super::notify;
+use super::sections::{KeysSource, LimitsSource, PeopleSource, ServerSource, SessionSource};
+use super::settings::{
+    KeySettings, LimitSettings, LogSettings, MasterKeySource, PeopleSettings, ServerSettings, Settings, TlsFiles,
+};
 use super::source::{Origins, Source};
 use crate::domain::session::SessionLimits;
 use crate::domain::time;
@@ -40,6 +43,14 @@ pub const WAIT_LIMIT_MOST: Duration = Duration::from_mins(5);
 pub const MAX_TOKEN_AGE_MOST: Duration = Duration::from_hours(24);
 /// Smallest `database.max_size`, in bytes.
 pub const DATABASE_LEAST: u64 = 16 * 1024 * 1024;
+/// Least `people.delay`.
+pub const CHANGE_DELAY_LEAST: Duration = Duration::from_hours(1);
+/// Most `people.delay`.
+pub const CHANGE_DELAY_MOST: Duration = Duration::from_hours(14 * 24);
+/// How many other admins let somebody in again.
+pub const RECOVERY_SIGNATURES: u32 = 2;
+/// Most `people.recovery_signatures`.
+pub const RECOVERY_SIGNATURES_MOST: u32 = 10;
 /// Longest `people.contact`, in characters.
 pub const MAX_CONTACT_CHARS: usize = 200;
 /// Longest `log.origin`, in bytes.
@@ -62,8 +73,9 @@ pub fn check(file: &Path, source: &Source, origins: &Origins) -> Result<Settings
     let origin = checking.log_origin(source.log.origin.as_deref(), &host);
     let database_max_bytes = checking.database(source.database.max_size.as_deref());
     let limits = checking.limits(&source.limits);
-    let contact = checking.contact(source.people.contact.as_deref());
     let sessions = checking.sessions(&source.session);
+    let people = checking.people(&source.people);
+    let notify = notify::check(&mut checking, &source.notify);
     let issuers = issuer::check(&mut checking, &source.issuer, local);
     if let Some(own) = &url {
         issuer::not_ourselves(&mut checking, &issuers, own.as_str());
@@ -83,9 +95,10 @@ pub fn check(file: &Path, source: &Source, origins: &Origins) -> Result<Settings
             log: LogSettings { high_water_mark, origin },
             database_max_bytes,
             limits,
-            contact,
             sessions,
             devices,
+            people,
+            notify,
             issuers,
         }),
         _ => Err(ConfigError::new(checking.faults())),
@@ -332,6 +345,23 @@ impl Checking<'_> {
         SessionLimits {
             idle: self.duration("session.idle", typed.idle.as_deref(), idle),
             absolute: self.duration("session.absolute", typed.absolute.as_deref(), absolute),
+        }
+    }
+
+    fn people(&mut self, typed: &PeopleSource) -> PeopleSettings {
+        let delay = (time::CHANGE_DELAY, CHANGE_DELAY_LEAST, CHANGE_DELAY_MOST);
+        let signatures = self.whole("people.recovery_signatures", typed.recovery_signatures, RECOVERY_SIGNATURES);
+        if signatures > RECOVERY_SIGNATURES_MOST {
+            self.fault(
+                "people.recovery_signatures",
+                format!("`people.recovery_signatures` is {signatures}; 1 to {RECOVERY_SIGNATURES_MOST} are possible"),
+                "choose a number that admins can reach",
+            );
+        }
+        PeopleSettings {
+            contact: self.contact(typed.contact.as_deref()),
+            delay: self.duration("people.delay", typed.delay.as_deref(), delay),
+            recovery_signatures: signatures,
         }
     }
 

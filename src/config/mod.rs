@@ -10,6 +10,7 @@ pub mod devices;
 pub mod fault;
 pub mod issuer;
 pub mod keys;
+mod notify;
 pub mod permissions;
 pub mod rules_folder;
 mod sections;

@@ -6,6 +6,7 @@
 use serde::Deserialize;
 
 use super::devices::{EnrolmentSource, MetadataSource, PolicySource, RootSource};
+use super::notify::NotifySource;
 
 /// The head of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -21,6 +22,7 @@ pub struct Source {
     pub(super) database: DatabaseSource,
     pub(super) limits: LimitsSource,
     pub(super) people: PeopleSource,
+    pub(super) notify: NotifySource,
     pub(super) session: SessionSource,
     pub(super) metadata: MetadataSource,
     pub(super) enrolment: EnrolmentSource,
@@ -87,6 +89,8 @@ pub struct LimitsSource {
 #[serde(deny_unknown_fields, default)]
 pub struct PeopleSource {
     pub(super) contact: Option<String>,
+    pub(super) delay: Option<String>,
+    pub(super) recovery_signatures: Option<i64>,
 }
 
 /// `[session]`.

@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_indexes.sql"),
     include_str!("migrations/0005_attestation.sql"),
     include_str!("migrations/0006_sessions.sql"),
+    include_str!("migrations/0007_changes.sql"),
 ];
 
 /// Brings the schema up to this program's version.

@@ -43,12 +43,14 @@ pub struct PasskeyRow {
     pub added: Timestamp,
     /// When last used.
     pub last_used: Option<Timestamp>,
-    /// When suspended, if so.
+    /// When suspended or removed, if so.
     pub suspended: Option<Timestamp>,
     /// Why it was suspended, where it or its owner gave the reason.
     pub suspended_why: Option<SuspendedWhy>,
     /// The passkey that admitted it (our row id), where no invitation did.
     pub admitted_by: Option<i64>,
+    /// Until when it approves nothing: it was made after a recovery.
+    pub rests_until: Option<Timestamp>,
     /// The log entry that added it.
     pub entry: u64,
 }
@@ -128,6 +130,7 @@ fn passkey(row: &Row<'_>) -> Result<PasskeyRow, StoreError> {
             .map(|text| SuspendedWhy::parse(&text).ok_or_else(|| corrupt("suspended_why")))
             .transpose()?,
         admitted_by: row.get("admitted_by")?,
+        rests_until: optional_time(row, "rests_until")?,
         entry: index(row, "entry")?,
     })
 }
@@ -144,7 +147,7 @@ pub(super) fn vouched(row: &Row<'_>) -> Result<Vouched, StoreError> {
     })
 }
 
-fn ceremony(row: &Row<'_>) -> Result<CeremonyRow, StoreError> {
+pub(super) fn ceremony(row: &Row<'_>) -> Result<CeremonyRow, StoreError> {
     Ok(CeremonyRow { subject: row.get("subject")?, statement: row.get("statement")?, started: time(row, "started")? })
 }
 
@@ -187,8 +190,8 @@ impl Unit<'_> {
         let admitted = row.vouched.admitted.as_ref().map(serde_json::to_string).transpose();
         let admitted = admitted.map_err(|_| corrupt("admitted"))?;
         let sql = "INSERT INTO passkey (person, credential_id, public_key_sha256, credential, registered, name, added,
-                   entry, aaguid, format, attestation, admitted, admitted_by)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+                   entry, aaguid, format, attestation, admitted, admitted_by, rests_until)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
         let values = params![
             row.person.as_str(),
             row.credential_id,
@@ -202,7 +205,8 @@ impl Unit<'_> {
             row.format,
             attestation,
             admitted,
-            row.admitted_by
+            row.admitted_by,
+            row.rests_until.map(Timestamp::millis)
         ];
         self.conn().prepare_cached(sql)?.execute(values)?;
         Ok(self.conn().last_insert_rowid())
@@ -222,6 +226,13 @@ impl Unit<'_> {
         let now = self.now().millis();
         let sql = "UPDATE passkey SET suspended = coalesce(suspended, ?2), suspended_why = ?3 WHERE id = ?1";
         self.conn().prepare_cached(sql)?.execute(params![id, now, why.as_str()])?;
+        self.conn().prepare_cached("UPDATE decision SET ended = 1 WHERE passkey = ?1")?.execute(params![id])?;
+        Ok(())
+    }
+
+    /// Ends the rest of a passkey that was made after a recovery.
+    pub fn end_rest(&mut self, id: i64) -> Result<(), StoreError> {
+        self.conn().prepare_cached("UPDATE passkey SET rests_until = NULL WHERE id = ?1")?.execute(params![id])?;
         Ok(())
     }
 

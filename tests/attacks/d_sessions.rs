@@ -382,8 +382,8 @@ fn attack_055_backup_flags_hold_at_a_sign_in_too() {
 #[test]
 fn attack_060_names_are_text_wherever_they_are_shown() {
     let server = Server::start();
-    for name in ["<script>alert(1)</script>", "Ma\u{202e}ar", "{{ 7 }}", "М\u{430}ra"] {
-        let mut person = Person::manager(&server, name);
+    for (at, name) in ["<script>alert(1)</script>", "Ma\u{202e}ar", "{{ 7 }}", "М\u{430}ra"].into_iter().enumerate() {
+        let mut person = Person::manager(&server, &format!("Mara {at}"));
         let session = person.sign_in(&server);
         let number = number_of(&server, &session, "Passkey");
         let place = format!("/me/passkeys/{number}/name");

@@ -288,7 +288,7 @@ fn a_person_ends_a_session_elsewhere() {
 fn what_was_signed_is_listed_and_can_be_reported() {
     let browser = browser!();
     let (world, mut ada) = world_with_ada();
-    let root = world.admin();
+    let root = world.admin("Root Lee");
     let job = world.ask(|job| job);
     world.approve(&job, &mut ada);
     let other = world.ask(|job| job.with("environment", json!("payments")));

@@ -23,6 +23,7 @@ use crate::crypto::high_water::HighWaterFile;
 use crate::crypto::log_key::LogKey;
 use crate::crypto::master_key::{MasterKey, MasterKeySource};
 use crate::crypto::random;
+use crate::domain::change::standing::Terms;
 use crate::domain::ids::{GroupName, IssuerName, PersonId};
 use crate::domain::job::gitlab::IssuerTerms;
 use crate::domain::session::SessionLimits;
@@ -153,6 +154,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Result<Setting
         },
         sessions: SessionLimits::default(),
         contact: None,
+        people: Terms::default(),
         issuers: vec![IssuerSettings {
             terms,
             jwks_host: None,

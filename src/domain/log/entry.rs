@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::canonical::{self, CanonicalError};
-use crate::domain::ids::{Audience, Digest, IssuerName, Kid, PersonId, RequestId};
+use crate::domain::ids::{Audience, ChangeId, Digest, IssuerName, Kid, PersonId, RequestId};
+pub use crate::domain::log::fields::{Asked, Intake, JobFields};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::rules::TokenAlg;
 use crate::domain::session::SessionEnd;
@@ -116,7 +117,7 @@ pub enum Event {
     },
     /// An invitation. Evidence: `invitation`.
     Enrolment {
-        /// `invited` or `declined`.
+        /// `invited`, `recovery` (the person lost every passkey) or `declined`.
         outcome: String,
         /// Whom.
         person: PersonId,
@@ -171,7 +172,7 @@ pub enum Event {
     },
     /// A person was tied to a user of an issuer. Evidence: `link`.
     Link {
-        /// `added`.
+        /// `added` or `removed`.
         outcome: String,
         /// Who.
         person: PersonId,
@@ -180,13 +181,40 @@ pub enum Event {
         /// The documents.
         evidence: EvidenceDigests,
     },
-    /// What the console did. Evidence: `act`.
+    /// What was done about a person, by the console or a change. Evidence: `act`.
     Admin {
-        /// `joined` (a person joined groups) or `link_renewed`.
+        /// `joined` and `left` (groups), `role`, `suspended`, `restored`, `passkey_removed`, `vouched`, `recovered`.
         outcome: String,
         /// Whom it concerns.
         person: PersonId,
         /// The documents.
+        evidence: EvidenceDigests,
+    },
+    /// A change that admins sign. Evidence: `change` when proposed; `statement` and `assertion` of a signature.
+    Change {
+        /// `proposed`, `signed`, `refused`, `admitted` (an invited person may come) or `done`.
+        outcome: String,
+        /// Which.
+        change: ChangeId,
+        /// Whom it concerns.
+        person: PersonId,
+        /// Who signed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<PersonId>,
+        /// Index of the entry that added the signing passkey.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        passkey: Option<u64>,
+        /// Index of the entry that proposed it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        proposed: Option<u64>,
+        /// When it takes effect, where it waits for an objection.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        effective: Option<Timestamp>,
+        /// What kept it from taking effect, where something did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fault: Option<ErrorCode>,
+        /// The documents.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         evidence: EvidenceDigests,
     },
     /// A job asks people. Evidence when asked: `request`, `job_token`, `rule`.
@@ -283,46 +311,6 @@ pub enum Event {
     },
 }
 
-/// Numeric ids of a job, in clear.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobFields {
-    /// Short name of the issuer.
-    pub issuer: IssuerName,
-    /// Project in which the job runs.
-    pub job_project_id: String,
-    /// Pipeline.
-    pub pipeline_id: String,
-    /// Job.
-    pub job_id: String,
-}
-
-/// What asking fixes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked {
-    /// SHA-256 of the canonical request.
-    pub request_sha256: Digest,
-    /// The rule's digest.
-    pub rule: Digest,
-    /// The last moment at which a signature counts.
-    pub decide_by: Timestamp,
-    /// What the job token's release depends on.
-    pub intake: Intake,
-    /// Index of the entry that ties the job's user to a person, where there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub starter: Option<u64>,
-}
-
-/// A job token that was taken in: it leaves in a bundle once every audience has its token, or past its `exp`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Intake {
-    /// Audiences that the job token's `jti` is bound to.
-    pub audiences: Vec<Audience>,
-    /// The job token's `exp`.
-    pub job_token_exp: Timestamp,
-    /// Index of the entry with the issuer's keys.
-    pub issuer_keys: u64,
-}
-
 impl Entry {
     /// The leaf's bytes.
     ///
@@ -356,6 +344,7 @@ impl Event {
             | Self::Session { evidence, .. }
             | Self::Link { evidence, .. }
             | Self::Admin { evidence, .. }
+            | Self::Change { evidence, .. }
             | Self::Request { evidence, .. }
             | Self::Decision { evidence, .. }
             | Self::Token { evidence, .. }
@@ -380,6 +369,7 @@ impl Event {
             Self::Session { .. } => "session",
             Self::Link { .. } => "link",
             Self::Admin { .. } => "admin",
+            Self::Change { .. } => "change",
             Self::Request { .. } => "request",
             Self::Decision { .. } => "decision",
             Self::Token { .. } => "token",

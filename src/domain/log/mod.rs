@@ -7,6 +7,7 @@ pub mod anchor;
 pub mod checkpoint;
 pub mod entry;
 pub mod evidence;
+pub mod fields;
 pub mod high_water;
 pub mod merkle;
 pub mod note;

@@ -117,7 +117,8 @@ fn state(app: &Countersign, seen: &Seen, by: Option<&Decided>) -> Value {
 fn view(app: &Countersign, seen: &Seen, by: Option<&Decided>) -> ApprovalView {
     let request = &seen.row.request;
     let groups = crate::app::known::approval_terms(&seen.row.rule).map(|terms| terms.of.iter().cloned().collect());
-    let display = display(app, &seen.row.display, request, &seen.row.issuer);
+    let said = display(app, &seen.row.display, request, &seen.row.issuer);
+    let display = JobDisplay { bot_owner: seen.bot_owner.clone(), ..said };
     approval_view(&ApprovalInput {
         request,
         display: &display,

@@ -57,6 +57,7 @@ fn a_restore_ends_every_session_and_every_ceremony() {
                 name: "Ada".to_owned(),
                 user_handle: [1; 16],
                 admin: false,
+                auditor: false,
                 created: now,
                 suspended: None,
                 entry,
@@ -78,6 +79,7 @@ fn a_restore_ends_every_session_and_every_ceremony() {
                 suspended: None,
                 suspended_why: None,
                 admitted_by: None,
+                rests_until: None,
                 entry,
             })?;
             let times = SessionTimes { started: now, last_used: now, ends: now, ended: None };
