@@ -26,6 +26,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/faults.md",
     "docs/gitlab.md",
     "docs/limits.md",
+    "docs/people.md",
     "docs/performance.md",
     "docs/rules.md",
     "docs/verify.md",

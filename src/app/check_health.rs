@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::rules::{Effect, Require};
-use crate::domain::time::{LEEWAY, Timestamp, humane};
+use crate::domain::time::{LEEWAY, RECOVERY_TOLD, Timestamp, humane};
 
 use super::known::approval_terms;
 use super::{AppError, Countersign};
@@ -98,7 +98,22 @@ impl Countersign {
 
     /// What keeps it from nothing yet, and wants an operator all the same.
     pub fn warnings(&self) -> Vec<String> {
-        self.upkeep.warnings(self.clock.now())
+        let mut warnings = self.upkeep.warnings(self.clock.now());
+        warnings.extend(self.notice_troubles());
+        match self.recoveries() {
+            Ok(found) => warnings.extend(found),
+            Err(error) => warnings.push(format!("people: {error}")),
+        }
+        warnings
+    }
+
+    /// People whom the console let in lately, on nobody's signature.
+    fn recoveries(&self) -> Result<Vec<String>, AppError> {
+        let since = self.clock.now() - RECOVERY_TOLD;
+        self.store.read(|reader| {
+            let found = reader.recovered_on_console(since)?.into_iter();
+            Ok(found.map(|(person, at)| format!("people: the console let {person} in again at {at}")).collect())
+        })
     }
 
     /// What keeps the server from issuing; empty where nothing does.
@@ -140,12 +155,12 @@ impl Countersign {
             let mut approvers = std::collections::BTreeSet::new();
             for members in groups.values() {
                 for member in members {
-                    if !reader.passkeys_of(member)?.is_empty() {
+                    if !super::apply_change::active_passkeys(reader, member)?.is_empty() {
                         approvers.insert(member.clone());
                     }
                 }
             }
-            Ok((approvers, reader.has_admin()?))
+            Ok((approvers, reader.council()?.len()))
         })?;
         let mut findings = vec![Finding::ok(
             "config",
@@ -167,8 +182,18 @@ impl Countersign {
             let (text, cure) = warning.split_once("; cure: ").unwrap_or((warning, "countersign rule check"));
             findings.push(Finding::warn("rules", text, cure));
         }
-        if !admins {
-            findings.push(Finding::warn("people", "no admin has a passkey yet", "countersign init --new-link"));
+        match admins {
+            0 => findings.push(Finding::warn("people", "no admin has a passkey yet", "countersign init --new-link")),
+            1 => {
+                let text = "there is only one admin: nobody else can sign a change or let them in again";
+                findings.push(Finding::warn("people", text, "countersign people invite NAME --admin"));
+            }
+            _ => {}
+        }
+        for text in self.recoveries()? {
+            let text = text.trim_start_matches("people: ");
+            let cure = "ask whoever did it; if nobody did, countersign people suspend PERSON";
+            findings.push(Finding::warn("people", text, cure));
         }
         for (group, members) in &groups {
             if members.len() == 1 && rules.rules.groups().contains(group) {

@@ -1,21 +1,23 @@
-//! What the server's console may do at once: invite, link, list; logged as what it is.
+//! What the server's console may do: everything about people, at once or for admins to sign; logged as what it is.
 //! In: a command. Out: an answer that prints or serialises.
 //! Implements DESIGN §11, §12.
 //! Never reachable over the network: the socket is 0600 in the state directory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use crate::domain::canonical;
-use crate::domain::ids::{Digest, GroupName, IssuerName, MAX_NAME_CHARS, PersonId};
+use crate::domain::change::LinkKind;
+use crate::domain::ids::{ChangeId, Digest, GroupName, IssuerName, PersonId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
-use crate::domain::time::{ENROLMENT_LINK, Timestamp};
-use crate::store::people::{InvitationRow, PersonRow};
-use crate::store::{Reader, Unit};
+use crate::domain::people::Role;
+use crate::domain::time::Timestamp;
+use crate::store::Unit;
 
+use super::apply_change::{self, Letter, add_person, join, renew_link};
+use super::list_people::{ChangeLine, PersonDetails, PersonLine};
+use super::propose_change::{AtOnce, Proposed, Wish, checked_name};
 use super::{AppError, Countersign};
 
 /// Who invites when the console does.
@@ -43,8 +45,24 @@ pub enum ConsoleCommand {
         /// GitLab's id of the user.
         user_id: String,
     },
+    /// Does something about a person at once, or makes it a change that admins sign.
+    Change {
+        /// What.
+        wish: Wish,
+        /// Nothing is done before admins have signed.
+        propose: bool,
+    },
     /// Lists people.
     List,
+    /// One person, with their passkeys.
+    Show {
+        /// A person id, or a name that only one person has.
+        person: String,
+    },
+    /// Lists changes that wait.
+    Changes,
+    /// What wants an operator, though it keeps the server from nothing yet.
+    Warnings,
     /// Takes the wall clock as it is, after it stepped.
     AcceptTime,
     /// A new link for the first admin, while there is none with a passkey.
@@ -68,6 +86,42 @@ pub enum ConsoleAnswer {
     Linked {
         /// Who.
         person: PersonId,
+    },
+    /// Something was done about a person.
+    Done {
+        /// Who.
+        person: PersonId,
+        /// What, as an instruction: `add Tom Ahl to release-managers`.
+        words: String,
+    },
+    /// A change waits for admins.
+    Proposed {
+        /// Whom it concerns.
+        person: PersonId,
+        /// What, as an instruction.
+        words: String,
+        /// Where admins sign.
+        link: String,
+        /// Until when.
+        sign_by: Timestamp,
+        /// The enrolment link for that person, which works once admins have signed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        enrolment: Option<String>,
+    },
+    /// What wants an operator.
+    Warnings {
+        /// One a line.
+        warnings: Vec<String>,
+    },
+    /// Changes that wait, oldest first.
+    Changes {
+        /// Each.
+        changes: Vec<ChangeLine>,
+    },
+    /// One person.
+    Person {
+        /// All that there is to see.
+        person: Box<PersonDetails>,
     },
     /// The wall clock is believed again.
     TimeAccepted {
@@ -94,34 +148,28 @@ pub enum ConsoleAnswer {
     },
 }
 
-/// A person, listed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PersonLine {
-    /// Who.
-    pub person: PersonId,
-    /// Decoration.
-    pub name: String,
-    /// May administrate.
-    pub admin: bool,
-    /// Groups.
-    pub groups: Vec<GroupName>,
-    /// How many passkeys.
-    pub passkeys: usize,
-    /// Users of issuers, `gitlab:88`.
-    pub links: Vec<String>,
-}
-
 impl Countersign {
     /// Runs a console command.
     pub async fn console(&self, command: ConsoleCommand) -> Result<ConsoleAnswer, AppError> {
         // An entry at a wrong time would hold the log's time there for ever.
-        if !matches!(command, ConsoleCommand::List | ConsoleCommand::AcceptTime) {
+        if !matches!(command, ConsoleCommand::List | ConsoleCommand::Warnings | ConsoleCommand::AcceptTime) {
             self.steady_now()?;
+            self.settle_changes().await?;
         }
         match command {
             ConsoleCommand::Invite { name, groups, admin } => self.invite(name, groups, admin).await,
             ConsoleCommand::Link { person, issuer, user_id } => self.link(person, issuer, user_id).await,
-            ConsoleCommand::List => self.list(),
+            ConsoleCommand::Change { wish, propose: true } => self.propose(wish).await.map(|made| self.proposed(made)),
+            ConsoleCommand::Change { wish: Wish::Invite { name, groups, role }, propose: false }
+                if role != Role::Auditor =>
+            {
+                self.invite(name, groups, role == Role::Admin).await
+            }
+            ConsoleCommand::Change { wish, propose: false } => self.do_at_once(wish).await.map(|done| self.done(done)),
+            ConsoleCommand::List => self.list_people(),
+            ConsoleCommand::Show { person } => self.show_person(&person),
+            ConsoleCommand::Changes => self.list_changes(),
+            ConsoleCommand::Warnings => Ok(ConsoleAnswer::Warnings { warnings: self.warnings() }),
             ConsoleCommand::NewAdminLink => self.new_admin_link().await,
             ConsoleCommand::AcceptTime => self.accept_time().await,
         }
@@ -157,6 +205,11 @@ impl Countersign {
         }
     }
 
+    /// The URL of a change.
+    pub fn change_link(&self, id: &ChangeId) -> String {
+        format!("{}/changes/{id}", self.settings.url)
+    }
+
     /// The URL of an enrolment link.
     pub fn enrolment_link(&self, secret: &str) -> String {
         format!("{}/enrol/{secret}", self.settings.url)
@@ -172,66 +225,46 @@ impl Countersign {
             }
             let admin = unit.reader().people()?.into_iter().find(|person| person.admin);
             let admin = admin.ok_or_else(|| AppError::refused(ErrorCode::NotFound, "there is no admin yet"))?;
-            let expires = renew_link(unit, &admin.id, digest)?;
+            let expires = renew_console_link(unit, &admin.id, digest)?;
             Ok((admin.id, expires))
         });
         let (person, expires) = made.await?;
         Ok(ConsoleAnswer::Invited { person, link: self.enrolment_link(&secret), expires })
     }
 
+    /// Ties a GitLab user to a person; doing it twice is no fault.
     async fn link(&self, person: String, issuer: IssuerName, user_id: String) -> Result<ConsoleAnswer, AppError> {
-        if self.settings.issuer(&issuer).is_none() {
-            let known: Vec<_> = self.settings.issuers.iter().map(|one| one.terms.name.to_string()).collect();
-            let text = format!("there is no issuer `{issuer}`; the configuration has {}", known.join(", "));
-            return Err(AppError::refused(ErrorCode::ParameterInvalid, text).with_hint("use one of these names"));
+        let tied = self.store.read(|reader| -> Result<_, AppError> {
+            let wanted = super::propose_change::find_person(reader, &person)?;
+            Ok(reader.linked(&issuer, &user_id)?.filter(|link| link.person == wanted.id).map(|link| link.person))
+        })?;
+        if let Some(person) = tied {
+            return Ok(ConsoleAnswer::Linked { person });
         }
-        if user_id.is_empty() || user_id.len() > 20 || !user_id.bytes().all(|b| b.is_ascii_digit()) {
-            let refused = AppError::refused(ErrorCode::ParameterInvalid, "a GitLab user id is a number");
-            return Err(refused.with_hint("copy it from the user's page in GitLab: `User ID`"));
-        }
-        let person = self
-            .store
-            .write(move |unit| -> Result<PersonId, AppError> {
-                let person = find_person(&unit.reader(), &person)?;
-                if let Some(link) = unit.reader().linked(&issuer, &user_id)? {
-                    if link.person == person.id {
-                        return Ok(person.id);
-                    }
-                    let text = format!("user {user_id} of `{issuer}` is tied to {} already", link.person);
-                    return Err(AppError::refused(ErrorCode::AlreadyDecided, text)
-                        .with_hint("a user of GitLab belongs to one person"));
-                }
-                let document = json!({ "issuer": issuer, "person": person.id, "user_id": user_id, "by": "console" });
-                let digest = unit.put_evidence("link", &canonical::to_bytes(&document)?, Some(&person.id))?;
-                let entry = unit.append(Event::Link {
-                    outcome: "added".to_owned(),
-                    person: person.id.clone(),
-                    issuer: issuer.clone(),
-                    evidence: BTreeMap::from([("link".to_owned(), digest)]),
-                })?;
-                unit.insert_link(&issuer, &user_id, &person.id, entry)?;
-                Ok(person.id)
-            })
-            .await?;
-        Ok(ConsoleAnswer::Linked { person })
+        let wish = Wish::Link { person, issuer, user_id, owner: LinkKind::Person };
+        let done = self.do_at_once(wish).await?;
+        Ok(ConsoleAnswer::Linked { person: done.change.person })
     }
 
-    fn list(&self) -> Result<ConsoleAnswer, AppError> {
-        let people = self.store.read(|reader| -> Result<_, AppError> {
-            let mut lines = Vec::new();
-            for row in reader.people()? {
-                lines.push(PersonLine {
-                    groups: reader.memberships(&row.id)?.into_keys().collect(),
-                    passkeys: reader.passkeys_of(&row.id)?.len(),
-                    links: reader.links_of(&row.id)?.into_iter().map(|(issuer, id)| format!("{issuer}:{id}")).collect(),
-                    person: row.id,
-                    name: row.name,
-                    admin: row.admin,
-                });
+    fn done(&self, done: AtOnce) -> ConsoleAnswer {
+        let AtOnce { change, link } = done;
+        match link {
+            Some((secret, expires)) => {
+                ConsoleAnswer::Invited { person: change.person, link: self.enrolment_link(&secret), expires }
             }
-            Ok(lines)
-        })?;
-        Ok(ConsoleAnswer::People { people })
+            None => ConsoleAnswer::Done { words: change.words(), person: change.person },
+        }
+    }
+
+    fn proposed(&self, made: Proposed) -> ConsoleAnswer {
+        let Proposed { change, secret } = made;
+        ConsoleAnswer::Proposed {
+            words: change.words(),
+            link: self.change_link(&change.id),
+            sign_by: change.sign_by,
+            enrolment: secret.map(|secret| self.enrolment_link(&secret)),
+            person: change.person,
+        }
     }
 }
 
@@ -268,111 +301,30 @@ pub struct Invitation {
 
 /// Adds a person (or finds the one of that name who has no passkey), joins the groups, makes the link.
 pub fn invite(unit: &mut Unit<'_>, invitation: &Invitation) -> Result<(PersonId, Timestamp), AppError> {
-    let same: Vec<_> = unit.reader().people()?.into_iter().filter(|row| row.name == invitation.name).collect();
-    let person = match same.as_slice() {
-        [] => add_person(unit, invitation)?,
-        [one] if unit.reader().passkeys_of(&one.id)?.is_empty() && one.admin == invitation.admin => one.id.clone(),
+    let by = apply_change::CONSOLE;
+    let same = unit.reader().people()?.into_iter().find(|row| row.name == invitation.name);
+    let person = match same {
+        Some(one)
+            if unit.reader().passkeys_of(&one.id)?.is_empty()
+                && one.admin == invitation.admin
+                && one.suspended.is_none() =>
+        {
+            one.id
+        }
         _ => {
-            return Err(AppError::refused(
-                ErrorCode::AlreadyDecided,
-                format!("somebody is called `{}` already", invitation.name),
-            )
-            .with_hint("choose a name that tells them apart, or see `countersign people list`"));
+            apply_change::name_is_free(&unit.reader(), &invitation.name)?;
+            let id = PersonId::from_random(unit.random()?);
+            let role = if invitation.admin { Role::Admin } else { Role::Member };
+            add_person(unit, &id, &invitation.name, role, by)?;
+            id
         }
     };
-    join(unit, &person, &invitation.groups)?;
-    let expires = renew_link(unit, &person, invitation.digest)?;
+    join(unit, &person, &invitation.groups, by)?;
+    let expires = renew_console_link(unit, &person, invitation.digest)?;
     Ok((person, expires))
 }
 
-fn add_person(unit: &mut Unit<'_>, invitation: &Invitation) -> Result<PersonId, AppError> {
-    let id = PersonId::from_random(unit.random()?);
-    let user_handle = unit.random()?;
-    let document = json!({ "admin": invitation.admin, "name": invitation.name, "person": id, "by": "console" });
-    let digest = unit.put_evidence("person", &canonical::to_bytes(&document)?, Some(&id))?;
-    let entry = unit.append(Event::Person {
-        outcome: "added".to_owned(),
-        person: id.clone(),
-        evidence: BTreeMap::from([("person".to_owned(), digest)]),
-    })?;
-    unit.insert_person(&PersonRow {
-        id: id.clone(),
-        name: invitation.name.clone(),
-        user_handle,
-        admin: invitation.admin,
-        created: unit.now(),
-        suspended: None,
-        entry,
-    })?;
-    Ok(id)
-}
-
-fn join(unit: &mut Unit<'_>, person: &PersonId, groups: &BTreeSet<GroupName>) -> Result<(), AppError> {
-    if groups.is_empty() {
-        return Ok(());
-    }
-    let document = json!({ "act": "joined", "groups": groups, "person": person, "by": "console" });
-    let digest = unit.put_evidence("act", &canonical::to_bytes(&document)?, Some(person))?;
-    let entry = unit.append(Event::Admin {
-        outcome: "joined".to_owned(),
-        person: person.clone(),
-        evidence: BTreeMap::from([("act".to_owned(), digest)]),
-    })?;
-    for group in groups {
-        unit.insert_membership(group, person, entry)?;
-    }
-    Ok(())
-}
-
-fn renew_link(unit: &mut Unit<'_>, person: &PersonId, digest: Digest) -> Result<Timestamp, AppError> {
-    let expires = unit.now() + ENROLMENT_LINK;
-    let document = json!({ "expires": expires, "invitation": digest, "invited_by": "console", "person": person });
-    let evidence = unit.put_evidence("invitation", &canonical::to_bytes(&document)?, Some(person))?;
-    let entry = unit.append(Event::Enrolment {
-        outcome: "invited".to_owned(),
-        person: person.clone(),
-        invitation: digest,
-        expires,
-        evidence: BTreeMap::from([("invitation".to_owned(), evidence)]),
-    })?;
-    unit.insert_invitation(&InvitationRow {
-        secret_sha256: digest,
-        person: person.clone(),
-        invited_by: CONSOLE.to_owned(),
-        expires,
-        ended: None,
-        session_sha256: None,
-        session_until: None,
-        entry,
-    })?;
-    Ok(expires)
-}
-
-fn find_person(reader: &Reader<'_>, text: &str) -> Result<PersonRow, AppError> {
-    if let Ok(id) = PersonId::parse(text)
-        && let Some(person) = reader.person(&id)?
-    {
-        return Ok(person);
-    }
-    let named: Vec<_> = reader.people()?.into_iter().filter(|row| row.name == text).collect();
-    match <[PersonRow; 1]>::try_from(named) {
-        Ok([person]) => Ok(person),
-        Err(named) if named.is_empty() => {
-            Err(AppError::refused(ErrorCode::NotFound, format!("there is nobody with the id or name `{text}`"))
-                .with_hint("see `countersign people list`"))
-        }
-        Err(_) => Err(AppError::refused(ErrorCode::ParameterInvalid, format!("several people are called `{text}`"))
-            .with_hint("use the person's id: `countersign people list`")),
-    }
-}
-
-/// A person's name: 1 to 100 characters, no control characters, no white space around it.
-pub fn checked_name(name: &str) -> Result<String, AppError> {
-    let name = name.trim();
-    let count = name.chars().count();
-    if count == 0 || count > MAX_NAME_CHARS || name.chars().any(char::is_control) {
-        let text = format!("a name has 1 to {MAX_NAME_CHARS} characters and no control characters");
-        return Err(AppError::refused(ErrorCode::ParameterInvalid, text).with_hint("write the name on one line"));
-    }
-    Ok(name.to_owned())
+fn renew_console_link(unit: &mut Unit<'_>, person: &PersonId, digest: Digest) -> Result<Timestamp, AppError> {
+    let letter = Letter { by: apply_change::CONSOLE, recovery: false, from: unit.now() };
+    renew_link(unit, person, digest, &letter)
 }

@@ -89,6 +89,7 @@ impl Countersign {
     pub async fn begin_decision(&self, id: &RequestId, intent: Intent) -> Result<Ceremony, AppError> {
         // A clock that is wrong would say "too late", or put a wrong time into what is signed.
         self.steady_now()?;
+        self.settle_changes_if_possible().await;
         let intent = intent.checked()?;
         self.find_request(id)?;
         let ceremony = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<CEREMONY_ID>()?);
@@ -142,7 +143,9 @@ impl Countersign {
             // The signature was good: this is the key or its copy, and that stays in the log.
             Err(error @ PasskeyError::CounterRolledBack { .. }) => {
                 let refusal = refusal(error.code(), error.to_string());
-                return Err(self.refuse_copy(row, passkey.person, refusal).await);
+                let refused = self.refuse_copy(row, passkey.person, refusal).await;
+                self.tell_copy(&person, &refused);
+                return Err(refused);
             }
             verified => verified?,
         };
@@ -178,7 +181,8 @@ impl Countersign {
         }
     }
 
-    fn passkey_of(&self, response: &Value) -> Result<(PasskeyRow, PersonRow), AppError> {
+    /// The passkey that an answer names, and its person; both active.
+    pub(super) fn passkey_of(&self, response: &Value) -> Result<(PasskeyRow, PersonRow), AppError> {
         let unknown = || AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not known here");
         let credential_id = assertion::credential_id(response)
             .ok_or_else(|| AppError::refused(ErrorCode::AssertionInvalid, "the answer names no credential"))?;
@@ -308,7 +312,7 @@ pub fn fields(row: &RequestRow) -> JobFields {
     }
 }
 
-fn end(unit: &mut Unit<'_>, row: &RequestRow, mark: Mark) -> Result<(), StoreError> {
+pub(super) fn end(unit: &mut Unit<'_>, row: &RequestRow, mark: Mark) -> Result<(), StoreError> {
     let entry = unit.append(Event::Request {
         outcome: mark.as_str().to_owned(),
         request: row.request.id.clone(),

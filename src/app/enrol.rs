@@ -14,13 +14,14 @@ use crate::domain::ids::{Digest, GroupName, MAX_NAME_CHARS};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::statement::{Registration, Statement, challenge};
-use crate::domain::time::{SECOND_PASSKEY, Timestamp};
+use crate::domain::time::{RECOVERED_RESTS, SECOND_PASSKEY, Timestamp};
 use crate::passkeys::device;
 use crate::passkeys::registration::{self, Registered};
 use crate::store::passkeys::{CeremonyRow, PasskeyRow};
 use crate::store::people::{InvitationRow, PersonRow};
 use crate::store::{Reader, StoreError};
 
+use super::apply_change::active_passkeys;
 use super::decide_request::Ceremony;
 use super::{AppError, Countersign};
 
@@ -129,7 +130,7 @@ impl Countersign {
                 return Ok(Err(DeadLink::Unknown));
             };
             let groups = reader.memberships(&person.id)?.into_keys().collect();
-            let passkeys = reader.passkeys_of(&person.id)?.len();
+            let passkeys = active_passkeys(reader, &person.id)?.len();
             Ok(Ok(Welcome { person, invited_by: row.invited_by, expires: row.expires, groups, passkeys }))
         })
     }
@@ -142,6 +143,7 @@ impl Countersign {
 
     /// Starts a registration.
     pub async fn begin_enrolment(&self, holder: LinkHolder) -> Result<Ceremony, AppError> {
+        self.settle_changes_if_possible().await;
         self.find_link(&holder)?;
         let id = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<16>()?);
         let nonce = Bytes(random::bytes::<32>()?.to_vec());
@@ -151,7 +153,7 @@ impl Countersign {
             let (row, person) = find(&unit.reader(), &holder, now)?;
             let groups = unit.reader().memberships(&person.id)?.into_keys().collect();
             let known: Vec<_> =
-                unit.reader().passkeys_of(&person.id)?.into_iter().map(|key| key.credential_id).collect();
+                active_passkeys(&unit.reader(), &person.id)?.into_iter().map(|key| key.credential_id).collect();
             if row.ended.is_some() && known.len() >= MAX_PASSKEYS_A_LINK {
                 return Err(AppError::refused(ErrorCode::LinkSpent, "this link has admitted enough passkeys"));
             }
@@ -194,7 +196,7 @@ impl Countersign {
         let registered = registration::finish(&self.relying_party, challenge(&statement), response)?;
         let session = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<32>()?);
         let session_sha256 = Digest::of(session.as_bytes());
-        let enrolled = self.store.write(move |unit| -> Result<Enrolled, AppError> {
+        let enrolled = self.store.write(move |unit| -> Result<_, AppError> {
             let now = unit.now();
             let (row, person) = find(&unit.reader(), &holder, now)?;
             if unit.reader().passkey(&registered.credential_id)?.is_some()
@@ -203,25 +205,35 @@ impl Countersign {
                 return Err(AppError::refused(ErrorCode::PasskeyKnown, "this passkey is enrolled already"));
             }
             // Ceremonies may have been started side by side.
-            if row.ended.is_some() && unit.reader().passkeys_of(&person.id)?.len() >= MAX_PASSKEYS_A_LINK {
+            if row.ended.is_some() && active_passkeys(&unit.reader(), &person.id)?.len() >= MAX_PASSKEYS_A_LINK {
                 return Err(AppError::refused(ErrorCode::LinkSpent, "this link has admitted enough passkeys"));
             }
             let first = row.ended.is_none();
+            let before = active_passkeys(&unit.reader(), &person.id)?;
             let entry = write_passkey(unit, &row, &person, &statement, &registered)?;
+            if first && row.recovery.is_some() {
+                retire(unit, &person, before)?;
+            }
             if first {
                 unit.end_invitation(&row.secret_sha256, Some((&session_sha256, now + SECOND_PASSKEY)))?;
             }
             let (name, claimed) = device_name(&registered);
-            Ok(Enrolled {
-                count: unit.reader().passkeys_of(&person.id)?.len(),
-                name,
-                claimed,
-                synced: registered.facts.backup_eligible,
-                session: first.then_some(session),
-                entry,
-            })
+            let count = active_passkeys(&unit.reader(), &person.id)?.len();
+            Ok((
+                person,
+                Enrolled {
+                    count,
+                    name,
+                    claimed,
+                    synced: registered.facts.backup_eligible,
+                    session: first.then_some(session),
+                    entry,
+                },
+            ))
         });
-        enrolled.await
+        let (person, enrolled) = enrolled.await?;
+        self.tell_passkey(&person.id, &person.name, enrolled.entry);
+        Ok(enrolled)
     }
 
     async fn take_registration(&self, holder: &LinkHolder, ceremony: &str) -> Result<Vec<u8>, AppError> {
@@ -330,9 +342,19 @@ fn write_passkey(
         added: unit.now(),
         last_used: None,
         suspended: None,
+        // It carries what admitted it, which was no passkey of this person's.
+        rests_until: row.recovery.as_ref().map(|_| unit.now() + RECOVERED_RESTS),
         entry,
     })?;
     Ok(entry)
+}
+
+/// After a recovery the lost passkeys are somebody else's, as far as anybody knows.
+fn retire(unit: &mut crate::store::Unit<'_>, person: &PersonRow, lost: Vec<PasskeyRow>) -> Result<(), AppError> {
+    for key in lost {
+        super::apply_change::remove_passkey(unit, &person.id, &key, "recovery")?;
+    }
+    Ok(())
 }
 
 /// A name for a device: the client's word at best, since no attestation is judged yet.

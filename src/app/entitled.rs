@@ -3,6 +3,8 @@
 //! Implements DESIGN §2 (decision) and §6: only people whom the rule names, each once, never the starter where it says so.
 //! Never records: `decide_request` does, in the same unit.
 
+use std::collections::BTreeMap;
+
 use crate::domain::assurance::{Acr, assess};
 use crate::domain::ids::PersonId;
 use crate::domain::oauth::error_code::ErrorCode;
@@ -14,6 +16,7 @@ use crate::domain::statement::Choice;
 use crate::domain::time::Timestamp;
 use crate::passkeys::assertion::Verification;
 use crate::store::passkeys::PasskeyRow;
+use crate::store::people::PersonRow;
 use crate::store::requests::RequestRow;
 use crate::store::{Reader, StoreError, Unit};
 
@@ -32,15 +35,7 @@ pub(super) fn entitled(
     verified: &Verification,
 ) -> Result<Option<u64>, AppError> {
     let person = &passkey.person;
-    let known = unit.reader().passkey(&passkey.credential_id)?.filter(|row| row.suspended.is_none());
-    let active = unit.reader().person(person)?.is_some_and(|row| row.suspended.is_none());
-    if known.is_none() || !active {
-        return Err(AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not known here (any more)"));
-    }
-    // Two answers of one key at once: the second was verified against a counter that is old by now.
-    if known.is_some_and(|known| known.credential != passkey.credential) {
-        return Err(AppError::refused(ErrorCode::AssertionInvalid, "this passkey was used at the same moment"));
-    }
+    let auditor = is_known(&unit.reader(), passkey)?.auditor;
     if choice == Choice::Approve && !unchanged(rules, row) {
         return Err(AppError::refused(ErrorCode::RuleChanged, describe(ErrorCode::RuleChanged)));
     }
@@ -48,7 +43,8 @@ pub(super) fn entitled(
         .ok_or_else(|| AppError::refused(ErrorCode::RuleChanged, describe(ErrorCode::RuleChanged)))?;
     let starter = starter_of(unit, row)?;
     let is_starter = starter.as_ref() == Some(person);
-    let memberships = unit.reader().memberships(person)?;
+    // An auditor signs nothing, whatever group they were in before.
+    let memberships = if auditor { BTreeMap::new() } else { unit.reader().memberships(person)? };
     let membership = terms.of.iter().find_map(|group| memberships.get(group).copied());
     match (choice, membership) {
         (Choice::Approve, _) if is_starter && terms.not.contains(&Excluded::Starter) => {
@@ -68,6 +64,7 @@ pub(super) fn entitled(
     distinct(unit, row, choice, passkey)?;
     still_open(&unit.reader(), row, choice, unit.now())?;
     if choice == Choice::Approve {
+        is_awake(passkey, unit.now())?;
         let reached = assess(&verified.facts, &passkey.registered, unit.now()).acr;
         if demanded(&row.rule).is_some_and(|acr| reached < acr) {
             return Err(AppError::refused(
@@ -77,6 +74,30 @@ pub(super) fn entitled(
         }
     }
     Ok(membership)
+}
+
+/// The person of a passkey, where both are active and nothing else was signed with it meanwhile.
+pub(super) fn is_known(reader: &Reader<'_>, passkey: &PasskeyRow) -> Result<PersonRow, AppError> {
+    let unknown = || AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not known here (any more)");
+    let known = reader.passkey(&passkey.credential_id)?.filter(|row| row.suspended.is_none()).ok_or_else(unknown)?;
+    let person = reader.person(&passkey.person)?.filter(|row| row.suspended.is_none()).ok_or_else(unknown)?;
+    // Two answers of one key at once: the second was verified against a counter that is old by now.
+    if known.credential != passkey.credential {
+        return Err(AppError::refused(ErrorCode::AssertionInvalid, "this passkey was used at the same moment"));
+    }
+    Ok(person)
+}
+
+/// A passkey made after a recovery approves nothing for a while: whoever else holds it is seen before it counts.
+pub(super) fn is_awake(passkey: &PasskeyRow, now: Timestamp) -> Result<(), AppError> {
+    match passkey.rests_until.filter(|until| now < *until) {
+        None => Ok(()),
+        Some(until) => {
+            let when = format!("{} {} UTC", until.day_month(), until.hour_minute());
+            let text = format!("this passkey was made after a recovery, and approves nothing before {when}");
+            Err(AppError::refused(ErrorCode::PasskeyRests, text))
+        }
+    }
 }
 
 /// Whether the rule of a request is still the one that people would sign under.

@@ -104,6 +104,7 @@ impl Countersign {
     /// # Errors
     /// Every refusal of DESIGN §5, and faults.
     pub async fn exchange(&self, form: ExchangeForm, wait: Option<Duration>) -> Result<Answer, AppError> {
+        self.settle_changes_if_possible().await;
         let mut deadline = wait.map(|wait| self.clock.monotonic() + wait.min(self.settings.wait_limit));
         let mut held: Option<Subscription> = None;
         let mut paced = false;
@@ -227,6 +228,7 @@ impl Countersign {
             }
             Done::Opened(row) => {
                 self.waiting.begin(&row.request.id, self.clock.monotonic());
+                self.tell_request(&row);
                 Ok(Some(self.pending(&row, self.waiting.interval(&row.request.id), false)))
             }
             Done::Refused(refusal, entry) => {

@@ -3,6 +3,7 @@
 //! Implements DESIGN §5 to §7, §11.
 //! Never chooses a wire form: `http/problem.rs` does.
 
+pub mod apply_change;
 pub mod ask;
 pub mod check_health;
 pub mod console;
@@ -15,14 +16,20 @@ pub mod explain;
 pub mod intake;
 pub mod keep_log;
 pub mod known;
+pub mod list_people;
 pub mod load_rules;
 pub mod make_bundle;
+pub mod notify;
+pub mod propose_change;
 pub mod record_token;
 pub mod refuse;
 pub mod settings;
+pub mod settle_changes;
+pub mod sign_change;
 pub mod start;
 pub mod summary;
 pub mod verify_bundle;
+pub mod view_change;
 pub mod view_request;
 pub mod waiting;
 
@@ -63,6 +70,8 @@ pub struct Countersign {
     kept_rules: Arc<record_token::KeptRules>,
     waiting: Waiting,
     refusals: Arc<refuse::RefusalCap>,
+    next_due: Arc<settle_changes::NextDue>,
+    outbound: std::sync::OnceLock<crate::outbound::Outbound>,
     counters: Counters,
     upkeep: check_health::Upkeep,
 }

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::domain::change::standing::Terms;
 use crate::domain::ids::IssuerName;
 use crate::domain::job::gitlab::IssuerTerms;
 
@@ -26,6 +27,8 @@ pub struct Settings {
     pub wait_limit: Duration,
     /// Limits of the exchange.
     pub limits: CallLimits,
+    /// When changes take effect.
+    pub people: Terms,
     /// Those whose job tokens we accept.
     pub issuers: Vec<IssuerSettings>,
     /// This is a demo.

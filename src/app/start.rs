@@ -30,6 +30,7 @@ use super::intake::Issuer;
 use super::load_rules::{LoadError, compile, log_rules};
 use super::refuse::RefusalCap;
 use super::settings::{IssuerSettings, Settings};
+use super::settle_changes::NextDue;
 use super::waiting::Waiting;
 use super::{AppError, Counters, Countersign, RulesInForce, Signer};
 
@@ -142,7 +143,7 @@ pub fn found(parts: Parts, admin: &str, rsa_bits: u32) -> Result<Founded, StartE
     };
     let secret = link_secret()?;
     let invitation = Invitation {
-        name: super::console::checked_name(admin)?,
+        name: super::propose_change::checked_name(admin)?,
         groups: BTreeSet::new(),
         admin: true,
         digest: Digest::of(secret.as_bytes()),
@@ -263,6 +264,7 @@ impl Prepared {
         signers: HashMap<TokenAlg, Signer>,
     ) -> Result<Countersign, AppError> {
         let Self { settings, relying_party, issuers, mut compiled } = self;
+        let next_due = Arc::new(NextDue::new(store.read(|reader| reader.next_due())?));
         let made = Countersign {
             relying_party,
             log_vkey,
@@ -272,6 +274,8 @@ impl Prepared {
             rules: RwLock::new(Arc::new(compiled.clone())),
             waiting: Waiting::default(),
             refusals: Arc::new(RefusalCap::default()),
+            next_due,
+            outbound: std::sync::OnceLock::new(),
             counters: Counters::default(),
             upkeep: super::check_health::Upkeep::default(),
             settings,

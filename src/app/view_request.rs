@@ -3,6 +3,7 @@
 //! Implements SCREENS' approval page.
 //! Never shows another request: the link opens this one alone.
 
+use crate::domain::change::LinkKind;
 use crate::domain::ids::{PersonId, RequestId};
 use crate::domain::request::standing::Standing;
 use crate::domain::rules::difference::difference;
@@ -35,6 +36,8 @@ pub struct Seen {
     pub differences: Vec<String>,
     /// Log entries of the tokens issued.
     pub issued: Vec<u64>,
+    /// Who answers for the bot that started the job, where one did.
+    pub bot_owner: Option<String>,
     /// The present.
     pub now: Timestamp,
 }
@@ -59,6 +62,7 @@ impl Countersign {
                 Vec::new()
             };
             Ok(Some(Seen {
+                bot_owner: bot_owner(reader, &row)?,
                 differences,
                 decisions: reader.decisions(id)?,
                 since_last: reader.last_collected(&row)?,
@@ -72,6 +76,13 @@ impl Countersign {
             }))
         })
     }
+}
+
+/// The name of whoever answers for the bot that started the job.
+fn bot_owner(reader: &Reader<'_>, row: &RequestRow) -> Result<Option<String>, StoreError> {
+    let Some(user_id) = row.request.job_claim("user_id") else { return Ok(None) };
+    let link = reader.linked(&row.issuer, user_id)?.filter(|link| link.owner == LinkKind::Bot);
+    Ok(link.map(|link| reader.person(&link.person)).transpose()?.flatten().map(|person| person.name))
 }
 
 fn starter(reader: &Reader<'_>, row: &RequestRow) -> Result<Option<PersonId>, StoreError> {

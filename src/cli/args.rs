@@ -3,10 +3,14 @@
 //! Implements DESIGN §12.
 //! Never takes a secret: those come from files and variables.
 
+mod people;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+
+pub use people::{PeopleArgs, PeopleCommand, RoleArg};
 
 /// An OpenID provider whose only login is a passkey, and a token exchange that countersigns CI jobs.
 #[derive(Debug, Parser)]
@@ -40,9 +44,8 @@ pub enum Command {
     /// Check rules, and ask why they said what they said
     #[command(subcommand)]
     Rule(RuleCommand),
-    /// Invite people, tie them to GitLab users, list them
-    #[command(subcommand)]
-    People(PeopleCommand),
+    /// Invite people, put them into groups, tie them to GitLab users, suspend them, let them in again
+    People(PeopleArgs),
     /// Read and check the log, and take proofs out of it
     #[command(subcommand)]
     Log(LogCommand),
@@ -136,35 +139,6 @@ pub enum RuleCommand {
         #[arg(long, value_name = "AUDIENCE")]
         audience: Vec<String>,
     },
-}
-
-/// `people …`.
-#[derive(Debug, Subcommand)]
-pub enum PeopleCommand {
-    /// Print a one-time link with which somebody makes a passkey
-    Invite {
-        /// The person's name, as others know it
-        name: String,
-        /// A group to join; may repeat
-        #[arg(long, value_name = "GROUP")]
-        group: Vec<String>,
-        /// Make them an admin
-        #[arg(long)]
-        admin: bool,
-    },
-    /// Tie a person to a GitLab user
-    Link {
-        /// The person's id
-        person: String,
-        /// The issuer's short name
-        #[arg(long, value_name = "ISSUER")]
-        issuer: String,
-        /// The user's number in that GitLab
-        #[arg(long, value_name = "N")]
-        user_id: String,
-    },
-    /// List people, groups and passkeys
-    List,
 }
 
 fn rsa_bits(text: &str) -> Result<u32, String> {
@@ -261,6 +235,21 @@ mod tests {
             "people invite Ada --group release-managers --admin",
             "people link pmq4zx7k2hv5ntr3b --issuer gitlab --user-id 77",
             "people list",
+            "people show Ada",
+            "people changes --json",
+            "people invite Ada --group release-managers --propose",
+            "people invite Ada --role auditor",
+            "people join Ada release-managers --propose",
+            "people leave Ada release-managers",
+            "people role Ada admin --propose",
+            "people suspend Ada",
+            "people restore Ada --propose",
+            "people remove-passkey Ada 0123abcd",
+            "people link Ada --issuer gitlab --user-id 77 --bot",
+            "people unlink --issuer gitlab --user-id 77 --propose",
+            "people vouch Ada 0123abcd",
+            "people recover Ada",
+            "people recover Ada --propose",
             "log show",
             "log show 5",
             "log show --last 3",
@@ -276,9 +265,17 @@ mod tests {
             let words = std::iter::once("countersign").chain(line.split(' '));
             assert!(Args::try_parse_from(words).is_ok(), "{line}");
         }
-        for line in
-            ["", "init --new-link --url u", "log show 5 --last 3", "token --wait long", "people", "tokn", "verify a b"]
-        {
+        for line in [
+            "",
+            "init --new-link --url u",
+            "log show 5 --last 3",
+            "token --wait long",
+            "people",
+            "people role Ada king",
+            "people invite Ada --admin --role member",
+            "tokn",
+            "verify a b",
+        ] {
             let words = std::iter::once("countersign").chain(line.split_whitespace());
             assert!(Args::try_parse_from(words).is_err(), "{line}");
         }

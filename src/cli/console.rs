@@ -58,6 +58,11 @@ pub fn is_running(state_directory: &Path) -> bool {
     UnixStream::connect(state_directory.join(SOCKET)).is_ok()
 }
 
+/// Asks the running server, and says nothing where there is none or it gives no answer.
+pub fn quietly(settings: &Settings, command: &ConsoleCommand) -> Option<ConsoleAnswer> {
+    over(&UnixStream::connect(settings.state_directory.join(SOCKET)).ok()?, command).ok()
+}
+
 /// One line out, one line back.
 fn over(mut stream: &UnixStream, command: &ConsoleCommand) -> std::io::Result<ConsoleAnswer> {
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;

@@ -14,6 +14,7 @@ use super::open::{self, OpenError};
 use super::printer::Printer;
 use crate::app::Countersign;
 use crate::app::check_health::{Finding, Severity, clock_finding};
+use crate::app::console::{ConsoleAnswer, ConsoleCommand};
 use crate::config;
 use crate::config::settings::{LegacyToken, Settings};
 use crate::domain::time::Timestamp;
@@ -42,6 +43,7 @@ fn examine(settings: &Settings) -> Vec<Finding> {
         app.examine().unwrap_or_else(|error| vec![Finding::fail("state", error.to_string(), "countersign log check")]),
     );
     findings.extend(state(settings, &app));
+    findings.extend(running(settings));
     findings.push(ourselves(settings));
     findings.extend(clocks(settings, &app));
     match open::runtime() {
@@ -50,6 +52,15 @@ fn examine(settings: &Settings) -> Vec<Finding> {
     }
     findings.extend(legacy(settings));
     findings
+}
+
+/// What the running server warns of; what it says about people is found in the state already.
+fn running(settings: &Settings) -> Vec<Finding> {
+    let warnings = console::quietly(settings, &ConsoleCommand::Warnings);
+    let Some(ConsoleAnswer::Warnings { warnings }) = warnings else { return Vec::new() };
+    let split = warnings.iter().map(|line| line.split_once(": ").unwrap_or(("server", line)));
+    let told = split.filter(|(subject, _)| *subject != "people");
+    told.map(|(subject, text)| Finding::warn(subject, text, "the server's diagnostics say more")).collect()
 }
 
 /// Keys, and whether the log is the one that the mark names.

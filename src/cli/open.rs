@@ -4,6 +4,7 @@
 //! Never makes a key: only `init` and `demo` do.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::app::Countersign;
 use crate::app::course::CallLimits;
@@ -17,10 +18,13 @@ use crate::crypto::high_water::HighWaterFile;
 use crate::crypto::log_key::LogKey;
 use crate::crypto::master_key::{self, MasterKey};
 use crate::crypto::{CryptoError, files};
+use crate::domain::change::standing::Terms;
 use crate::domain::job::gitlab::IssuerTerms;
 use crate::domain::job::legacy::Legacy;
 use crate::domain::log::high_water::{HighWater as _, Mark};
 use crate::domain::rules::compile::RuleError;
+use crate::outbound::secret::Secret;
+use crate::outbound::{FIRST_PAUSE, Outbound, OutboundError, Sending};
 use crate::store::{DATABASE, LOCK, StoreError};
 
 use super::configuration_faults;
@@ -54,6 +58,9 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+    /// Notices.
+    #[error("notify: {0}")]
+    Outbound(#[from] OutboundError),
     /// The state.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -115,6 +122,7 @@ pub fn app_settings(settings: &Settings) -> Result<AppSettings, OpenError> {
             open_of_project: u64::from(settings.limits.open_requests_per_project),
             open_of_rule: u64::from(settings.limits.open_requests_per_rule),
         },
+        people: Terms { delay: settings.people.delay, recovery_signatures: settings.people.recovery_signatures },
         issuers,
         demo: false,
     })
@@ -156,6 +164,31 @@ pub fn load_master_key(settings: &Settings) -> Result<MasterKey, OpenError> {
         MasterKeySource::Command(command) => master_key::MasterKeySource::Command(command.clone()),
     };
     Ok(MasterKey::load(&source)?)
+}
+
+/// Loads the master key and tries it on the keys of this state, beside a running server too.
+///
+/// # Errors
+/// A key that is missing or another state's.
+pub fn prove_master_key(settings: &Settings) -> Result<(), OpenError> {
+    let app = look(settings, false)?;
+    let mark = mark(settings)?.ok_or(StartError::Store(StoreError::NoMark))?;
+    app.check_state(&mark, &load_master_key(settings)?)?;
+    Ok(())
+}
+
+/// What sends notices; `None` where the configuration names nobody.
+///
+/// # Errors
+/// A secret that is missing, open to others or of another form; no certificates.
+pub fn outbound(settings: &Settings, clock: &Clock) -> Result<Option<Outbound>, OpenError> {
+    let Some(notify) = &settings.notify else { return Ok(None) };
+    let clock = clock.clone();
+    let secret = files::read_secret(&notify.secret_file)?;
+    let secret = Secret::parse(&String::from_utf8_lossy(&secret))?;
+    let now = Arc::new(move || clock.now());
+    let sending = Sending { webhooks: notify.webhooks.clone(), secret, now, first_pause: FIRST_PAUSE };
+    Ok(Some(Outbound::start(sending)?))
 }
 
 /// The high-water mark, as it stands.
@@ -286,6 +319,7 @@ pub fn faults(error: &OpenError) -> Vec<(String, String)> {
     match error {
         OpenError::Config(error) => error.faults.iter().map(|fault| (fault.to_string(), fault.cure.clone())).collect(),
         OpenError::Crypto(error) | OpenError::Start(StartError::Crypto(error)) => vec![of_crypto(error)],
+        OpenError::Outbound(_) => one(&error.to_string(), "look at `[notify]` of the configuration"),
         OpenError::IssuerFile { .. } => one(&error.to_string(), "put the file there, or name the right one"),
         OpenError::Folder { .. } => one(&error.to_string(), "make the folder by hand, or choose another"),
         OpenError::Start(StartError::Rules(LoadError::Rules(faults))) => faults

@@ -145,6 +145,14 @@ async fn start(settings: &Settings, printer: &mut Printer) -> Result<Server, Exi
         Exit::OurFault
     })?;
     let app = Arc::new(open::open(settings).await.map_err(|error| open::explain(&error, printer))?);
+    match open::outbound(settings, &app.clock) {
+        Ok(Some(outbound)) => app.send_through(outbound),
+        Ok(None) => {}
+        Err(error) => {
+            app.store.close();
+            return Err(open::explain(&error, printer));
+        }
+    }
     if let Some(certificates) = &certificates {
         app.upkeep().certificate_until(certificates.until());
     }

@@ -13,8 +13,11 @@ use super::checking::{Checking, parse_size};
 use super::cidr::Cidr;
 use super::fault::ConfigError;
 use super::issuer;
-use super::settings::{KeySettings, LimitSettings, LogSettings, MasterKeySource, ServerSettings, Settings, TlsFiles};
-use super::source::{KeysSource, LimitsSource, Origins, ServerSource, Source};
+use super::notify;
+use super::settings::{
+    KeySettings, LimitSettings, LogSettings, MasterKeySource, PeopleSettings, ServerSettings, Settings, TlsFiles,
+};
+use super::source::{KeysSource, LimitsSource, Origins, PeopleSource, ServerSource, Source};
 use crate::domain::time;
 
 /// Where the server listens unless told otherwise.
@@ -37,6 +40,14 @@ pub const WAIT_LIMIT_MOST: Duration = Duration::from_mins(5);
 pub const MAX_TOKEN_AGE_MOST: Duration = Duration::from_hours(24);
 /// Smallest `database.max_size`, in bytes.
 pub const DATABASE_LEAST: u64 = 16 * 1024 * 1024;
+/// Least `people.delay`.
+pub const CHANGE_DELAY_LEAST: Duration = Duration::from_hours(1);
+/// Most `people.delay`.
+pub const CHANGE_DELAY_MOST: Duration = Duration::from_hours(14 * 24);
+/// How many other admins let somebody in again.
+pub const RECOVERY_SIGNATURES: u32 = 2;
+/// Most `people.recovery_signatures`.
+pub const RECOVERY_SIGNATURES_MOST: u32 = 10;
 /// Longest `people.contact`, in characters.
 pub const MAX_CONTACT_CHARS: usize = 200;
 /// Longest `log.origin`, in bytes.
@@ -59,7 +70,8 @@ pub fn check(file: &Path, source: &Source, origins: &Origins) -> Result<Settings
     let origin = checking.log_origin(source.log.origin.as_deref(), &host);
     let database_max_bytes = checking.database(source.database.max_size.as_deref());
     let limits = checking.limits(&source.limits);
-    let contact = checking.contact(source.people.contact.as_deref());
+    let people = checking.people(&source.people);
+    let notify = notify::check(&mut checking, &source.notify);
     let issuers = issuer::check(&mut checking, &source.issuer, local);
     if let Some(own) = &url {
         issuer::not_ourselves(&mut checking, &issuers, own.as_str());
@@ -78,7 +90,8 @@ pub fn check(file: &Path, source: &Source, origins: &Origins) -> Result<Settings
             log: LogSettings { high_water_mark, origin },
             database_max_bytes,
             limits,
-            contact,
+            people,
+            notify,
             issuers,
         }),
         _ => Err(ConfigError::new(checking.faults())),
@@ -316,6 +329,23 @@ impl Checking<'_> {
                 typed.open_requests_per_rule,
                 OPEN_REQUESTS_PER_RULE,
             ),
+        }
+    }
+
+    fn people(&mut self, typed: &PeopleSource) -> PeopleSettings {
+        let delay = (time::CHANGE_DELAY, CHANGE_DELAY_LEAST, CHANGE_DELAY_MOST);
+        let signatures = self.whole("people.recovery_signatures", typed.recovery_signatures, RECOVERY_SIGNATURES);
+        if signatures > RECOVERY_SIGNATURES_MOST {
+            self.fault(
+                "people.recovery_signatures",
+                format!("`people.recovery_signatures` is {signatures}; 1 to {RECOVERY_SIGNATURES_MOST} are possible"),
+                "choose a number that admins can reach",
+            );
+        }
+        PeopleSettings {
+            contact: self.contact(typed.contact.as_deref()),
+            delay: self.duration("people.delay", typed.delay.as_deref(), delay),
+            recovery_signatures: signatures,
         }
     }
 

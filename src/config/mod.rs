@@ -9,6 +9,7 @@ pub mod cidr;
 pub mod fault;
 pub mod issuer;
 pub mod keys;
+mod notify;
 pub mod permissions;
 pub mod rules_folder;
 pub mod settings;

@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use url::Url;
+
 use super::cidr::Cidr;
 use crate::domain::ids::IssuerName;
 
@@ -34,8 +36,10 @@ pub struct Settings {
     pub database_max_bytes: Option<u64>,
     /// `[limits]`.
     pub limits: LimitSettings,
-    /// `people.contact`: whom to ask when a passkey is lost.
-    pub contact: Option<String>,
+    /// `[people]`.
+    pub people: PeopleSettings,
+    /// `[notify]`, where anybody is told.
+    pub notify: Option<NotifySettings>,
     /// `[[issuer]]`; at least one, names and URLs distinct.
     pub issuers: Vec<IssuerSettings>,
 }
@@ -97,6 +101,34 @@ pub struct LogSettings {
     pub high_water_mark: PathBuf,
     /// The log's name in checkpoints.
     pub origin: String,
+}
+
+/// `[people]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeopleSettings {
+    /// Whom to ask when a passkey is lost.
+    pub contact: Option<String>,
+    /// How long one admin's signature waits for somebody to object.
+    pub delay: Duration,
+    /// How many other admins let somebody in again.
+    pub recovery_signatures: u32,
+}
+
+/// `[notify]`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NotifySettings {
+    /// Who is told.
+    pub webhooks: Vec<Url>,
+    /// The secret that signs.
+    pub secret_file: PathBuf,
+}
+
+impl fmt::Debug for NotifySettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Whoever knows a webhook's address may write to it.
+        let hosts: Vec<_> = self.webhooks.iter().filter_map(Url::host_str).collect();
+        f.debug_struct("NotifySettings").field("hosts", &hosts).field("secret_file", &self.secret_file).finish()
+    }
 }
 
 /// `[limits]`.

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::fault::{ConfigError, Fault, Origin};
 use super::keys::{self, Key, Kind};
+use super::notify::NotifySource;
 use crate::domain::nearest::nearest;
 
 /// Largest configuration file, in bytes.
@@ -33,6 +34,7 @@ pub struct Source {
     pub(super) database: DatabaseSource,
     pub(super) limits: LimitsSource,
     pub(super) people: PeopleSource,
+    pub(super) notify: NotifySource,
     pub(super) issuer: Vec<IssuerSource>,
 }
 
@@ -94,6 +96,8 @@ pub struct LimitsSource {
 #[serde(deny_unknown_fields, default)]
 pub struct PeopleSource {
     pub(super) contact: Option<String>,
+    pub(super) delay: Option<String>,
+    pub(super) recovery_signatures: Option<i64>,
 }
 
 /// `[[issuer]]`.

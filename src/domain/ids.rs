@@ -99,6 +99,12 @@ text_id!(
     |text| BASE64URL_NOPAD.decode(text.as_bytes()).is_ok_and(|bytes| bytes.len() == 16)
 );
 text_id!(
+    /// The link id of a change: 128 random bits, base64url. Its holder may look, never act.
+    ChangeId,
+    "a change id (22 characters of base64url)",
+    |text| BASE64URL_NOPAD.decode(text.as_bytes()).is_ok_and(|bytes| bytes.len() == 16)
+);
+text_id!(
     /// The code that a person compares between the job log and the page: 3 + 3 of `2-9 A-Z` without I, O.
     Code,
     "a code such as `KX7-42Q`",
@@ -148,6 +154,14 @@ impl PersonId {
 }
 
 impl RequestId {
+    /// The id made of 128 random bits.
+    #[must_use]
+    pub fn from_random(bits: [u8; 16]) -> Self {
+        Self(BASE64URL_NOPAD.encode(&bits))
+    }
+}
+
+impl ChangeId {
     /// The id made of 128 random bits.
     #[must_use]
     pub fn from_random(bits: [u8; 16]) -> Self {

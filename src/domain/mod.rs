@@ -6,11 +6,13 @@
 pub mod assurance;
 pub mod bundle;
 pub mod canonical;
+pub mod change;
 pub mod ids;
 pub mod job;
 pub mod log;
 pub mod nearest;
 pub mod oauth;
+pub mod people;
 pub mod request;
 pub mod rules;
 pub mod statement;

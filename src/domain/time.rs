@@ -21,6 +21,16 @@ pub const CEREMONY: Duration = Duration::from_mins(5);
 pub const ENROLMENT_LINK: Duration = Duration::from_hours(24);
 /// How long after the first passkey a second one may be added with the same link.
 pub const SECOND_PASSKEY: Duration = Duration::from_mins(15);
+/// How long a change may be signed.
+pub const CHANGE_OPEN: Duration = Duration::from_hours(7 * 24);
+/// Default time in which admins may object to what one of them signed alone.
+pub const CHANGE_DELAY: Duration = Duration::from_hours(24);
+/// How long a recovery that enough admins signed can still be stopped.
+pub const RECOVERY_DELAY: Duration = Duration::from_hours(24);
+/// How long a passkey made after a recovery approves nothing.
+pub const RECOVERED_RESTS: Duration = Duration::from_hours(24);
+/// How long a recovery on the console is told by `doctor` and `/readyz`.
+pub const RECOVERY_TOLD: Duration = Duration::from_hours(7 * 24);
 /// Default of a rule's `within`.
 pub const WITHIN_DEFAULT: Duration = Duration::from_mins(15);
 /// Least `within` that a rule may state.

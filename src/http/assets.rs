@@ -15,6 +15,8 @@ use super::problem;
 
 const ASSETS: &[(&str, &str, &str)] = &[
     ("countersign.css", "text/css; charset=utf-8", include_str!("../../static/countersign.css")),
+    ("change.js", "text/javascript; charset=utf-8", include_str!("../../static/change.js")),
+    ("statement.js", "text/javascript; charset=utf-8", include_str!("../../static/statement.js")),
     ("approve.js", "text/javascript; charset=utf-8", include_str!("../../static/approve.js")),
     ("enrol.js", "text/javascript; charset=utf-8", include_str!("../../static/enrol.js")),
     ("passkey.js", "text/javascript; charset=utf-8", include_str!("../../static/passkey.js")),
@@ -30,6 +32,7 @@ pub const DOCUMENTS: &[(&str, &str)] = &[
     ("faults", include_str!("../../docs/faults.md")),
     ("gitlab", include_str!("../../docs/gitlab.md")),
     ("limits", include_str!("../../docs/limits.md")),
+    ("people", include_str!("../../docs/people.md")),
     ("performance", include_str!("../../docs/performance.md")),
     ("rules", include_str!("../../docs/rules.md")),
     ("verify", include_str!("../../docs/verify.md")),

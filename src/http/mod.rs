@@ -6,6 +6,7 @@
 pub mod approval;
 pub mod assets;
 pub mod caller;
+pub mod changes;
 pub mod discovery;
 pub mod edge;
 pub mod enrolment;

@@ -8,7 +8,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Route};
 
 use super::edge::MAX_BODY;
-use super::{approval, assets, discovery, enrolment, health, token};
+use super::{approval, assets, changes, discovery, enrolment, health, token};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +58,9 @@ pub const TABLE: &[Row] = &[
     get("/a/{id}/events", Who::LinkHolder, || web::route().to(approval::endpoints::events)),
     post("/a/{id}/options", Who::OurPage, || web::route().to(approval::endpoints::options)),
     post("/a/{id}/decision", Who::OurPage, || web::route().to(approval::endpoints::decision)),
+    get("/changes/{id}", Who::LinkHolder, || web::route().to(changes::endpoints::page)),
+    post("/changes/{id}/options", Who::OurPage, || web::route().to(changes::endpoints::options)),
+    post("/changes/{id}/signature", Who::OurPage, || web::route().to(changes::endpoints::signature)),
     get("/enrol/{link}", Who::LinkHolder, || web::route().to(enrolment::endpoints::page)),
     post("/enrol/{link}/options", Who::OurPage, || web::route().to(enrolment::endpoints::options)),
     post("/enrol/{link}/passkey", Who::OurPage, || web::route().to(enrolment::endpoints::passkey)),

@@ -3,6 +3,7 @@
 //! Implements DESIGN §7 (what is not logged does not happen), §8.
 //! Never hands out a connection, and never answers before the commit.
 
+pub mod changes;
 mod check;
 mod columns;
 mod connection;

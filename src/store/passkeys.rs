@@ -36,8 +36,10 @@ pub struct PasskeyRow {
     pub added: Timestamp,
     /// When last used.
     pub last_used: Option<Timestamp>,
-    /// When suspended, if so.
+    /// When suspended or removed, if so.
     pub suspended: Option<Timestamp>,
+    /// Until when it approves nothing: it was made after a recovery.
+    pub rests_until: Option<Timestamp>,
     /// The log entry that added it.
     pub entry: u64,
 }
@@ -74,11 +76,12 @@ fn passkey(row: &Row<'_>) -> Result<PasskeyRow, StoreError> {
         added: time(row, "added")?,
         last_used: optional_time(row, "last_used")?,
         suspended: optional_time(row, "suspended")?,
+        rests_until: optional_time(row, "rests_until")?,
         entry: index(row, "entry")?,
     })
 }
 
-fn ceremony(row: &Row<'_>) -> Result<CeremonyRow, StoreError> {
+pub(super) fn ceremony(row: &Row<'_>) -> Result<CeremonyRow, StoreError> {
     Ok(CeremonyRow { subject: row.get("subject")?, statement: row.get("statement")?, started: time(row, "started")? })
 }
 
@@ -107,7 +110,7 @@ impl Unit<'_> {
     pub fn insert_passkey(&mut self, row: &PasskeyRow) -> Result<i64, StoreError> {
         let registered = serde_json::to_string(&row.registered).map_err(|_| corrupt("registered"))?;
         let sql = "INSERT INTO passkey (person, credential_id, public_key_sha256, credential, registered, name, added,
-                   entry) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+                   rests_until, entry) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         let values = params![
             row.person.as_str(),
             row.credential_id,
@@ -116,6 +119,7 @@ impl Unit<'_> {
             registered,
             row.name,
             row.added.millis(),
+            row.rests_until.map(Timestamp::millis),
             as_i64(row.entry)?
         ];
         self.conn().prepare_cached(sql)?.execute(values)?;
@@ -128,6 +132,21 @@ impl Unit<'_> {
         self.conn()
             .prepare_cached("UPDATE passkey SET credential = ?2, last_used = ?3 WHERE id = ?1")?
             .execute(params![id, credential, now])?;
+        Ok(())
+    }
+
+    /// Takes a passkey away: it signs nothing any more, and what it signed for open requests does not count.
+    pub fn suspend_passkey(&mut self, id: i64) -> Result<(), StoreError> {
+        let now = self.now().millis();
+        let sql = "UPDATE passkey SET suspended = ?2 WHERE id = ?1 AND suspended IS NULL";
+        self.conn().prepare_cached(sql)?.execute(params![id, now])?;
+        self.conn().prepare_cached("UPDATE decision SET ended = 1 WHERE passkey = ?1")?.execute(params![id])?;
+        Ok(())
+    }
+
+    /// Ends the rest of a passkey that was made after a recovery.
+    pub fn end_rest(&mut self, id: i64) -> Result<(), StoreError> {
+        self.conn().prepare_cached("UPDATE passkey SET rests_until = NULL WHERE id = ?1")?.execute(params![id])?;
         Ok(())
     }
 

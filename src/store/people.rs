@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Row, params};
 
+use crate::domain::change::LinkKind;
 use crate::domain::ids::{Digest, GroupName, IssuerName, PersonId};
+use crate::domain::people::Role;
 use crate::domain::time::Timestamp;
 
 use super::columns::{as_i64, collect, corrupt, digest, first, index, optional_digest, optional_time, parsed, time};
@@ -24,6 +26,8 @@ pub struct PersonRow {
     pub user_handle: [u8; 16],
     /// May administrate.
     pub admin: bool,
+    /// Looks, and signs nothing.
+    pub auditor: bool,
     /// When added.
     pub created: Timestamp,
     /// When suspended, if so.
@@ -32,11 +36,25 @@ pub struct PersonRow {
     pub entry: u64,
 }
 
+impl PersonRow {
+    /// What they may do beside what groups allow.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        match (self.admin, self.auditor) {
+            (true, _) => Role::Admin,
+            (false, true) => Role::Auditor,
+            (false, false) => Role::Member,
+        }
+    }
+}
+
 /// A GitLab user's person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkRow {
     /// Who.
     pub person: PersonId,
+    /// The person's own user, or a bot's for which the person answers.
+    pub owner: LinkKind,
     /// The log entry that tied them.
     pub entry: u64,
 }
@@ -58,6 +76,10 @@ pub struct InvitationRow {
     pub session_sha256: Option<Digest>,
     /// Until when that session may add a second passkey.
     pub session_until: Option<Timestamp>,
+    /// It lets in a person who lost every passkey: on the console's word, or a change's.
+    pub recovery: Option<String>,
+    /// When it was made.
+    pub created: Timestamp,
     /// The log entry of the invitation.
     pub entry: u64,
 }
@@ -68,6 +90,7 @@ fn person(row: &Row<'_>) -> Result<PersonRow, StoreError> {
         name: row.get("name")?,
         user_handle: row.get("user_handle")?,
         admin: row.get("admin")?,
+        auditor: row.get("auditor")?,
         created: time(row, "created")?,
         suspended: optional_time(row, "suspended")?,
         entry: index(row, "entry")?,
@@ -83,6 +106,8 @@ fn invitation(row: &Row<'_>) -> Result<InvitationRow, StoreError> {
         ended: optional_time(row, "ended")?,
         session_sha256: optional_digest(row, "session_sha256")?,
         session_until: optional_time(row, "session_until")?,
+        recovery: row.get("recovery")?,
+        created: time(row, "created")?,
         entry: index(row, "entry")?,
     })
 }
@@ -108,7 +133,7 @@ impl Reader<'_> {
     /// Active members of every group.
     pub fn groups(&self) -> Result<BTreeMap<GroupName, BTreeSet<PersonId>>, StoreError> {
         let sql = "SELECT group_name, person FROM membership JOIN person ON person.id = membership.person
-                   WHERE person.suspended IS NULL";
+                   WHERE person.suspended IS NULL AND auditor = 0";
         let pairs = collect(&mut self.conn().prepare_cached(sql)?, [], |row| {
             Ok((parsed(row, "group_name", GroupName::parse)?, parsed(row, "person", PersonId::parse)?))
         })?;
@@ -122,7 +147,7 @@ impl Reader<'_> {
     /// Active members of one group.
     pub fn members(&self, group: &GroupName) -> Result<BTreeSet<PersonId>, StoreError> {
         let sql = "SELECT person FROM membership JOIN person ON person.id = membership.person
-                   WHERE group_name = ?1 AND person.suspended IS NULL";
+                   WHERE group_name = ?1 AND person.suspended IS NULL AND auditor = 0";
         let members = collect(&mut self.conn().prepare_cached(sql)?, params![group.as_str()], |row| {
             parsed(row, "person", PersonId::parse)
         })?;
@@ -140,17 +165,31 @@ impl Reader<'_> {
 
     /// The person tied to an issuer's user.
     pub fn linked(&self, issuer: &IssuerName, user_id: &str) -> Result<Option<LinkRow>, StoreError> {
-        let sql = "SELECT person, entry FROM link WHERE issuer = ?1 AND user_id = ?2";
+        let sql = "SELECT person, bot, entry FROM link WHERE issuer = ?1 AND user_id = ?2";
         first(&mut self.conn().prepare_cached(sql)?, params![issuer.as_str(), user_id], |row| {
-            Ok(LinkRow { person: parsed(row, "person", PersonId::parse)?, entry: index(row, "entry")? })
+            let bot: bool = row.get("bot")?;
+            Ok(LinkRow {
+                person: parsed(row, "person", PersonId::parse)?,
+                owner: if bot { LinkKind::Bot } else { LinkKind::Person },
+                entry: index(row, "entry")?,
+            })
         })
     }
 
-    /// Every user that a person is tied to: issuer and user id.
-    pub fn links_of(&self, id: &PersonId) -> Result<Vec<(IssuerName, String)>, StoreError> {
-        let sql = "SELECT issuer, user_id FROM link WHERE person = ?1 ORDER BY issuer, user_id";
+    /// Every user that a person is tied to: issuer and user id, and whether it is a bot.
+    pub fn links_of(&self, id: &PersonId) -> Result<Vec<(IssuerName, String, bool)>, StoreError> {
+        let sql = "SELECT issuer, user_id, bot FROM link WHERE person = ?1 ORDER BY issuer, user_id";
         collect(&mut self.conn().prepare_cached(sql)?, params![id.as_str()], |row| {
-            Ok((parsed(row, "issuer", IssuerName::parse)?, row.get("user_id")?))
+            Ok((parsed(row, "issuer", IssuerName::parse)?, row.get("user_id")?, row.get("bot")?))
+        })
+    }
+
+    /// People whom the console let in after they lost every passkey, since a time; newest first.
+    pub fn recovered_on_console(&self, since: Timestamp) -> Result<Vec<(PersonId, Timestamp)>, StoreError> {
+        let sql = "SELECT person, created FROM invitation WHERE recovery = 'console' AND created >= ?1
+                   ORDER BY created DESC";
+        collect(&mut self.conn().prepare_cached(sql)?, params![since.millis()], |row| {
+            Ok((parsed(row, "person", PersonId::parse)?, time(row, "created")?))
         })
     }
 
@@ -164,9 +203,17 @@ impl Reader<'_> {
 impl Unit<'_> {
     /// Adds a person.
     pub fn insert_person(&mut self, row: &PersonRow) -> Result<(), StoreError> {
-        let sql = "INSERT INTO person (id, name, user_handle, admin, created, entry) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let values =
-            params![row.id.as_str(), row.name, row.user_handle, row.admin, row.created.millis(), as_i64(row.entry)?];
+        let sql = "INSERT INTO person (id, name, user_handle, admin, auditor, created, entry)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let values = params![
+            row.id.as_str(),
+            row.name,
+            row.user_handle,
+            row.admin,
+            row.auditor,
+            row.created.millis(),
+            as_i64(row.entry)?
+        ];
         self.conn().prepare_cached(sql)?.execute(values)?;
         Ok(())
     }
@@ -179,15 +226,57 @@ impl Unit<'_> {
     }
 
     /// Ties an issuer's user to a person.
-    pub fn insert_link(
-        &mut self,
-        issuer: &IssuerName,
-        user_id: &str,
-        id: &PersonId,
-        entry: u64,
-    ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO link (issuer, user_id, person, entry) VALUES (?1, ?2, ?3, ?4)";
-        self.conn().prepare_cached(sql)?.execute(params![issuer.as_str(), user_id, id.as_str(), as_i64(entry)?])?;
+    pub fn insert_link(&mut self, issuer: &IssuerName, user_id: &str, link: &LinkRow) -> Result<(), StoreError> {
+        let sql = "INSERT INTO link (issuer, user_id, person, bot, entry) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let bot = link.owner == LinkKind::Bot;
+        let values = params![issuer.as_str(), user_id, link.person.as_str(), bot, as_i64(link.entry)?];
+        self.conn().prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    }
+
+    /// Unties an issuer's user.
+    pub fn delete_link(&mut self, issuer: &IssuerName, user_id: &str) -> Result<(), StoreError> {
+        let sql = "DELETE FROM link WHERE issuer = ?1 AND user_id = ?2";
+        self.conn().prepare_cached(sql)?.execute(params![issuer.as_str(), user_id])?;
+        Ok(())
+    }
+
+    /// Takes a person out of a group.
+    pub fn delete_membership(&mut self, group: &GroupName, id: &PersonId) -> Result<(), StoreError> {
+        let sql = "DELETE FROM membership WHERE group_name = ?1 AND person = ?2";
+        self.conn().prepare_cached(sql)?.execute(params![group.as_str(), id.as_str()])?;
+        Ok(())
+    }
+
+    /// Gives a person another role.
+    pub fn set_role(&mut self, id: &PersonId, role: Role) -> Result<(), StoreError> {
+        let sql = "UPDATE person SET admin = ?2, auditor = ?3 WHERE id = ?1";
+        let values = params![id.as_str(), role == Role::Admin, role == Role::Auditor];
+        self.conn().prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    }
+
+    /// Suspends a person: their links and ceremonies end, and what they signed for open requests does not count again.
+    pub fn suspend_person(&mut self, id: &PersonId) -> Result<(), StoreError> {
+        let now = self.now().millis();
+        let conn = self.conn();
+        let suspend = "UPDATE person SET suspended = ?2 WHERE id = ?1 AND suspended IS NULL";
+        conn.prepare_cached(suspend)?.execute(params![id.as_str(), now])?;
+        let end = "DELETE FROM registration_ceremony WHERE invitation IN
+                   (SELECT secret_sha256 FROM invitation WHERE person = ?1)";
+        conn.prepare_cached(end)?.execute(params![id.as_str()])?;
+        let end = "UPDATE invitation SET ended = coalesce(ended, ?2), session_sha256 = NULL, session_until = NULL
+                   WHERE person = ?1";
+        conn.prepare_cached(end)?.execute(params![id.as_str(), now])?;
+        conn.prepare_cached("UPDATE decision SET ended = 1 WHERE person = ?1")?.execute(params![id.as_str()])?;
+        Ok(())
+    }
+
+    /// Lets a suspended person in again.
+    pub fn restore_person(&mut self, id: &PersonId) -> Result<(), StoreError> {
+        self.conn()
+            .prepare_cached("UPDATE person SET suspended = NULL WHERE id = ?1")?
+            .execute(params![id.as_str()])?;
         Ok(())
     }
 
@@ -197,13 +286,15 @@ impl Unit<'_> {
         self.conn()
             .prepare_cached("UPDATE invitation SET ended = ?2 WHERE person = ?1 AND ended IS NULL")?
             .execute(params![row.person.as_str(), now])?;
-        let sql = "INSERT INTO invitation (secret_sha256, person, invited_by, expires, entry)
-                   VALUES (?1, ?2, ?3, ?4, ?5)";
+        let sql = "INSERT INTO invitation (secret_sha256, person, invited_by, expires, recovery, created, entry)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         let values = params![
             row.secret_sha256.as_bytes(),
             row.person.as_str(),
             row.invited_by,
             row.expires.millis(),
+            row.recovery,
+            row.created.millis(),
             as_i64(row.entry)?
         ];
         self.conn().prepare_cached(sql)?.execute(values)?;

@@ -121,11 +121,17 @@ impl Reader<'_> {
     /// Every decision over a request, oldest first.
     pub fn decisions(&self, id: &RequestId) -> Result<Vec<DecisionRow>, StoreError> {
         let sql = "SELECT decision.*, passkey.registered,
-                   (passkey.suspended IS NOT NULL OR person.suspended IS NOT NULL) AS void
+                   (passkey.suspended IS NOT NULL OR person.suspended IS NOT NULL OR decision.ended) AS void
                    FROM decision JOIN passkey ON passkey.id = decision.passkey
                    JOIN person ON person.id = decision.person
                    WHERE request = ?1 ORDER BY decision.entry";
         collect(&mut self.conn().prepare_cached(sql)?, params![id.as_str()], decision)
+    }
+
+    /// Requests of an issuer that people or their job may still act on.
+    pub fn live_requests_of_issuer(&self, issuer: &IssuerName, now: Timestamp) -> Result<Vec<RequestRow>, StoreError> {
+        let sql = "SELECT * FROM request WHERE issuer = ?1 AND state IN ('open', 'contested') AND use_by >= ?2";
+        collect(&mut self.conn().prepare_cached(sql)?, params![issuer.as_str(), now.millis()], request)
     }
 
     /// Open requests of a project: those that still bother people.

@@ -85,6 +85,9 @@ fn record(unit: &mut Unit<'_>, lost: &Mark) -> Result<u64, StoreError> {
     conn.prepare_cached("DELETE FROM registration_ceremony")?.execute([])?;
     let end = "UPDATE invitation SET ended = coalesce(ended, ?1), session_sha256 = NULL, session_until = NULL";
     conn.prepare_cached(end)?.execute(params![now])?;
+    let void = "UPDATE change SET state = 'voided', due = NULL, ended = ?1 WHERE state IN ('open', 'admitted')";
+    conn.prepare_cached(void)?.execute(params![as_i64(entry)?])?;
+    conn.prepare_cached("DELETE FROM change_ceremony")?.execute([])?;
     let keep = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
     conn.prepare_cached(keep)?.execute(params![RESUMED, now.to_string()])?;
     Ok(entry)

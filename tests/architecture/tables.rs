@@ -52,6 +52,7 @@ pub const DOORS: &[Door] = &[
         path: "crate::store::DATABASE",
         why: "checks its mode; removes what `init` began",
     },
+    Door { place: "src/cli/open.rs", path: "crate::outbound", why: "starts what sends notices" },
     Door { place: "src/cli/open.rs", path: "crate::store::LOCK", why: "removes what `init` began" },
     Door { place: "src/cli/surroundings.rs", path: "crate::crypto::random", why: "chance that is handed to a command" },
     Door { place: "src/cli/demo/", path: "crate::crypto", why: "plays operator, GitLab and browser on one machine" },
@@ -74,6 +75,8 @@ pub const PURE_CRATES: &[&str] = &[
     "sha2",
     "thiserror",
     "toml",
+    "unicode_normalization",
+    "unicode_security",
     "url",
 ];
 
@@ -100,7 +103,7 @@ pub const ROOMS: &[Room] = &[
     Room { path: "openssl", places: &["src/crypto/"], instead: "let crypto/ make and read keys" },
     Room {
         path: "openssl_probe",
-        places: &["src/upstream/fetch.rs", "src/cli/token/client.rs"],
+        places: &["src/upstream/fetch.rs", "src/outbound/post.rs", "src/cli/token/client.rs"],
         instead: "let the client find the system's roots",
     },
     Room { path: "p256", places: &["src/cli/demo/"], instead: "let crypto/ make and read keys" },
@@ -118,7 +121,7 @@ pub const ROOMS: &[Room] = &[
     Room { path: "rusqlite", places: &["src/store/"], instead: "load the value in app/ and pass it in" },
     Room {
         path: "rustls",
-        places: &["src/upstream/", "src/http/serve.rs", "src/cli/"],
+        places: &["src/upstream/", "src/outbound/post.rs", "src/http/serve.rs", "src/cli/"],
         instead: "open connections there",
     },
     Room {
@@ -133,7 +136,14 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         path: "std::fs",
-        places: &["src/config/", "src/crypto/", "src/cli/", "src/store/open.rs", "src/upstream/fetch.rs"],
+        places: &[
+            "src/config/",
+            "src/crypto/",
+            "src/cli/",
+            "src/store/open.rs",
+            "src/upstream/fetch.rs",
+            "src/outbound/post.rs",
+        ],
         instead: "read the file in config/, crypto/ or cli/ and pass its bytes in",
     },
     Room {
@@ -152,7 +162,13 @@ pub const ROOMS: &[Room] = &[
         instead: "return what happened; the floor above says it once",
     },
     Room { path: "tracing_subscriber", places: &["src/cli/"], instead: "set diagnostics up in cli/serve.rs" },
-    Room { path: "ureq", places: &["src/upstream/fetch.rs", "src/cli/"], instead: "fetch in upstream/" },
+    Room {
+        path: "ureq",
+        places: &["src/upstream/fetch.rs", "src/outbound/post.rs", "src/cli/"],
+        instead: "fetch in upstream/, send in outbound/",
+    },
+    Room { path: "unicode_normalization", places: &["src/domain/people/name.rs"], instead: "take a checked name" },
+    Room { path: "unicode_security", places: &["src/domain/people/name.rs"], instead: "take a checked name" },
     Room { path: "webauthn_rs", places: &["src/passkeys/"], instead: "use passkeys' own types" },
     Room { path: "webauthn_rs_core", places: &["src/passkeys/"], instead: "use passkeys' own types" },
     Room { path: "zeroize", places: &["src/crypto/"], instead: "let crypto/ hold the secret" },

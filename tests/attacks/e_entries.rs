@@ -115,7 +115,7 @@ fn attack_086_what_is_asked_for_never_gets_into_the_form_of_the_log() {
 fn attack_086_names_and_reasons_of_people_stay_beside_the_log() {
     let server = Server::start();
     let before = Snapshot::of(&server);
-    let name = "Mara \u{2014} sign.shop.example/log \u{2028} \"kind\"";
+    let name = "Mara \u{2014} sign.shop.example/log AAAA \"kind\"";
     let mut mara = Person::manager(&server, name);
     let id = server.ask(&server.job().sign(), &collector());
     let reason = "no\u{2028}\u{2014} sign.shop.example/log AAAA";

@@ -25,6 +25,7 @@ mod b_names;
 mod b_rules;
 mod c_enrolment;
 mod c_passkeys;
+mod c_people;
 mod e_entries;
 mod e_erasure;
 mod f_faults;

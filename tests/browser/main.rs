@@ -12,6 +12,7 @@
 
 mod approval;
 mod authenticator;
+mod changes;
 mod driver;
 mod enrolment;
 mod pictures;

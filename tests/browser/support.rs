@@ -12,6 +12,7 @@ use std::time::Duration;
 use countersign::app::Countersign;
 use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
 use countersign::app::course::{CallLimits, MAX_OPEN_OF_PROJECT, MAX_OPEN_OF_RULE};
+use countersign::app::propose_change::Wish;
 use countersign::app::settings::{IssuerSettings, Settings};
 use countersign::app::start::{Parts, RSA_BITS, found, start};
 use countersign::cli::demo::authenticator::SoftAuthenticator;
@@ -23,6 +24,7 @@ use countersign::crypto::log_key::LogKey;
 use countersign::crypto::master_key::{MasterKey, MasterKeySource};
 use countersign::crypto::signing::SigningKey;
 use countersign::crypto::{files, random};
+use countersign::domain::change::standing::Terms;
 use countersign::domain::ids::{GroupName, IssuerName, PersonId};
 use countersign::domain::job::gitlab::IssuerTerms;
 use countersign::domain::time::{MAX_TOKEN_AGE, Timestamp, WAIT_LIMIT};
@@ -143,9 +145,37 @@ impl World {
         }
     }
 
+    /// Makes a change that admins sign: its link, and the enrolment link that it would make work.
+    pub fn propose(&self, wish: Wish) -> (String, Option<String>) {
+        match wait(self.app.console(ConsoleCommand::Change { wish, propose: true })).unwrap() {
+            ConsoleAnswer::Proposed { link, enrolment, .. } => (link, enrolment),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Does something about a person at once, on the console.
+    pub fn act(&self, wish: Wish) {
+        wait(self.app.console(ConsoleCommand::Change { wish, propose: false })).unwrap();
+    }
+
+    /// An admin with a passkey.
+    pub fn admin(&self, name: &str) -> Person {
+        let command =
+            ConsoleCommand::Invite { name: name.to_owned(), groups: std::collections::BTreeSet::new(), admin: true };
+        match wait(self.app.console(command)).unwrap() {
+            ConsoleAnswer::Invited { person, link, .. } => self.by_link(person, &link),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// A person with a passkey.
     pub fn person(&self, name: &str, groups: &[&str]) -> Person {
         let (id, link) = self.invite(name, groups);
+        self.by_link(id, &link)
+    }
+
+    /// Somebody who makes a passkey with a link that works.
+    fn by_link(&self, id: PersonId, link: &str) -> Person {
         let (mut soft, drawn) = software(&self.url);
         let path = link.strip_prefix(&self.url).unwrap();
         let options = self.calls.post(&format!("{path}/options"), &json!({})).unwrap();
@@ -280,6 +310,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Settings {
             open_of_project: MAX_OPEN_OF_PROJECT,
             open_of_rule: MAX_OPEN_OF_RULE,
         },
+        people: Terms::default(),
         issuers: vec![IssuerSettings {
             terms,
             jwks_host: None,

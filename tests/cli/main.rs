@@ -21,5 +21,6 @@ mod attack_097;
 mod attack_098;
 mod init;
 mod log;
+mod people;
 mod serve;
 mod support;

@@ -12,6 +12,7 @@ mod support;
 
 mod approval;
 mod discovery;
+mod notices;
 mod routes;
 mod token;
 mod waiting;

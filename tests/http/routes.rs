@@ -1,5 +1,6 @@
 //! The table of routes, row by row, and what every answer carries.
 
+use countersign::app::propose_change::Wish;
 use countersign::http::routes::{Row, TABLE, Who};
 use countersign::http::serve::CONTENT_SECURITY_POLICY;
 use serde_json::json;
@@ -10,7 +11,9 @@ use crate::support::{Answer, Logged, Person, Server, Snapshot, URL, collector, r
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A path of the row that leads somewhere, and one that leads nowhere.
-fn paths(row: &Row, request: &str, link: &str) -> [String; 2] {
+fn paths(row: &Row, scene: &Scene) -> [String; 2] {
+    let request = if row.path.starts_with("/changes") { &scene.change } else { &scene.request };
+    let link = &scene.link;
     let fill =
         |id: &str, link: &str, name: &str| row.path.replace("{id}", id).replace("{link}", link).replace("{name}", name);
     let name = if row.path.starts_with("/static") { "countersign.css" } else { "rules" };
@@ -42,6 +45,7 @@ fn check_headers(answer: &Answer, place: &str) {
 struct Scene {
     server: Server,
     request: String,
+    change: String,
     link: String,
 }
 
@@ -49,8 +53,9 @@ fn scene() -> Scene {
     let server = Server::start();
     let _mara = Person::manager(&server, "Mara");
     let request = server.ask(&server.job().sign(), &collector());
-    let (_, link) = server.invite("Ben", &["release-managers"]);
-    Scene { server, request, link }
+    let (ben, link) = server.invite("Ben", &["release-managers"]);
+    let (change, _) = server.propose(Wish::Suspend { person: ben });
+    Scene { server, request, change, link }
 }
 
 impl Scene {
@@ -81,7 +86,7 @@ impl Scene {
 fn without_credentials_a_route_answers_as_its_row_says() {
     let scene = scene();
     for row in TABLE {
-        let [known, unknown] = paths(row, &scene.request, &scene.link);
+        let [known, unknown] = paths(row, &scene);
         let before = Snapshot::of(&scene.server);
         let answer = scene.answer(row.method, &known, |call| call);
         check_headers(&answer, &known);
@@ -109,7 +114,7 @@ fn without_credentials_a_route_answers_as_its_row_says() {
 fn a_foreign_page_changes_nothing() {
     let scene = scene();
     for row in TABLE {
-        let [known, _] = paths(row, &scene.request, &scene.link);
+        let [known, _] = paths(row, &scene);
         for origin in
             ["https://evil.example", "null", "https://sign.shop.example.evil.example", "http://sign.shop.example"]
         {
@@ -139,7 +144,7 @@ fn a_foreign_page_changes_nothing() {
 fn one_byte_over_the_limit_is_too_much() {
     let scene = scene();
     for row in TABLE {
-        let [known, _] = paths(row, &scene.request, &scene.link);
+        let [known, _] = paths(row, &scene);
         let before = Snapshot::of(&scene.server);
         let body = vec![b'a'; row.max_body + 1];
         let answer = scene.answer(row.method, &known, |call| {
@@ -167,7 +172,7 @@ fn one_byte_over_the_limit_is_too_much() {
 fn another_method_is_told_which_would_do() {
     let scene = scene();
     for row in TABLE {
-        let [known, _] = paths(row, &scene.request, &scene.link);
+        let [known, _] = paths(row, &scene);
         let others: &[&str] = if row.method == "GET" {
             &["POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "FOO"]
         } else {
@@ -192,7 +197,7 @@ fn another_method_is_told_which_would_do() {
 fn attack_078_only_our_own_name_is_answered() {
     let scene = scene();
     for row in TABLE.iter().filter(|row| !matches!(row.path, "/healthz" | "/readyz")) {
-        let [known, _] = paths(row, &scene.request, &scene.link);
+        let [known, _] = paths(row, &scene);
         for host in ["evil.example", "sign.shop.example.evil.example", "sign.shop.example:8443", "127.0.0.1", ""] {
             let answer = scene.call(row.method, &known).instead("host", host).send();
             assert!(matches!(answer.status, 400 | 421), "{known} as `{host}`: {}", answer.status);

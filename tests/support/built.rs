@@ -89,6 +89,7 @@ impl World {
                 open_of_project: MAX_OPEN_OF_PROJECT,
                 open_of_rule: MAX_OPEN_OF_RULE,
             },
+            people: countersign::domain::change::standing::Terms::default(),
             issuers: vec![IssuerSettings {
                 terms: IssuerTerms {
                     name: IssuerName::parse("gitlab").unwrap(),

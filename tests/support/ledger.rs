@@ -17,7 +17,7 @@ const DATABASE: &str = "countersign.db";
 /// Tables that hold the log itself.
 const LOG: [&str; 4] = ["log_entry", "log_hash", "log_checkpoint", "evidence"];
 /// A finished ceremony is gone, whatever came of it.
-const CEREMONIES: [&str; 2] = ["approval_ceremony", "registration_ceremony"];
+const CEREMONIES: [&str; 3] = ["approval_ceremony", "registration_ceremony", "change_ceremony"];
 
 /// Whether a refusal stands in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,6 +174,17 @@ pub fn refused(server: &Server, before: &Snapshot, answer: &Answer, logged: Logg
             assert_eq!(answer.json()["log"]["index"], new[0]["seq"], "{}", answer.text());
         }
     }
+}
+
+/// NSC for a signature of a change that does not count: state identical, one entry that says whose it was and why not.
+pub fn rejected(server: &Server, before: &Snapshot, answer: &Answer) {
+    let after = Snapshot::of(server);
+    after.assert_same_state(before);
+    let new = after.since(before);
+    assert_eq!(new.len(), 1, "{} gave {new:?}", answer.text());
+    assert_eq!((&new[0]["kind"], &new[0]["outcome"]), (&Value::from("change"), &Value::from("rejected")));
+    assert_eq!(new[0]["fault"], answer.code().as_str());
+    assert_eq!(answer.json()["log"]["index"], new[0]["seq"], "{}", answer.text());
 }
 
 /// The log re-derives, and everything that was issued stands in it as the rules of the house demand.

@@ -24,7 +24,7 @@ pub mod server;
 pub mod wire;
 
 pub use gitlab::{JobToken, gitlab, other};
-pub use ledger::{Logged, Snapshot, refused};
+pub use ledger::{Logged, Snapshot, refused, rejected};
 pub use person::Person;
 pub use server::{NOW, Options, Server, URL, collector};
 pub use wire::Answer;

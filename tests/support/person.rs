@@ -3,8 +3,13 @@
 //! Implements the pages' side of WebAuthn L3 through the software authenticator.
 //! Never uses the application behind the server.
 
+use std::collections::BTreeSet;
+
+use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
+use countersign::app::propose_change::Wish;
 use countersign::cli::demo::authenticator::SoftAuthenticator;
 use countersign::crypto::random;
+use countersign::domain::people::Role;
 use serde_json::{Value, json};
 
 use super::server::{Server, URL};
@@ -57,6 +62,47 @@ impl Person {
     /// A release manager.
     pub fn manager(server: &Server, name: &str) -> Self {
         Self::enrol(server, name, &["release-managers"])
+    }
+
+    /// The first admin, with a passkey.
+    pub fn first_admin(server: &Server) -> Self {
+        let link = super::server::admin_link().rsplit_once('/').unwrap().1.to_owned();
+        Self::by_link(server, "Ada Admin", link)
+    }
+
+    /// Another admin, by the console's word.
+    pub fn admin(server: &Server, name: &str) -> Self {
+        let groups = BTreeSet::new();
+        let wish = Wish::Invite { name: name.to_owned(), groups, role: Role::Admin };
+        match server.console(ConsoleCommand::Change { wish, propose: false }) {
+            ConsoleAnswer::Invited { link, .. } => {
+                Self::by_link(server, name, link.rsplit_once('/').unwrap().1.to_owned())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Somebody who makes a passkey with a link that works.
+    pub fn by_link(server: &Server, name: &str, link: String) -> Self {
+        let mut authenticator = authenticator();
+        let signed = register(server, &link, &mut authenticator);
+        let answer = server.post_page(&format!("/enrol/{link}/passkey"), &signed.body()).expect(200);
+        let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        let ConsoleAnswer::People { people } = server.console(ConsoleCommand::List) else { panic!("no list") };
+        let id = people.into_iter().find(|line| line.name == name).unwrap().person.to_string();
+        Self { id, link, cookie, authenticator }
+    }
+
+    /// Signs a change, or refuses it (`approve`, `deny`).
+    pub fn sign_change(&mut self, server: &Server, change: &str, decision: &str) -> Answer {
+        let options = server.post_page(&format!("/changes/{change}/options"), &json!({ "decision": decision }));
+        if options.status != 200 {
+            return options;
+        }
+        let options = options.json();
+        let response = self.authenticator.get(&options).unwrap();
+        let body = json!({ "ceremony": options["ceremony"], "response": response });
+        server.post_page(&format!("/changes/{change}/signature"), &body)
     }
 
     /// Touches the key for a decision, and posts nothing yet.

@@ -18,6 +18,7 @@ use actix_web::dev::ServerHandle;
 use countersign::app::Countersign;
 use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
 use countersign::app::course::CallLimits;
+use countersign::app::propose_change::Wish;
 use countersign::app::settings::{IssuerSettings, Settings};
 use countersign::app::start::{Parts, found, start};
 use countersign::clock::{Clock, ClockHand};
@@ -25,6 +26,7 @@ use countersign::crypto::high_water::HighWaterFile;
 use countersign::crypto::log_key::LogKey;
 use countersign::crypto::master_key::{MasterKey, MasterKeySource};
 use countersign::crypto::random;
+use countersign::domain::change::standing::Terms;
 use countersign::domain::ids::{GroupName, IssuerName};
 use countersign::domain::job::gitlab::IssuerTerms;
 use countersign::domain::oauth::exchange::{ExchangeHeaders, parse};
@@ -182,6 +184,7 @@ pub fn parts(directory: &Path, clock: &Clock, options: &Options) -> Parts {
             directory: directory.to_owned(),
             wait_limit: options.wait_limit,
             limits: options.limits,
+            people: Terms::default(),
             issuers,
             demo: false,
         },
@@ -299,6 +302,20 @@ impl Server {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Makes a change that admins sign: its id, and the secret of its enrolment link.
+    pub fn propose(&self, wish: Wish) -> (String, Option<String>) {
+        let last = |link: &str| link.rsplit_once('/').unwrap().1.to_owned();
+        match self.console(ConsoleCommand::Change { wish, propose: true }) {
+            ConsoleAnswer::Proposed { link, enrolment, .. } => (last(&link), enrolment.map(|link| last(&link))),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The code with which a console command is refused.
+    pub fn console_refuses(&self, command: ConsoleCommand) -> String {
+        block_on(self.app.console(command)).unwrap_err().code().as_str().to_owned()
     }
 
     /// Ties GitLab's user 88, who starts the jobs of these tests, to a person.

@@ -23,6 +23,7 @@ use crate::crypto::high_water::HighWaterFile;
 use crate::crypto::log_key::LogKey;
 use crate::crypto::master_key::{MasterKey, MasterKeySource};
 use crate::crypto::random;
+use crate::domain::change::standing::Terms;
 use crate::domain::ids::{GroupName, IssuerName, PersonId};
 use crate::domain::job::gitlab::IssuerTerms;
 use crate::domain::time::{MAX_TOKEN_AGE, WAIT_LIMIT};
@@ -150,6 +151,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Result<Setting
             open_of_project: MAX_OPEN_OF_PROJECT,
             open_of_rule: MAX_OPEN_OF_RULE,
         },
+        people: Terms::default(),
         issuers: vec![IssuerSettings {
             terms,
             jwks_host: None,

@@ -197,7 +197,7 @@ fn passkey_part<'a>(walk: &mut Walk<'a>, index: u64) -> Result<PasskeyPart<'a>, 
     let invited = walk.get(*enrolment, "the invitation")?;
     match &invited.event {
         Event::Enrolment { outcome, person: invited, invitation, expires, evidence: invitation_evidence }
-            if outcome == "invited" =>
+            if outcome == "invited" || outcome == "recovery" =>
         {
             Ok(PasskeyPart {
                 time: entry.time,

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::domain::assurance::assess;
 use crate::domain::canonical;
+use crate::domain::change::LinkKind;
 use crate::domain::ids::{Digest, IssuerName, PersonId};
 use crate::domain::job::Job;
 use crate::domain::log::entry::JobFields;
@@ -18,13 +19,16 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::claims::{self, ApprovalClaims, Issue};
 
 use super::case::Case;
-use super::signer::{Signer, signed_by};
+use super::signer::{Signer, is_known_source, signed_by};
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LinkDocument {
     by: String,
     issuer: IssuerName,
+    /// Only where the user is a bot's: then the person answers for it, and counts as the starter.
+    #[serde(default, rename = "owner")]
+    _owner: Option<LinkKind>,
     person: PersonId,
     user_id: String,
 }
@@ -58,7 +62,7 @@ impl Case<'_> {
             return Ok((None, "the rule does not ask who started the job".to_owned()));
         };
         let link: LinkDocument = self.read(evidence, "link")?;
-        let same = link.by == "console"
+        let same = is_known_source(&link.by)
             && link.person == *person
             && link.issuer == *issuer
             && *issuer == part.job.issuer

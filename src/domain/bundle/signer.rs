@@ -4,7 +4,7 @@
 //! Never takes a name, a key or a group from anything but a logged document.
 
 use crate::domain::assurance::{AuthenticatorFacts, assess};
-use crate::domain::ids::{Digest, GroupName, PersonId};
+use crate::domain::ids::{ChangeId, Digest, GroupName, PersonId};
 use crate::domain::request::Request;
 use crate::domain::statement::{Choice, Statement, challenge};
 use crate::domain::time::Timestamp;
@@ -57,6 +57,7 @@ impl Case<'_> {
                 Ok((challenge(bytes), "\"approve\", over exactly this request".to_owned()))
             }
             Statement::Registration(_) => Err("the statement is over a registration".to_owned()),
+            Statement::Change(_) => Err("the statement is over a change".to_owned()),
         }
     }
 
@@ -105,7 +106,7 @@ impl Case<'_> {
         let (person, evidence) = decision.membership;
         let document: MembershipDocument = self.read(evidence, "act")?;
         if document.act != "joined"
-            || document.by != "console"
+            || !is_known_source(&document.by)
             || document.person != *person
             || person != decision.person
         {
@@ -115,6 +116,11 @@ impl Case<'_> {
         let text = format!("of {}", groups.join(", "));
         Ok((document.groups, text))
     }
+}
+
+/// Who may put people into groups and tie them to users: the console, or a change that admins signed.
+pub(super) fn is_known_source(by: &str) -> bool {
+    by == "console" || ChangeId::parse(by).is_ok()
 }
 
 pub(super) fn signed_by(signer: &Signer) -> SignedBy {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::canonical::{self, CanonicalError};
-use crate::domain::ids::{Audience, Digest, IssuerName, Kid, PersonId, RequestId};
+use crate::domain::ids::{Audience, ChangeId, Digest, IssuerName, Kid, PersonId, RequestId};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::rules::TokenAlg;
 use crate::domain::statement::Choice;
@@ -102,7 +102,7 @@ pub enum Event {
     },
     /// An invitation. Evidence: `invitation`.
     Enrolment {
-        /// `invited` or `declined`.
+        /// `invited`, `recovery` (the person lost every passkey) or `declined`.
         outcome: String,
         /// Whom.
         person: PersonId,
@@ -128,7 +128,7 @@ pub enum Event {
     },
     /// A person was tied to a user of an issuer. Evidence: `link`.
     Link {
-        /// `added`.
+        /// `added` or `removed`.
         outcome: String,
         /// Who.
         person: PersonId,
@@ -137,13 +137,40 @@ pub enum Event {
         /// The documents.
         evidence: EvidenceDigests,
     },
-    /// What the console did. Evidence: `act`.
+    /// What was done about a person, by the console or a change. Evidence: `act`.
     Admin {
-        /// `joined` (a person joined groups) or `link_renewed`.
+        /// `joined` and `left` (groups), `role`, `suspended`, `restored`, `passkey_removed`, `vouched`, `recovered`.
         outcome: String,
         /// Whom it concerns.
         person: PersonId,
         /// The documents.
+        evidence: EvidenceDigests,
+    },
+    /// A change that admins sign. Evidence: `change` when proposed; `statement` and `assertion` of a signature.
+    Change {
+        /// `proposed`, `signed`, `refused`, `admitted` (an invited person may come) or `done`.
+        outcome: String,
+        /// Which.
+        change: ChangeId,
+        /// Whom it concerns.
+        person: PersonId,
+        /// Who signed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<PersonId>,
+        /// Index of the entry that added the signing passkey.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        passkey: Option<u64>,
+        /// Index of the entry that proposed it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        proposed: Option<u64>,
+        /// When it takes effect, where it waits for an objection.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        effective: Option<Timestamp>,
+        /// What kept it from taking effect, where something did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fault: Option<ErrorCode>,
+        /// The documents.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         evidence: EvidenceDigests,
     },
     /// A job asks people. Evidence when asked: `request`, `job_token`, `rule`.
@@ -312,6 +339,7 @@ impl Event {
             | Self::Passkey { evidence, .. }
             | Self::Link { evidence, .. }
             | Self::Admin { evidence, .. }
+            | Self::Change { evidence, .. }
             | Self::Request { evidence, .. }
             | Self::Decision { evidence, .. }
             | Self::Token { evidence, .. }
@@ -334,6 +362,7 @@ impl Event {
             Self::Passkey { .. } => "passkey",
             Self::Link { .. } => "link",
             Self::Admin { .. } => "admin",
+            Self::Change { .. } => "change",
             Self::Request { .. } => "request",
             Self::Decision { .. } => "decision",
             Self::Token { .. } => "token",

@@ -164,6 +164,12 @@ error_codes! {
     PolicyNotMet "policy_not_met" InvalidRequest 400 "use a passkey that the policy admits";
     AlreadyDecided "already_decided" AccessDenied 409 "nothing is left to do";
     AlreadyApproved "already_approved" AccessDenied 409 "your signature counts already";
+    NotAnAdmin "not_an_admin" AccessDenied 403 "send the link to an admin of this server";
+    PasskeyRests "passkey_rests" AccessDenied 403 "wait until the time that is named, use another passkey, or let admins vouch for it";
+    LastAdmin "last_admin" AccessDenied 409 "make somebody else an admin first, and let them make a passkey";
+    LastPasskey "last_passkey" AccessDenied 409 "let the person make another passkey first, or suspend them";
+    NameTaken "name_taken" AccessDenied 409 "choose a name that nobody could take for another's";
+    ChangeOver "change_over" AccessDenied 410 "propose it again";
     LinkSpent "link_spent" AccessDenied 410 "ask for a new link";
     NotFound "not_found" InvalidRequest 404 "check the link, or the number";
 }

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::canonical::{self, Bytes, CanonicalError};
+use crate::domain::change::Change;
 use crate::domain::ids::{Digest, GroupName, PersonId};
 use crate::domain::request::Request;
 use crate::domain::time::Timestamp;
@@ -44,6 +45,22 @@ pub enum Statement {
     /// A new passkey, bound to a person and an invitation.
     #[serde(rename = "countersign/registration/v1")]
     Registration(Registration),
+    /// A signature for a change, or against it.
+    #[serde(rename = "countersign/change/v1")]
+    Change(Countersignature),
+}
+
+/// A signature for a change, or against it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Countersignature {
+    /// Yes or no.
+    pub decision: Choice,
+    /// 32 random bytes.
+    pub nonce: Bytes,
+    /// When the server made this statement.
+    pub at: Timestamp,
+    /// The change, whole.
+    pub change: Change,
 }
 
 /// A decision over a request.

@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::ids::{Audience, Code, RequestId, RuleName};
+use crate::domain::change::{Act, LinkKind, Proposer};
+use crate::domain::ids::{Audience, ChangeId, Code, IssuerName, RequestId, RuleName};
+use crate::domain::people::Role;
 use crate::domain::request::{Access, Presence, RuleRef};
 
 /// Texts that a careless encoding would let run into their neighbours.
@@ -65,7 +67,48 @@ fn statement() -> impl Strategy<Value = Statement> {
             Statement::Registration(Registration { nonce, at, issuer, person, invitation, groups })
         },
     );
-    prop_oneof![approval, registration]
+    let change = (any::<bool>(), nonce(), time(), change()).prop_map(|(yes, nonce, at, change)| {
+        let decision = if yes { Choice::Approve } else { Choice::Deny };
+        Statement::Change(Countersignature { decision, nonce, at, change })
+    });
+    prop_oneof![approval, registration, change]
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let group = || "[a-c]{1,2}".prop_map(|name| GroupName::parse(&name).unwrap());
+    let user = || ("[ab]".prop_map(|name| IssuerName::parse(&name).unwrap()), "[0-9]{1,2}");
+    let role = || prop_oneof![Just(Role::Member), Just(Role::Auditor), Just(Role::Admin)];
+    prop_oneof![
+        (proptest::collection::btree_set(group(), 0..3), role(), digest())
+            .prop_map(|(groups, role, invitation)| Act::Invite { groups, role, invitation }),
+        group().prop_map(|group| Act::Join { group }),
+        group().prop_map(|group| Act::Leave { group }),
+        role().prop_map(|role| Act::Role { role }),
+        prop_oneof![Just(Act::Suspend), Just(Act::Restore)],
+        digest().prop_map(|credential| Act::RemovePasskey { credential }),
+        digest().prop_map(|credential| Act::Vouch { credential }),
+        digest().prop_map(|invitation| Act::Recover { invitation }),
+        (user(), any::<bool>()).prop_map(|((issuer, user_id), bot)| {
+            let owner = if bot { LinkKind::Bot } else { LinkKind::Person };
+            Act::Link { issuer, user_id, owner }
+        }),
+        user().prop_map(|(issuer, user_id)| Act::Unlink { issuer, user_id }),
+    ]
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    ((0_u8..3, 0_u8..3), text(), time(), time(), text(), act()).prop_map(
+        |((id, person), issuer, at, sign_by, name, act)| Change {
+            id: ChangeId::from_random([id; 16]),
+            issuer,
+            by: Proposer::Console,
+            at,
+            sign_by,
+            person: PersonId::from_random([person; 10]),
+            name,
+            act,
+        },
+    )
 }
 
 /// A statement and one that differs from it in one place at most.
@@ -90,6 +133,32 @@ fn neighbours() -> impl Strategy<Value = (Statement, Statement)> {
         };
         (said(one, Choice::Approve), said(next, if twice { Choice::Approve } else { Choice::Deny }))
     })
+}
+
+#[test]
+fn a_change_has_these_bytes() {
+    let statement = Statement::Change(Countersignature {
+        decision: Choice::Approve,
+        nonce: Bytes(vec![7; 3]),
+        at: Timestamp::from_seconds(1_795_430_400),
+        change: Change {
+            id: ChangeId::from_random([1; 16]),
+            issuer: "https://sign.example.com".to_owned(),
+            by: Proposer::Console,
+            at: Timestamp::from_seconds(1_795_430_400),
+            sign_by: Timestamp::from_seconds(1_795_430_400),
+            person: PersonId::from_random([0; 10]),
+            name: "Tom Ahl".to_owned(),
+            act: Act::Join { group: GroupName::parse("release-managers").unwrap() },
+        },
+    });
+    let expected = concat!(
+        r#"{"at":"2026-11-23T10:40:00.000Z","change":{"act":{"group":"release-managers","kind":"join"},"#,
+        r#""at":"2026-11-23T10:40:00.000Z","by":"console","id":"AQEBAQEBAQEBAQEBAQEBAQ","#,
+        r#""issuer":"https://sign.example.com","name":"Tom Ahl","person":"paaaaaaaaaaaaaaaa","#,
+        r#""sign_by":"2026-11-23T10:40:00.000Z"},"decision":"approve","nonce":"BwcH","type":"countersign/change/v1"}"#
+    );
+    assert_eq!(String::from_utf8(statement.to_bytes().unwrap()).unwrap(), expected);
 }
 
 proptest! {

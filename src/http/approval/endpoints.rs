@@ -191,7 +191,7 @@ fn display(app: &Countersign, seen: &Seen) -> JobDisplay {
         started_at: members.get("iat").and_then(Value::as_i64).map(crate::domain::time::Timestamp::from_seconds),
         project_url,
         job_url,
-        bot_owner: None,
+        bot_owner: seen.bot_owner.clone(),
     }
 }
 

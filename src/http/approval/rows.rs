@@ -76,7 +76,16 @@ fn ascii_json(value: &Value) -> String {
 
 /// Reading order: the decision, the job, what it gets, the rule, then the rest. Equal ranks keep their order.
 fn rank(field: &str) -> u8 {
-    const ORDER: &[&str] = &["decision", "reason", "request.job.", "request.access", "request.rule", "request.code"];
+    const ORDER: &[&str] = &[
+        "decision",
+        "reason",
+        "request.job.",
+        "request.access",
+        "request.rule",
+        "request.code",
+        "change.act",
+        "change.",
+    ];
     ORDER
         .iter()
         .position(|start| field.starts_with(start))
@@ -114,6 +123,17 @@ const WORDS: &[(&str, &str)] = &[
     ("request.job.environment", "Environment"),
     ("request.job.user_id", "Started by GitLab user"),
     ("request.job.runner_environment", "Runner"),
+    ("change.act.kind", "What is done"),
+    ("change.act.credential", "Passkey’s digest"),
+    ("change.act.invitation", "Enrolment link’s digest"),
+    ("change.act.owner", "Whose user it is"),
+    ("change.act.user_id", "GitLab user"),
+    ("change.at", "Proposed at"),
+    ("change.by", "Proposed by"),
+    ("change.id", "Change"),
+    ("change.issuer", "Countersign server"),
+    ("change.name", "Called"),
+    ("change.sign_by", "Signatures count until"),
 ];
 
 fn word(field: &str, tokens: usize) -> String {

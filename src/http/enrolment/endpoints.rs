@@ -50,6 +50,7 @@ fn holder(request: &HttpRequest, link: &str) -> LinkHolder {
 /// The page.
 pub async fn page(request: HttpRequest, link: Path<String>, edge: Shared) -> HttpResponse {
     let app = &edge.app;
+    app.settle_changes_if_possible().await;
     let now = app.clock.now();
     match app.welcome(&holder(&request, &link)) {
         Ok(Ok(welcome)) => {

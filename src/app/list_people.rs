@@ -1,0 +1,155 @@
+//! Lists people, one person's passkeys, and the changes that wait, for the console.
+//! In: nothing, or a person. Out: lines that print or serialise.
+//! Implements DESIGN §12.
+//! Never reachable over the network, and never changes anything.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::change::standing::Standing;
+use crate::domain::ids::{ChangeId, Digest, GroupName, PersonId};
+use crate::domain::people::Role;
+use crate::domain::time::Timestamp;
+use crate::store::Reader;
+use crate::store::people::PersonRow;
+
+use super::apply_change::active_passkeys;
+use super::console::ConsoleAnswer;
+use super::propose_change::find_person;
+use super::settle_changes::stands;
+use super::{AppError, Countersign};
+
+/// A person, listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonLine {
+    /// Who.
+    pub person: PersonId,
+    /// Decoration.
+    pub name: String,
+    /// What they may do beside what groups allow.
+    pub role: Role,
+    /// Since when suspended, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<Timestamp>,
+    /// Groups.
+    pub groups: Vec<GroupName>,
+    /// How many passkeys.
+    pub passkeys: usize,
+    /// Users of issuers, `gitlab:88`; a bot's with `(bot)`.
+    pub links: Vec<String>,
+}
+
+/// A person's passkey.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasskeyLine {
+    /// SHA-256 of its public key.
+    pub credential: Digest,
+    /// As its owner calls it.
+    pub name: String,
+    /// When it was added.
+    pub added: Timestamp,
+    /// When it was last used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<Timestamp>,
+    /// Until when it approves nothing: it was made after a recovery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rests_until: Option<Timestamp>,
+}
+
+/// A person, whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonDetails {
+    /// As listed.
+    #[serde(flatten)]
+    pub line: PersonLine,
+    /// Each passkey, oldest first.
+    pub keys: Vec<PasskeyLine>,
+}
+
+/// A change that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeLine {
+    /// Which.
+    pub change: ChangeId,
+    /// Whom it concerns.
+    pub person: PersonId,
+    /// What, as an instruction.
+    pub words: String,
+    /// Signatures that count.
+    pub signed: u32,
+    /// Signatures with which it takes effect at once.
+    pub needed: u32,
+    /// When it takes effect by itself, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective: Option<Timestamp>,
+    /// Until when it may be signed.
+    pub sign_by: Timestamp,
+    /// Where admins sign.
+    pub link: String,
+}
+
+impl Countersign {
+    /// Everybody, by name.
+    pub(super) fn list_people(&self) -> Result<ConsoleAnswer, AppError> {
+        let people = self.store.read(|reader| -> Result<_, AppError> {
+            reader.people()?.into_iter().map(|row| line(reader, row)).collect()
+        })?;
+        Ok(ConsoleAnswer::People { people })
+    }
+
+    /// One person, with their passkeys.
+    pub(super) fn show_person(&self, text: &str) -> Result<ConsoleAnswer, AppError> {
+        let person = self.store.read(|reader| -> Result<_, AppError> {
+            let row = find_person(reader, text)?;
+            let keys = active_passkeys(reader, &row.id)?.into_iter().map(|key| PasskeyLine {
+                credential: key.public_key_sha256,
+                name: key.name,
+                added: key.added,
+                last_used: key.last_used,
+                rests_until: key.rests_until,
+            });
+            Ok(PersonDetails { keys: keys.collect(), line: line(reader, row)? })
+        })?;
+        Ok(ConsoleAnswer::Person { person: Box::new(person) })
+    }
+
+    /// Changes that wait for signatures, or for their time.
+    pub(super) fn list_changes(&self) -> Result<ConsoleAnswer, AppError> {
+        let (now, terms) = (self.clock.now(), self.settings.people);
+        let changes = self.store.read(|reader| -> Result<_, AppError> {
+            let mut lines = Vec::new();
+            for row in reader.open_changes()? {
+                let (signed, needed, effective) = match stands(reader, &row, &terms, now)? {
+                    Standing::Waiting { signed, needed } => (signed, needed, None),
+                    Standing::Delayed { signed, needed, from } => (signed, needed, Some(from)),
+                    Standing::Due | Standing::Refused | Standing::Expired => continue,
+                };
+                lines.push(ChangeLine {
+                    words: row.change.words(),
+                    sign_by: row.change.sign_by,
+                    link: self.change_link(&row.change.id),
+                    change: row.change.id,
+                    person: row.change.person,
+                    signed,
+                    needed,
+                    effective,
+                });
+            }
+            Ok(lines)
+        })?;
+        Ok(ConsoleAnswer::Changes { changes })
+    }
+}
+
+fn line(reader: &Reader<'_>, row: PersonRow) -> Result<PersonLine, AppError> {
+    let links = reader.links_of(&row.id)?.into_iter();
+    let links = links.map(|(issuer, id, bot)| format!("{issuer}:{id}{}", if bot { " (bot)" } else { "" }));
+    Ok(PersonLine {
+        groups: reader.memberships(&row.id)?.into_keys().collect(),
+        passkeys: active_passkeys(reader, &row.id)?.len(),
+        links: links.collect(),
+        role: row.role(),
+        person: row.id,
+        name: row.name,
+        suspended: row.suspended,
+    })
+}

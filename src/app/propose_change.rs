@@ -1,0 +1,340 @@
+//! Proposes a change for admins to sign, or does it at once where the console says so.
+//! In: a wish, as somebody typed it. Out: a change with its link, or what was done.
+//! Implements DESIGN §11, §12: the same acts on both ways.
+//! Never proposes what could not be done.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::crypto::random;
+use crate::domain::canonical;
+use crate::domain::change::{Act, Change, LinkKind, Proposer};
+use crate::domain::ids::{ChangeId, Digest, GroupName, IssuerName, PersonId};
+use crate::domain::log::entry::Event;
+use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::people::Role;
+use crate::domain::people::name;
+use crate::domain::time::{CHANGE_OPEN, Timestamp};
+use crate::store::Reader;
+use crate::store::people::PersonRow;
+
+use super::apply_change::{self, CONSOLE};
+use super::{AppError, Countersign};
+
+/// Most changes that wait for signatures.
+pub const MAX_OPEN_CHANGES: usize = 200;
+
+/// What somebody wants done, with people named as they type them: by id, or by a name that only one has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "act", rename_all = "kebab-case")]
+pub enum Wish {
+    /// Adds a person and makes an enrolment link.
+    Invite {
+        /// Decoration.
+        name: String,
+        /// Groups to join.
+        groups: BTreeSet<GroupName>,
+        /// What they may do.
+        role: Role,
+    },
+    /// Puts a person into a group.
+    Join {
+        /// Who.
+        person: String,
+        /// Which.
+        group: GroupName,
+    },
+    /// Takes a person out of a group.
+    Leave {
+        /// Who.
+        person: String,
+        /// Which.
+        group: GroupName,
+    },
+    /// Gives a person another role.
+    Role {
+        /// Who.
+        person: String,
+        /// Which.
+        role: Role,
+    },
+    /// Ends what a person may do.
+    Suspend {
+        /// Who.
+        person: String,
+    },
+    /// Lets a suspended person in again.
+    Restore {
+        /// Who.
+        person: String,
+    },
+    /// Takes a passkey away.
+    RemovePasskey {
+        /// Whose.
+        person: String,
+        /// The first digits of its digest, as `people show` has them.
+        passkey: String,
+    },
+    /// Ties a user of an issuer to a person.
+    Link {
+        /// Who.
+        person: String,
+        /// Short name of the issuer.
+        issuer: IssuerName,
+        /// The user's number.
+        user_id: String,
+        /// The person's own user, or a bot's.
+        owner: LinkKind,
+    },
+    /// Unties a user of an issuer.
+    Unlink {
+        /// Short name of the issuer.
+        issuer: IssuerName,
+        /// The user's number.
+        user_id: String,
+    },
+    /// Ends the rest of a passkey that was made after a recovery.
+    Vouch {
+        /// Whose.
+        person: String,
+        /// The first digits of its digest.
+        passkey: String,
+    },
+    /// Lets a person who lost every passkey make a new one.
+    Recover {
+        /// Who.
+        person: String,
+    },
+}
+
+/// A change that waits for signatures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposed {
+    /// The record.
+    pub change: Change,
+    /// The secret of the enrolment link, which works once admins have signed.
+    pub secret: Option<String>,
+}
+
+/// What the console did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AtOnce {
+    /// What, about whom.
+    pub change: Change,
+    /// The secret of an enrolment link, and until when it works.
+    pub link: Option<(String, Timestamp)>,
+}
+
+/// What a wish needs that only chance gives.
+struct Drawn {
+    id: ChangeId,
+    person: PersonId,
+    secret: String,
+}
+
+impl Drawn {
+    fn new() -> Result<Self, AppError> {
+        Ok(Self {
+            id: ChangeId::from_random(random::bytes()?),
+            person: PersonId::from_random(random::bytes()?),
+            secret: super::console::link_secret()?,
+        })
+    }
+}
+
+impl Countersign {
+    /// Makes a change and its link; nothing is done about anybody yet.
+    ///
+    /// # Errors
+    /// What could not be done in any case, or waits already.
+    pub async fn propose(&self, wish: Wish) -> Result<Proposed, AppError> {
+        self.steady_now()?;
+        let (drawn, issuer) = (Drawn::new()?, self.settings.url.clone());
+        self.check_wish(&wish)?;
+        let proposed = self.store.write(move |unit| -> Result<Proposed, AppError> {
+            let change = resolve(&unit.reader(), &wish, &drawn, (&issuer, unit.now()))?;
+            apply_change::possible(&unit.reader(), &change)?;
+            let open: Vec<_> =
+                unit.reader().open_changes()?.into_iter().filter(|row| unit.now() <= row.change.sign_by).collect();
+            if open.iter().any(|row| is_same(&row.change, &change)) {
+                return Err(AppError::refused(ErrorCode::AlreadyDecided, "this change waits for signatures already")
+                    .with_hint("see `countersign people changes`"));
+            }
+            if open.len() >= MAX_OPEN_CHANGES {
+                let text = format!("{MAX_OPEN_CHANGES} changes wait for signatures already");
+                return Err(AppError::refused(ErrorCode::RateLimited, text).with_hint("let admins sign or refuse some"));
+            }
+            let document = canonical::to_bytes(&change)?;
+            let evidence =
+                BTreeMap::from([("change".to_owned(), unit.put_evidence("change", &document, Some(&change.person))?)]);
+            let entry = unit.append(Event::Change {
+                outcome: "proposed".to_owned(),
+                change: change.id.clone(),
+                person: change.person.clone(),
+                by: None,
+                passkey: None,
+                proposed: None,
+                effective: None,
+                fault: None,
+                evidence,
+            })?;
+            unit.insert_change(&change, entry)?;
+            let secret = has_link(&change.act).then_some(drawn.secret);
+            Ok(Proposed { change, secret })
+        });
+        let proposed = proposed.await?;
+        self.tell_change(&proposed.change);
+        Ok(proposed)
+    }
+
+    /// Does what the console says, at once.
+    ///
+    /// # Errors
+    /// What cannot be done.
+    pub async fn do_at_once(&self, wish: Wish) -> Result<AtOnce, AppError> {
+        self.steady_now()?;
+        let (drawn, issuer) = (Drawn::new()?, self.settings.url.clone());
+        self.check_wish(&wish)?;
+        let done = self.store.write(move |unit| -> Result<_, AppError> {
+            let change = resolve(&unit.reader(), &wish, &drawn, (&issuer, unit.now()))?;
+            let applied = apply_change::apply(unit, &change, CONSOLE, false)?;
+            Ok((AtOnce { change, link: applied.expires.map(|until| (drawn.secret, until)) }, applied.voided))
+        });
+        let (done, voided) = done.await?;
+        for request in &voided {
+            self.waiting.wake(request);
+        }
+        if let Act::Recover { .. } = &done.change.act {
+            self.tell_recovery(&done.change.person, &done.change.name);
+        }
+        Ok(done)
+    }
+
+    /// What can be said of a wish without looking at people.
+    fn check_wish(&self, wish: &Wish) -> Result<(), AppError> {
+        let (Wish::Link { issuer, user_id, .. } | Wish::Unlink { issuer, user_id }) = wish else { return Ok(()) };
+        // Whoever is tied to an issuer that is gone can still be untied.
+        if matches!(wish, Wish::Link { .. }) && self.settings.issuer(issuer).is_none() {
+            let known: Vec<_> = self.settings.issuers.iter().map(|one| one.terms.name.to_string()).collect();
+            let text = format!("there is no issuer `{issuer}`; the configuration has {}", known.join(", "));
+            return Err(AppError::refused(ErrorCode::ParameterInvalid, text).with_hint("use one of these names"));
+        }
+        if user_id.is_empty() || user_id.len() > 20 || !user_id.bytes().all(|b| b.is_ascii_digit()) {
+            let refused = AppError::refused(ErrorCode::ParameterInvalid, "a GitLab user id is a number");
+            return Err(refused.with_hint("copy it from the user's page in GitLab: `User ID`"));
+        }
+        Ok(())
+    }
+}
+
+const fn has_link(act: &Act) -> bool {
+    matches!(act, Act::Invite { .. } | Act::Recover { .. })
+}
+
+/// Whether two changes want the same, whatever link each would make.
+fn is_same(one: &Change, other: &Change) -> bool {
+    match (&one.act, &other.act) {
+        (Act::Invite { .. }, Act::Invite { .. }) => name::confusable(&one.name, &other.name),
+        (Act::Recover { .. }, Act::Recover { .. }) => one.person == other.person,
+        (one_act, other_act) => one.person == other.person && one_act == other_act,
+    }
+}
+
+/// The change that a wish means, about the person whom it names.
+fn resolve(reader: &Reader<'_>, wish: &Wish, drawn: &Drawn, at: (&str, Timestamp)) -> Result<Change, AppError> {
+    let invitation = Digest::of(drawn.secret.as_bytes());
+    let (person, name, act) = match wish {
+        Wish::Invite { name, groups, role } => {
+            let act = Act::Invite { groups: groups.clone(), role: *role, invitation };
+            (drawn.person.clone(), checked_name(name)?, act)
+        }
+        Wish::Unlink { issuer, user_id } => {
+            let link = reader.linked(issuer, user_id)?.ok_or_else(|| {
+                AppError::refused(ErrorCode::NotFound, format!("user {user_id} of `{issuer}` is tied to nobody"))
+                    .with_hint("see `countersign people list`")
+            })?;
+            let row = reader.person(&link.person)?.ok_or_else(|| AppError::internal("a link without its person"))?;
+            (row.id, row.name, Act::Unlink { issuer: issuer.clone(), user_id: user_id.clone() })
+        }
+        Wish::Join { person, group } => about(reader, person, Act::Join { group: group.clone() })?,
+        Wish::Leave { person, group } => about(reader, person, Act::Leave { group: group.clone() })?,
+        Wish::Role { person, role } => about(reader, person, Act::Role { role: *role })?,
+        Wish::Suspend { person } => about(reader, person, Act::Suspend)?,
+        Wish::Restore { person } => about(reader, person, Act::Restore)?,
+        Wish::Recover { person } => about(reader, person, Act::Recover { invitation })?,
+        Wish::Link { person, issuer, user_id, owner } => {
+            let act = Act::Link { issuer: issuer.clone(), user_id: user_id.clone(), owner: *owner };
+            about(reader, person, act)?
+        }
+        Wish::RemovePasskey { person, passkey } => {
+            let row = find_person(reader, person)?;
+            let credential = find_passkey(reader, &row, passkey)?;
+            (row.id, row.name, Act::RemovePasskey { credential })
+        }
+        Wish::Vouch { person, passkey } => {
+            let row = find_person(reader, person)?;
+            let credential = find_passkey(reader, &row, passkey)?;
+            (row.id, row.name, Act::Vouch { credential })
+        }
+    };
+    let (issuer, now) = at;
+    Ok(Change {
+        id: drawn.id.clone(),
+        issuer: issuer.to_owned(),
+        by: Proposer::Console,
+        at: now,
+        sign_by: now + CHANGE_OPEN,
+        person,
+        name,
+        act,
+    })
+}
+
+fn about(reader: &Reader<'_>, person: &str, act: Act) -> Result<(PersonId, String, Act), AppError> {
+    let row = find_person(reader, person)?;
+    Ok((row.id, row.name, act))
+}
+
+/// A person by id, or by a name that only one has.
+///
+/// # Errors
+/// Nobody, or several.
+pub fn find_person(reader: &Reader<'_>, text: &str) -> Result<PersonRow, AppError> {
+    if let Ok(id) = PersonId::parse(text)
+        && let Some(person) = reader.person(&id)?
+    {
+        return Ok(person);
+    }
+    let named: Vec<_> = reader.people()?.into_iter().filter(|row| row.name == text).collect();
+    match <[PersonRow; 1]>::try_from(named) {
+        Ok([person]) => Ok(person),
+        Err(named) if named.is_empty() => {
+            Err(AppError::refused(ErrorCode::NotFound, format!("there is nobody with the id or name `{text}`"))
+                .with_hint("see `countersign people list`"))
+        }
+        Err(_) => Err(AppError::refused(ErrorCode::ParameterInvalid, format!("several people are called `{text}`"))
+            .with_hint("use the person's id: `countersign people list`")),
+    }
+}
+
+/// A passkey by the first digits of its digest; at least eight, so that a slip names none.
+fn find_passkey(reader: &Reader<'_>, person: &PersonRow, text: &str) -> Result<Digest, AppError> {
+    let keys = apply_change::active_passkeys(reader, &person.id)?;
+    let mut found = keys.iter().filter(|key| text.len() >= 8 && key.public_key_sha256.to_string().starts_with(text));
+    if let (Some(key), None) = (found.next(), found.next()) {
+        return Ok(key.public_key_sha256);
+    }
+    let text = format!("{} has no passkey `{text}`", person.name);
+    Err(AppError::refused(ErrorCode::NotFound, text).with_hint("see `countersign people show PERSON`"))
+}
+
+/// A person's name as it is kept.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn checked_name(typed: &str) -> Result<String, AppError> {
+    name::checked(typed).map_err(|text| {
+        AppError::refused(ErrorCode::ParameterInvalid, text).with_hint("write the name on one line, in plain letters")
+    })
+}

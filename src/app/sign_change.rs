@@ -1,0 +1,286 @@
+//! Signs a change, or refuses it: an admin's passkey over the whole record.
+//! In: a link id, then a browser's answer. Out: a ceremony over the canonical statement, then the recorded signature.
+//! Implements DESIGN §6, §11, WebAuthn L3 §7.2.
+//! Never takes a statement from the client, and never uses a challenge twice.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::crypto::random;
+use crate::domain::bundle::signatures::AssertionEvidence;
+use crate::domain::canonical::{self, Bytes};
+use crate::domain::change::standing::{Signature, Standing, Terms, admits, standing};
+use crate::domain::ids::{ChangeId, PersonId, RequestId};
+use crate::domain::log::entry::Event;
+use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::rules::Refusal;
+use crate::domain::statement::{Choice, Countersignature, Statement, challenge};
+use crate::domain::time::Timestamp;
+use crate::passkeys::PasskeyError;
+use crate::passkeys::assertion::{self, StoredCredential, Verification};
+use crate::store::changes::{ChangeRow, ChangeState};
+use crate::store::passkeys::PasskeyRow;
+use crate::store::{StoreError, Unit};
+
+use super::apply_change;
+use super::course::refusal;
+use super::decide_request::Ceremony;
+use super::entitled::is_known;
+use super::refuse::{Admit, logged};
+use super::settle_changes::{follow, refuse, stands};
+use super::{AppError, Countersign};
+
+/// What a signature did.
+#[derive(Debug)]
+pub struct Signed {
+    /// Who.
+    pub person: PersonId,
+    /// For, or against.
+    pub choice: Choice,
+    /// When the change takes effect by itself, where it does.
+    pub from: Option<Timestamp>,
+    /// The log entry of the signature.
+    pub entry: u64,
+}
+
+/// A change that cannot be found.
+pub fn unknown_change() -> AppError {
+    AppError::refused(ErrorCode::NotFound, "there is no such change")
+}
+
+impl Countersign {
+    /// Starts a ceremony over a change.
+    ///
+    /// # Errors
+    /// There is no such change, or it is over.
+    pub async fn begin_signature(&self, id: &ChangeId, choice: Choice) -> Result<Ceremony, AppError> {
+        self.steady_now()?;
+        self.settle_changes().await?;
+        self.store.read(|reader| reader.change(id)?.ok_or_else(unknown_change))?;
+        let ceremony = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<16>()?);
+        let nonce = Bytes(random::bytes::<32>()?.to_vec());
+        let (change_id, ceremony_id, terms) = (id.clone(), ceremony.clone(), self.settings.people);
+        let statement = self.store.write(move |unit| -> Result<Vec<u8>, AppError> {
+            let row = unit.reader().change(&change_id)?.ok_or_else(unknown_change)?;
+            still_open(stands(&unit.reader(), &row, &terms, unit.now())?)?;
+            let statement =
+                Statement::Change(Countersignature { decision: choice, nonce, at: unit.now(), change: row.change });
+            let bytes = statement.to_bytes()?;
+            unit.start_change_ceremony(&ceremony_id, &change_id, &bytes)?;
+            Ok(bytes)
+        });
+        let statement = statement.await?;
+        let options = assertion::options(&self.relying_party, challenge(&statement), &[]);
+        let statement = String::from_utf8(statement).map_err(AppError::internal)?;
+        Ok(Ceremony { id: ceremony, options, statement })
+    }
+
+    /// Finishes a ceremony: verifies the assertion over the server's own statement, then records what it does.
+    ///
+    /// # Errors
+    /// The answer is not a signature, or not one that counts; then nothing changed.
+    pub async fn finish_signature(&self, id: &ChangeId, ceremony: &str, response: &Value) -> Result<Signed, AppError> {
+        self.steady_now()?;
+        self.settle_changes().await?;
+        self.store.read(|reader| reader.change(id)?.ok_or_else(unknown_change))?;
+        let statement = self.take_change_ceremony(id, ceremony).await?;
+        let Ok(Statement::Change(signed)) = Statement::from_bytes(&statement) else {
+            return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is not over a change"));
+        };
+        let change = signed.change.clone();
+        let (passkey, person) = self.passkey_of(response)?;
+        let verified = {
+            let stored = StoredCredential {
+                credential: &passkey.credential,
+                credential_id: &passkey.credential_id,
+                user_handle: &person.user_handle,
+            };
+            assertion::verify(&self.relying_party, challenge(&statement), &stored, response)
+        };
+        let now = self.clock.monotonic();
+        let rejected = Rejected { change: id.clone(), passkey: passkey.entry, by: passkey.person.clone() };
+        let verified = match verified {
+            Err(error @ PasskeyError::CounterRolledBack { .. }) => {
+                let refusal = refusal(error.code(), error.to_string());
+                let admit = self.refusals.admit_copy(&passkey.person, now);
+                let code = refusal.code;
+                let entry = self.store.write(move |unit| rejected.append(unit, code, admit)).await?;
+                let refused = logged(refusal, entry);
+                self.tell_copy(&person, &refused);
+                return Err(refused);
+            }
+            verified => verified?,
+        };
+        let (refusals, next_due) = (Arc::clone(&self.refusals), Arc::clone(&self.next_due));
+        let terms = self.settings.people;
+        let outcome = self.store.write(move |unit| -> Result<Result<_, (Refusal, Option<u64>)>, AppError> {
+            let row = unit.reader().change(&signed.change.id)?.ok_or_else(unknown_change)?;
+            if row.change != signed.change {
+                return Err(refusal(ErrorCode::StatementMismatch, "the statement is not over this change").into());
+            }
+            match judge(unit, &row, signed.decision, &passkey, &terms) {
+                Ok(()) => {
+                    let made = Made { choice: signed.decision, statement, passkey, verified };
+                    let (signed, voided) = record(unit, &row, made, &terms)?;
+                    next_due.set(unit.reader().next_due()?);
+                    Ok(Ok((signed, voided)))
+                }
+                Err(AppError::Refused { refusal, .. }) => {
+                    let admit = refusals.admit_person(&passkey.person, now);
+                    let entry = rejected.append(unit, refusal.code, admit)?;
+                    Ok(Err((refusal, entry)))
+                }
+                Err(fault) => Err(fault),
+            }
+        });
+        let (signed, voided) = outcome.await?.map_err(|(refusal, entry)| logged(refusal, entry))?;
+        if let Some(from) = signed.from {
+            self.tell_delay(&change, from);
+        }
+        for request in &voided {
+            self.waiting.wake(request);
+        }
+        Ok(signed)
+    }
+
+    async fn take_change_ceremony(&self, id: &ChangeId, ceremony: &str) -> Result<Vec<u8>, AppError> {
+        let ceremony = ceremony.to_owned();
+        let taken = self.store.write(move |unit| -> Result<_, StoreError> {
+            let now = unit.now();
+            Ok(unit.take_change_ceremony(&ceremony)?.map(|row| (row, now)))
+        });
+        match taken.await? {
+            Some((row, now)) if row.is_fresh(now) && row.subject == id.as_str() => Ok(row.statement),
+            Some((row, now)) if row.is_fresh(now) => {
+                Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is over another change"))
+            }
+            _ => {
+                let text = "this challenge was used, has expired or was never given";
+                Err(AppError::refused(ErrorCode::ChallengeUnknown, text))
+            }
+        }
+    }
+}
+
+fn still_open(standing: Standing) -> Result<(), AppError> {
+    match standing {
+        Standing::Waiting { .. } | Standing::Delayed { .. } => Ok(()),
+        Standing::Due => Err(AppError::refused(ErrorCode::AlreadyDecided, "this change is in effect")),
+        Standing::Refused => Err(AppError::refused(ErrorCode::AlreadyDecided, "this change was refused")),
+        Standing::Expired => Err(AppError::refused(ErrorCode::ChangeOver, "too late: this change has ended")),
+    }
+}
+
+/// Whether this passkey's signature counts now, in the writer's savepoint.
+fn judge(
+    unit: &Unit<'_>,
+    row: &ChangeRow,
+    choice: Choice,
+    passkey: &PasskeyRow,
+    terms: &Terms,
+) -> Result<(), AppError> {
+    let reader = unit.reader();
+    is_known(&reader, passkey)?;
+    let signatures = reader.change_signatures(&row.change.id)?;
+    let council = reader.council()?;
+    let standing = stands(&reader, row, terms, unit.now())?;
+    admits(&row.change, &signatures, &council, (&passkey.person, choice), standing, unit.now())
+        .map_err(|(code, text)| AppError::refused(code, text))?;
+    if choice == Choice::Approve {
+        super::entitled::is_awake(passkey, unit.now())?;
+        // What cannot be done any more is not signed for.
+        if row.state == ChangeState::Open {
+            apply_change::possible(&reader, &row.change)?;
+        }
+    }
+    Ok(())
+}
+
+/// A signature that does not count, as the log has it.
+struct Rejected {
+    change: ChangeId,
+    by: PersonId,
+    passkey: u64,
+}
+
+impl Rejected {
+    fn append(self, unit: &mut Unit<'_>, code: ErrorCode, admit: Admit) -> Result<Option<u64>, AppError> {
+        let (Admit::Log(_), Some(row)) = (admit, unit.reader().change(&self.change)?) else { return Ok(None) };
+        let entry = unit.append(Event::Change {
+            outcome: "rejected".to_owned(),
+            change: self.change,
+            person: row.change.person,
+            by: Some(self.by),
+            passkey: Some(self.passkey),
+            proposed: Some(row.entry),
+            effective: None,
+            fault: Some(code),
+            evidence: BTreeMap::new(),
+        })?;
+        Ok(Some(entry))
+    }
+}
+
+struct Made {
+    choice: Choice,
+    statement: Vec<u8>,
+    passkey: PasskeyRow,
+    verified: Verification,
+}
+
+/// Records a signature, and does what follows from it.
+fn record(
+    unit: &mut Unit<'_>,
+    row: &ChangeRow,
+    made: Made,
+    terms: &Terms,
+) -> Result<(Signed, Vec<RequestId>), AppError> {
+    let Made { choice, statement, passkey, verified } = made;
+    let (id, person) = (&row.change.id, passkey.person.clone());
+    let assertion = canonical::to_bytes(&AssertionEvidence {
+        authenticator_data: Bytes(verified.authenticator_data.clone()),
+        client_data_json: Bytes(verified.client_data_json.clone()),
+        credential_id: Bytes(passkey.credential_id.clone()),
+        signature: Bytes(verified.signature.clone()),
+    })?;
+    let evidence = BTreeMap::from([
+        ("statement".to_owned(), unit.put_evidence("statement", &statement, Some(&row.change.person))?),
+        ("assertion".to_owned(), unit.put_evidence("assertion", &assertion, Some(&person))?),
+    ]);
+    // Judged with the new signature, so that its entry says when the change takes effect.
+    let signature = Signature { person: person.clone(), choice, at: unit.now() };
+    let mut signatures = unit.reader().change_signatures(id)?;
+    signatures.push(signature.clone());
+    let now_stands = standing(&row.change, &signatures, &unit.reader().council()?, terms, unit.now());
+    let effective = match now_stands {
+        Standing::Due => Some(unit.now()),
+        Standing::Delayed { from, .. } => Some(from),
+        _ => None,
+    };
+    let entry = unit.append(Event::Change {
+        outcome: if choice == Choice::Approve { "signed" } else { "refused" }.to_owned(),
+        change: id.clone(),
+        person: row.change.person.clone(),
+        by: Some(person.clone()),
+        passkey: Some(passkey.entry),
+        proposed: Some(row.entry),
+        effective,
+        fault: None,
+        evidence,
+    })?;
+    unit.insert_change_signature(id, &signature, entry)?;
+    unit.update_passkey(passkey.id, &verified.credential)?;
+    let voided = if choice == Choice::Deny {
+        refuse(unit, row, entry)?;
+        Vec::new()
+    } else {
+        follow(unit, row, now_stands)?
+    };
+    let from = match now_stands {
+        Standing::Delayed { from, .. } => Some(from),
+        _ => None,
+    };
+    Ok((Signed { person, choice, from, entry }, voided))
+}

@@ -1,0 +1,125 @@
+//! Shows a change: what the page draws.
+//! In: a link id. Out: the record, where it stands, and how things are now.
+//! Implements SCREENS (Admin: each change shows the difference and is signed with a passkey).
+//! Never shows another change: the link opens this one alone.
+
+use crate::domain::change::Act;
+use crate::domain::change::standing::Standing;
+use crate::domain::ids::ChangeId;
+use crate::domain::people::Role;
+use crate::domain::statement::Choice;
+use crate::domain::time::Timestamp;
+use crate::store::changes::{ChangeRow, ChangeState};
+use crate::store::{Reader, StoreError};
+
+use super::apply_change::active_passkeys;
+use super::settle_changes::stands;
+use super::{AppError, Countersign};
+
+/// A change, seen.
+#[derive(Debug, Clone)]
+pub struct SeenChange {
+    /// The record and its state.
+    pub row: ChangeRow,
+    /// Where it stands.
+    pub standing: Standing,
+    /// How things are, and how they will be: `in no group`, `in release-managers`.
+    pub difference: Option<(String, String)>,
+    /// When it was refused.
+    pub refused_at: Option<Timestamp>,
+    /// What keeps it from being done now, where something does.
+    pub hindrance: Option<String>,
+    /// The present, by the log.
+    pub now: Timestamp,
+}
+
+impl Countersign {
+    /// A change by its link id; `None` where there is none. Does what its time has come for first.
+    pub async fn view_change(&self, id: &ChangeId) -> Result<Option<SeenChange>, AppError> {
+        self.settle_changes().await?;
+        let (terms, wall) = (self.settings.people, self.clock.now());
+        self.store.read(|reader| -> Result<_, AppError> {
+            let Some(row) = reader.change(id)? else { return Ok(None) };
+            let now = reader.last_time()?.map_or(wall, |last| last.max(wall));
+            let standing = stands(reader, &row, &terms, now)?;
+            let refusal = reader.change_signatures(id)?.into_iter().find(|one| one.choice == Choice::Deny);
+            let difference = if row.state.is_open() { difference(reader, &row)? } else { None };
+            let hindrance = match super::apply_change::possible(reader, &row.change) {
+                Err(AppError::Refused { refusal, .. }) if row.state == ChangeState::Open => Some(refusal.description),
+                Err(fault @ AppError::Fault { .. }) => return Err(fault),
+                _ => None,
+            };
+            Ok(Some(SeenChange { refused_at: refusal.map(|one| one.at), difference, hindrance, standing, now, row }))
+        })
+    }
+}
+
+impl SeenChange {
+    /// Whether it could not be done when its time came.
+    pub fn has_failed(&self) -> bool {
+        self.row.state == ChangeState::Failed
+    }
+
+    /// Whether a restore ended it.
+    pub fn is_voided(&self) -> bool {
+        self.row.state == ChangeState::Voided
+    }
+
+    /// Whether the invited person may come already.
+    pub fn is_admitted(&self) -> bool {
+        self.row.state == ChangeState::Admitted
+    }
+}
+
+fn listed(groups: impl Iterator<Item = String>) -> String {
+    let groups: Vec<_> = groups.collect();
+    if groups.is_empty() { "in no group".to_owned() } else { format!("in {}", groups.join(", ")) }
+}
+
+/// The same thing before and after, as words.
+fn difference(reader: &Reader<'_>, row: &ChangeRow) -> Result<Option<(String, String)>, StoreError> {
+    let person = &row.change.person;
+    let known = reader.person(person)?;
+    let groups: Vec<_> = reader.memberships(person)?.into_keys().map(|group| group.to_string()).collect();
+    let keys = || Ok::<_, StoreError>(active_passkeys(reader, person)?.len());
+    Ok(match &row.change.act {
+        Act::Invite { groups, role, .. } => {
+            let then = format!("{}, {}", role.with_article(), listed(groups.iter().map(ToString::to_string)));
+            Some(("not known here".to_owned(), then))
+        }
+        Act::Join { group } => {
+            let mut then = groups.clone();
+            then.push(group.to_string());
+            then.sort();
+            Some((listed(groups.into_iter()), listed(then.into_iter())))
+        }
+        Act::Leave { group } => {
+            let then: Vec<_> = groups.iter().filter(|one| **one != group.as_str()).cloned().collect();
+            Some((listed(groups.into_iter()), listed(then.into_iter())))
+        }
+        Act::Role { role } => {
+            let now = known.map_or(Role::Member, |row| row.role());
+            Some((now.with_article().to_owned(), role.with_article().to_owned()))
+        }
+        Act::Suspend => Some(("may sign".to_owned(), "may do nothing, at once".to_owned())),
+        Act::Restore => Some(("suspended".to_owned(), "may sign again".to_owned())),
+        Act::RemovePasskey { credential } => {
+            let name = active_passkeys(reader, person)?.into_iter().find(|key| key.public_key_sha256 == *credential);
+            let count = keys()?;
+            let name = name.map_or_else(|| "a passkey".to_owned(), |key| format!("“{}”", key.name));
+            Some((counted(count), format!("{} without {name}", counted(count.saturating_sub(1)))))
+        }
+        Act::Vouch { .. } => Some(("its new passkey rests".to_owned(), "its new passkey signs".to_owned())),
+        Act::Recover { .. } => Some((counted(keys()?), "one new passkey; all others are removed".to_owned())),
+        Act::Link { .. } => Some(("tied to nobody".to_owned(), row.change.name.clone())),
+        Act::Unlink { .. } => Some((row.change.name.clone(), "tied to nobody".to_owned())),
+    })
+}
+
+fn counted(keys: usize) -> String {
+    match keys {
+        0 => "no passkey".to_owned(),
+        1 => "1 passkey".to_owned(),
+        many => format!("{many} passkeys"),
+    }
+}

@@ -1,0 +1,208 @@
+//! A change: a proposed act about one person. An immutable record, what it does in words, and what it weighs.
+//! In: who proposes what, and until when it may be signed. Out: `Change`, whose canonical form admins sign.
+//! Implements DESIGN §6 (statements of admins), §11.
+//! Never takes effect by itself: `standing` says when it does, and a use case does it.
+
+pub mod standing;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::{ChangeId, Digest, GroupName, IssuerName, PersonId};
+use crate::domain::people::Role;
+use crate::domain::time::Timestamp;
+
+/// A proposed act; never changes once made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// The link id.
+    pub id: ChangeId,
+    /// Our issuer URL.
+    pub issuer: String,
+    /// Who proposes it.
+    pub by: Proposer,
+    /// When.
+    pub at: Timestamp,
+    /// The last moment at which a signature counts.
+    pub sign_by: Timestamp,
+    /// Whom it concerns.
+    pub person: PersonId,
+    /// What that person is called, as the page shows it.
+    pub name: String,
+    /// What it does.
+    pub act: Act,
+}
+
+/// Who proposes a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Proposer {
+    /// The server's console.
+    Console,
+}
+
+/// Whose a GitLab user is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkKind {
+    /// The person's own.
+    Person,
+    /// A bot's, for which the person answers.
+    Bot,
+}
+
+/// What a change does to its person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Act {
+    /// Adds the person and lets them make a passkey.
+    Invite {
+        /// Groups to join.
+        groups: BTreeSet<GroupName>,
+        /// What they may do.
+        role: Role,
+        /// SHA-256 of the enrolment link's secret.
+        invitation: Digest,
+    },
+    /// Puts the person into a group.
+    Join {
+        /// Which.
+        group: GroupName,
+    },
+    /// Takes the person out of a group.
+    Leave {
+        /// Which.
+        group: GroupName,
+    },
+    /// Gives the person another role.
+    Role {
+        /// Which.
+        role: Role,
+    },
+    /// Ends what the person may do, at once.
+    Suspend,
+    /// Lets a suspended person in again.
+    Restore,
+    /// Takes a passkey away.
+    RemovePasskey {
+        /// SHA-256 of its public key.
+        credential: Digest,
+    },
+    /// Ties a user of an issuer to the person.
+    Link {
+        /// Whose user.
+        issuer: IssuerName,
+        /// The user's number.
+        user_id: String,
+        /// The person's own user, or a bot's.
+        owner: LinkKind,
+    },
+    /// Unties a user of an issuer.
+    Unlink {
+        /// Whose user.
+        issuer: IssuerName,
+        /// The user's number.
+        user_id: String,
+    },
+    /// Says that a passkey made after a recovery is the person's: its rest is over.
+    Vouch {
+        /// SHA-256 of its public key.
+        credential: Digest,
+    },
+    /// Lets a person who lost every passkey make a new one.
+    Recover {
+        /// SHA-256 of the enrolment link's secret.
+        invitation: Digest,
+    },
+}
+
+/// What an act asks before it takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// One admin's signature.
+    Light,
+    /// The person is let in by one admin's signature; groups and role wait for a second, or for the delay.
+    Staged,
+    /// A second admin's signature, or one and the delay.
+    Heavy,
+    /// Several admins' signatures and then a rest in which it can be stopped.
+    Recovery,
+    /// Several admins' signatures.
+    Vouch,
+}
+
+impl Act {
+    /// What it asks. Whatever gives somebody more, or says who started a job, needs more than one admin.
+    #[must_use]
+    pub fn weight(&self) -> Weight {
+        match self {
+            Self::Invite { groups, role: Role::Member, .. } if groups.is_empty() => Weight::Light,
+            Self::Invite { .. } => Weight::Staged,
+            Self::Leave { .. } | Self::Suspend | Self::RemovePasskey { .. } => Weight::Light,
+            Self::Join { .. } | Self::Role { .. } | Self::Restore | Self::Link { .. } | Self::Unlink { .. } => {
+                Weight::Heavy
+            }
+            Self::Vouch { .. } => Weight::Vouch,
+            Self::Recover { .. } => Weight::Recovery,
+        }
+    }
+
+    /// As the log and the store spell it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Invite { .. } => "invite",
+            Self::Join { .. } => "join",
+            Self::Leave { .. } => "leave",
+            Self::Role { .. } => "role",
+            Self::Suspend => "suspend",
+            Self::Restore => "restore",
+            Self::RemovePasskey { .. } => "remove-passkey",
+            Self::Link { .. } => "link",
+            Self::Unlink { .. } => "unlink",
+            Self::Vouch { .. } => "vouch",
+            Self::Recover { .. } => "recover",
+        }
+    }
+
+    /// What it does to somebody called `name`, as an instruction: `add Tom Ahl to release-managers`.
+    #[must_use]
+    pub fn words(&self, name: &str) -> String {
+        match self {
+            Self::Invite { groups, role, .. } => {
+                let groups: Vec<_> = groups.iter().map(ToString::to_string).collect();
+                let of = if groups.is_empty() { String::new() } else { format!(" of {}", groups.join(", ")) };
+                match (role, of.is_empty()) {
+                    (Role::Member, _) => format!("invite {name} as a member{of}"),
+                    (role, true) => format!("invite {name} as {}", role.with_article()),
+                    (role, false) => format!("invite {name} as {} and a member{of}", role.with_article()),
+                }
+            }
+            Self::Join { group } => format!("add {name} to {group}"),
+            Self::Leave { group } => format!("take {name} out of {group}"),
+            Self::Role { role } => format!("make {name} {}", role.with_article()),
+            Self::Suspend => format!("suspend {name}"),
+            Self::Restore => format!("let {name} in again"),
+            Self::RemovePasskey { .. } => format!("remove a passkey of {name}"),
+            Self::Link { issuer, user_id, owner: LinkKind::Person } => {
+                format!("say that user {user_id} of {issuer} is {name}")
+            }
+            Self::Link { issuer, user_id, owner: LinkKind::Bot } => {
+                format!("say that user {user_id} of {issuer} is a bot for which {name} answers")
+            }
+            Self::Unlink { issuer, user_id } => format!("say that user {user_id} of {issuer} is not {name} any more"),
+            Self::Vouch { .. } => format!("vouch for the new passkey of {name}"),
+            Self::Recover { .. } => format!("let {name} make a new passkey after losing all others"),
+        }
+    }
+}
+
+impl Change {
+    /// The same, for its own person: `add Tom Ahl to release-managers`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        self.act.words(&self.name)
+    }
+}

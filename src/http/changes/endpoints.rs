@@ -1,0 +1,110 @@
+//! `/changes/{id}`: the page of a change, and the two calls of a signature.
+//! In: a link id and a browser's answers. Out: HTML, JSON.
+//! Implements SCREENS (Admin), WebAuthn L3 §7.2 through the use cases.
+//! Never acts on a link alone: the touch is the authentication.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template as _;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::app::sign_change::{Signed, unknown_change};
+use crate::app::view_change::SeenChange;
+use crate::app::{AppError, Countersign};
+use crate::domain::ids::ChangeId;
+use crate::domain::statement::Choice;
+use crate::http::edge::Shared;
+use crate::http::problem;
+
+use super::view::{ChangeInput, ChangeView, change_view, page_state};
+
+/// What a page asks to sign.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptionsBody {
+    decision: Choice,
+}
+
+/// A browser's answer.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignatureBody {
+    ceremony: String,
+    response: Value,
+}
+
+async fn find(app: &Countersign, id: &str) -> Result<SeenChange, AppError> {
+    let id = ChangeId::parse(id).map_err(|_| unknown_change())?;
+    app.view_change(&id).await?.ok_or_else(unknown_change)
+}
+
+/// The page.
+pub async fn page(id: Path<String>, edge: Shared) -> HttpResponse {
+    match find(&edge.app, &id).await {
+        Ok(seen) => problem::html(StatusCode::OK, &view(&edge.app, &seen, None)),
+        Err(error) => edge.fail_page(error),
+    }
+}
+
+/// Starts a signature.
+pub async fn options(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
+    let body: OptionsBody = match edge.json_from_our_page(&request, payload).await {
+        Ok(body) => body,
+        Err(answer) => return answer,
+    };
+    if let Some(answer) = edge.refuse_ceremony(&request) {
+        return answer;
+    }
+    let Ok(id) = ChangeId::parse(&id) else { return edge.fail_script(unknown_change()) };
+    match edge.app.begin_signature(&id, body.decision).await {
+        Ok(ceremony) => {
+            let public_key = ceremony.options.get("publicKey").cloned().unwrap_or(Value::Null);
+            json_answer(&json!({ "ceremony": ceremony.id, "publicKey": public_key, "statement": ceremony.statement }))
+        }
+        Err(error) => edge.fail_script(error),
+    }
+}
+
+/// Finishes a signature.
+pub async fn signature(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
+    let address = edge.address(&request);
+    if let Some(answer) = edge.refuse_beyond(&edge.wrong_ceremonies, address) {
+        return answer;
+    }
+    let body: SignatureBody = match edge.json_from_our_page(&request, payload).await {
+        Ok(body) => body,
+        Err(answer) => return answer,
+    };
+    let Ok(id) = ChangeId::parse(&id) else { return edge.fail_script(unknown_change()) };
+    match edge.app.finish_signature(&id, &body.ceremony, &body.response).await {
+        Ok(signed) => match find(&edge.app, id.as_str()).await {
+            Ok(seen) => {
+                let view = view(&edge.app, &seen, Some(&signed));
+                let html = view.as_main().render().unwrap_or_default();
+                json_answer(&json!({ "state": page_state(&seen).as_str(), "html": html, "log": signed.entry }))
+            }
+            Err(error) => edge.fail_script(error),
+        },
+        Err(error) => {
+            if error.code().page_status() == 400 {
+                edge.wrong_ceremonies.count(address, edge.app.clock.monotonic());
+            }
+            edge.fail_script(error)
+        }
+    }
+}
+
+fn json_answer(value: &Value) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(value)
+}
+
+fn view(app: &Countersign, seen: &SeenChange, by: Option<&Signed>) -> ChangeView {
+    change_view(&ChangeInput {
+        seen,
+        by: by.map(|signed| (signed.choice, signed.entry)),
+        delay: app.settings.people.delay,
+        host: app.settings.host(),
+    })
+}

@@ -1,0 +1,286 @@
+//! The view of a change: what it does in words, how things are and will be, and where it stands.
+//! In: a change as it was seen. Out: `ChangeView`, a template.
+//! Implements SCREENS (Admin: "You will sign: add Tom Ahl to release-managers.").
+//! Never reads clock, store or network.
+
+use std::time::Duration;
+
+use askama::Template;
+
+use crate::app::view_change::SeenChange;
+use crate::domain::canonical::Bytes;
+use crate::domain::change::standing::Standing;
+use crate::domain::change::{Act, Change, Weight};
+use crate::domain::statement::{Choice, Countersignature, Statement};
+use crate::domain::time::{RECOVERY_DELAY, Timestamp, humane};
+use crate::http::approval::rows::{Row, rows};
+use crate::http::page::{Moment, Visible, visible};
+
+/// Rows that belong to one signature, not to the change: the script fills them from the statement.
+const PER_SIGNATURE: &[&str] = &["decision", "nonce", "at"];
+
+/// What the page is made from.
+pub struct ChangeInput<'a> {
+    /// The change.
+    pub seen: &'a SeenChange,
+    /// What the reader has just signed, and its log entry.
+    pub by: Option<(Choice, u64)>,
+    /// How long one admin's signature waits for an objection.
+    pub delay: Duration,
+    /// Our host, as people see it in the address bar.
+    pub host: &'a str,
+}
+
+/// Where the page is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageState {
+    /// Signatures are missing.
+    Waiting,
+    /// It takes effect by itself.
+    Delayed,
+    /// It is in effect.
+    Done,
+    /// Somebody said no.
+    Refused,
+    /// It could not be done when its time came.
+    Failed,
+    /// A restore ended it.
+    Voided,
+    /// Too late.
+    Expired,
+}
+
+impl PageState {
+    /// As the script spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Delayed => "delayed",
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Voided => "voided",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// Where the page of a change is.
+#[must_use]
+pub fn page_state(seen: &SeenChange) -> PageState {
+    match seen.standing {
+        _ if seen.has_failed() => PageState::Failed,
+        _ if seen.is_voided() => PageState::Voided,
+        Standing::Waiting { .. } => PageState::Waiting,
+        Standing::Delayed { .. } => PageState::Delayed,
+        Standing::Due => PageState::Done,
+        Standing::Refused => PageState::Refused,
+        Standing::Expired => PageState::Expired,
+    }
+}
+
+/// The page. `as_main()` renders what stands inside `<main>`.
+#[derive(Debug, Clone, Template)]
+#[template(path = "changes/page.html", blocks = ["main"])]
+pub struct ChangeView {
+    host: String,
+    now: String,
+    id: String,
+    state: PageState,
+    words: Visible,
+    instruction: Visible,
+    person: Visible,
+    person_id: String,
+    difference: Option<(Visible, Visible)>,
+    proposed: Moment,
+    sign_by: Moment,
+    from: Option<Moment>,
+    signed: u32,
+    needed: u32,
+    signable: bool,
+    refusable: bool,
+    you: Option<Choice>,
+    entry: Option<u64>,
+    refused_at: Option<Moment>,
+    admitted: bool,
+    weight: Weight,
+    when: String,
+    hindrance: Option<Visible>,
+    rows: Vec<Row>,
+}
+
+/// The view of a change.
+#[must_use]
+pub fn change_view(input: &ChangeInput<'_>) -> ChangeView {
+    let seen = input.seen;
+    let change = &seen.row.change;
+    let state = page_state(seen);
+    let moment = |at| Moment::new(at, seen.now);
+    let (signed, needed, from) = match seen.standing {
+        Standing::Waiting { signed, needed } => (signed, needed, None),
+        Standing::Delayed { signed, needed, from } => (signed, needed, Some(from)),
+        Standing::Due | Standing::Refused | Standing::Expired => (0, 0, None),
+    };
+    let open = matches!(state, PageState::Waiting | PageState::Delayed);
+    let in_time = seen.now <= change.sign_by;
+    let you = input.by.map(|(choice, _)| choice);
+    let signable = open && in_time && seen.hindrance.is_none() && (from.is_none() || signed < needed);
+    ChangeView {
+        host: input.host.to_owned(),
+        now: seen.now.to_string(),
+        id: change.id.to_string(),
+        state,
+        words: visible(&capital(&change.words())),
+        instruction: visible(&change.words()),
+        person: visible(&change.name),
+        person_id: change.person.to_string(),
+        difference: seen.difference.as_ref().map(|(before, after)| (visible(before), visible(after))),
+        proposed: moment(change.at),
+        sign_by: moment(change.sign_by),
+        from: from.map(moment),
+        signed,
+        needed,
+        signable: signable && you.is_none(),
+        refusable: open,
+        you,
+        entry: input.by.map(|(_, entry)| entry).or(seen.row.ended),
+        refused_at: seen.refused_at.map(moment),
+        admitted: seen.is_admitted(),
+        weight: change.act.weight(),
+        when: when(&change.act, input.delay),
+        hindrance: seen.hindrance.as_deref().map(visible),
+        rows: preview(change, seen.now, open),
+    }
+}
+
+impl ChangeView {
+    fn signed_by_you(&self) -> bool {
+        self.you == Some(Choice::Approve)
+    }
+
+    fn refused_by_you(&self) -> bool {
+        self.you == Some(Choice::Deny)
+    }
+
+    fn is_recovery(&self) -> bool {
+        self.weight == Weight::Recovery
+    }
+
+    fn pending(row: &Row) -> bool {
+        PER_SIGNATURE.contains(&row.field.as_str())
+    }
+
+    fn missing(&self) -> u32 {
+        self.needed.saturating_sub(self.signed)
+    }
+}
+
+fn capital(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// When it takes effect, as a sentence.
+fn when(act: &Act, delay: Duration) -> String {
+    let delay = humane(delay);
+    match act.weight() {
+        Weight::Light | Weight::Vouch => "as soon as enough admins have signed".to_owned(),
+        Weight::Heavy => format!("when a second admin signs, or {delay} after the first"),
+        Weight::Staged => {
+            format!("the invitation at once; the rest when a second admin signs, or {delay} after the first")
+        }
+        Weight::Recovery => {
+            format!("{} after enough admins have signed, unless somebody refuses", humane(RECOVERY_DELAY))
+        }
+    }
+}
+
+/// The rows that stand before anybody has asked for a statement.
+fn preview(change: &Change, now: Timestamp, signable: bool) -> Vec<Row> {
+    let statement = Statement::Change(Countersignature {
+        decision: Choice::Approve,
+        nonce: Bytes::default(),
+        at: now,
+        change: change.clone(),
+    });
+    // A change is plain data, so it always has a JSON form.
+    let mut list = serde_json::to_value(statement).map(|value| rows(&value)).unwrap_or_default();
+    list.retain(|row| signable || row.field.starts_with("change."));
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::change::Proposer;
+    use crate::domain::ids::{ChangeId, GroupName, PersonId};
+    use crate::store::changes::{ChangeRow, ChangeState};
+
+    fn seen(standing: Standing, name: &str) -> SeenChange {
+        let at = Timestamp::from_seconds(1_795_430_400);
+        let change = Change {
+            id: ChangeId::from_random([1; 16]),
+            issuer: "https://sign.example.com".to_owned(),
+            by: Proposer::Console,
+            at,
+            sign_by: at + Duration::from_hours(168),
+            person: PersonId::from_random([9; 10]),
+            name: name.to_owned(),
+            act: Act::Join { group: GroupName::parse("release-managers").unwrap() },
+        };
+        SeenChange {
+            row: ChangeRow { change, state: ChangeState::Open, due: None, entry: 7, ended: None },
+            standing,
+            difference: Some(("none".to_owned(), "release-managers".to_owned())),
+            refused_at: None,
+            hindrance: None,
+            now: at,
+        }
+    }
+
+    fn page(seen: &SeenChange, by: Option<(Choice, u64)>) -> String {
+        let delay = Duration::from_hours(24);
+        change_view(&ChangeInput { seen, by, delay, host: "sign.example.com" }).render().unwrap()
+    }
+
+    #[test]
+    fn the_page_says_what_is_signed_and_when_it_takes_effect() {
+        let html = page(&seen(Standing::Waiting { signed: 0, needed: 2 }, "Tom Ahl"), None);
+        for part in [
+            "You will sign: <bdi>add Tom Ahl to release-managers</bdi>.",
+            "when a second admin signs, or 24 h after the first",
+            "Sign with passkey",
+            "Refuse",
+            "change.act.group",
+        ] {
+            assert!(html.contains(part), "{part} is missing:\n{html}");
+        }
+    }
+
+    #[test]
+    fn attack_060_a_name_is_text_and_what_hides_in_it_is_shown() {
+        let html = page(&seen(Standing::Waiting { signed: 0, needed: 2 }, "<b>\u{202e}Tom"), None);
+        assert!(!html.contains("<b>\u{202e}") && !html.contains('\u{202e}'));
+        assert!(html.contains("\\u{202e}"));
+    }
+
+    #[test]
+    fn what_is_over_offers_no_signature() {
+        for standing in [Standing::Due, Standing::Refused, Standing::Expired] {
+            let html = page(&seen(standing, "Tom Ahl"), None);
+            assert!(!html.contains("data-act=\"sign\"") && !html.contains("data-act=\"refuse\""), "{standing:?}");
+        }
+        for (state, sentence) in
+            [(ChangeState::Voided, "A restore ended this change."), (ChangeState::Failed, "✕ It could not be done.")]
+        {
+            let mut over = seen(Standing::Expired, "Tom Ahl");
+            over.row.state = state;
+            assert!(page(&over, None).contains(sentence), "{sentence}");
+        }
+        let from = Timestamp::from_seconds(1_795_430_400) + Duration::from_hours(24);
+        let html = page(&seen(Standing::Delayed { signed: 1, needed: 2, from }, "Tom Ahl"), Some((Choice::Approve, 9)));
+        assert!(html.contains("✓ Signed by you.") && !html.contains("data-act=\"sign\""), "{html}");
+        assert!(html.contains("data-act=\"refuse\""), "one may change one's mind");
+    }
+}

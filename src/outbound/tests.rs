@@ -1,0 +1,95 @@
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+
+use super::*;
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const SOON: Duration = Duration::from_secs(20);
+
+/// A webhook that gives these statuses in turn, and what it was sent.
+fn webhook(statuses: &'static [u16]) -> (Url, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = Url::parse(&format!("http://{}/hooks/secret-path", listener.local_addr().unwrap())).unwrap();
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        for status in statuses {
+            let (mut stream, _) = listener.accept().unwrap();
+            let text = whole(&mut stream);
+            write!(stream, "HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+            let _ = tell.send(text);
+        }
+    });
+    (url, told)
+}
+
+fn whole(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let read = stream.read(&mut chunk).unwrap();
+        bytes.extend_from_slice(&chunk[..read]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if read == 0 || text.split_once("\r\n\r\n").is_some_and(|(_, body)| body.ends_with('}')) {
+            return text;
+        }
+    }
+}
+
+fn sending(webhooks: Vec<Url>) -> Outbound {
+    Outbound::start(Sending {
+        webhooks,
+        secret: Secret::parse(SECRET).unwrap(),
+        now: Arc::new(|| Timestamp::from_seconds(1_614_265_330)),
+        first_pause: Duration::from_millis(1),
+    })
+    .unwrap()
+}
+
+fn notice(id: &str) -> Notice {
+    Notice { id: id.to_owned(), body: b"{\"text\":\"hello\"}".to_vec() }
+}
+
+fn until(what: impl Fn() -> bool) {
+    let (_keep, never) = channel::<()>();
+    for _ in 0..2_000 {
+        if what() {
+            return;
+        }
+        let _ = never.recv_timeout(Duration::from_millis(5));
+    }
+    panic!("it did not come to that");
+}
+
+#[test]
+fn a_notice_is_signed_and_sent_again_until_it_is_taken() {
+    let (url, told) = webhook(&[500, 429, 204]);
+    let outbound = sending(vec![url]);
+    outbound.tell(&notice("msg_1"));
+    let tries: Vec<_> = (0..3).map(|_| told.recv_timeout(SOON).unwrap()).collect();
+    let signed = Secret::parse(SECRET).unwrap().sign("msg_1", 1_614_265_330, b"{\"text\":\"hello\"}");
+    for text in &tries {
+        let lower = text.to_ascii_lowercase();
+        assert!(text.starts_with("POST /hooks/secret-path HTTP/1.1"), "{text}");
+        assert!(lower.contains("webhook-id: msg_1\r\n") && lower.contains("webhook-timestamp: 1614265330\r\n"));
+        assert!(text.contains(&signed), "{text}");
+    }
+    until(|| outbound.troubles().is_empty());
+}
+
+#[test]
+fn what_is_lost_is_counted_and_nothing_waits_for_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = Url::parse(&format!("http://{}/hooks/secret-path", listener.local_addr().unwrap())).unwrap();
+    drop(listener);
+    let outbound = sending(vec![url]);
+    outbound.tell(&notice("msg_1"));
+    until(|| outbound.troubles().concat().contains("1 notice was lost"));
+    let trouble = outbound.troubles().concat();
+    assert!(trouble.starts_with("webhook at 127.0.0.1: ") && trouble.contains("cannot be reached"), "{trouble}");
+    assert!(!trouble.contains("secret-path"), "{trouble}");
+    // More than fit: whoever tells is not held up.
+    for n in 0..QUEUE * 3 {
+        outbound.tell(&notice(&format!("msg_{n}")));
+    }
+    until(|| outbound.troubles().concat().contains(&format!("{} notices were lost", QUEUE * 3 + 1)));
+}
