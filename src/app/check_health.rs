@@ -98,7 +98,10 @@ impl Countersign {
 
     /// What keeps it from nothing yet, and wants an operator all the same.
     pub fn warnings(&self) -> Vec<String> {
-        self.upkeep.warnings(self.clock.now())
+        let mut warnings = self.upkeep.warnings(self.clock.now());
+        let metadata = self.metadata_finding().filter(|finding| finding.severity == Severity::Warn);
+        warnings.extend(metadata.map(|finding| format!("metadata: {}", finding.text)));
+        warnings
     }
 
     /// What keeps the server from issuing; empty where nothing does.
@@ -156,6 +159,7 @@ impl Countersign {
                 counted(approvers.len(), "person", "people")
             ),
         )];
+        findings.extend(self.metadata_finding());
         if !rules.rules.iter().any(|rule| matches!(rule.effect, Effect::Allow(_))) {
             findings.push(Finding::warn(
                 "rules",
@@ -197,14 +201,18 @@ impl Countersign {
                 && matches!(allow.require, Require::Approval(_))
                 && allow.acr == Some(crate::domain::assurance::Acr::Phrh)
             {
-                findings.push(Finding::fail(
-                    "rules",
-                    format!(
-                        "\"{}\" demands `acr` \"phrh\", which no passkey can reach yet: attestation is not judged",
+                let trusted = self.trusted();
+                if trusted.metadata.is_none() && trusted.own.is_empty() {
+                    let text = format!(
+                        "\"{}\" demands `acr` \"phrh\", which no passkey reaches: nothing vouches for any maker",
                         rule.name
-                    ),
-                    "demand \"phr\"",
-                ));
+                    );
+                    findings.push(Finding::fail(
+                        "rules",
+                        text,
+                        "configure [metadata] (docs/amr.md), or demand \"phr\"",
+                    ));
+                }
             }
         }
         Ok(findings)

@@ -24,6 +24,7 @@ use crate::domain::rules::compile::RuleError;
 use crate::store::{DATABASE, LOCK, StoreError};
 
 use super::configuration_faults;
+use super::devices;
 use super::exit::Exit;
 use super::printer::Printer;
 
@@ -46,6 +47,9 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+    /// A document that vouches for passkeys.
+    #[error("{0}")]
+    Document(String),
     /// A folder that cannot be made.
     #[error("`{path}` cannot be made: {source}")]
     Folder {
@@ -116,6 +120,7 @@ pub fn app_settings(settings: &Settings) -> Result<AppSettings, OpenError> {
             open_of_rule: u64::from(settings.limits.open_requests_per_rule),
         },
         issuers,
+        devices: devices::read(&settings.devices)?,
         demo: false,
     })
 }
@@ -287,6 +292,7 @@ pub fn faults(error: &OpenError) -> Vec<(String, String)> {
         OpenError::Config(error) => error.faults.iter().map(|fault| (fault.to_string(), fault.cure.clone())).collect(),
         OpenError::Crypto(error) | OpenError::Start(StartError::Crypto(error)) => vec![of_crypto(error)],
         OpenError::IssuerFile { .. } => one(&error.to_string(), "put the file there, or name the right one"),
+        OpenError::Document(what) => one(what, "put the file there, or name the right one"),
         OpenError::Folder { .. } => one(&error.to_string(), "make the folder by hand, or choose another"),
         OpenError::Start(StartError::Rules(LoadError::Rules(faults))) => faults
             .iter()

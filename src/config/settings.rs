@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::cidr::Cidr;
+use super::devices::DeviceSettings;
 use crate::domain::ids::IssuerName;
 
 /// Everything that an operator decides.
@@ -36,6 +37,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// `people.contact`: whom to ask when a passkey is lost.
     pub contact: Option<String>,
+    /// `[metadata]`, `[enrolment]`, `[[attestation_root]]`, `[[device_policy]]`.
+    pub devices: DeviceSettings,
     /// `[[issuer]]`; at least one, names and URLs distinct.
     pub issuers: Vec<IssuerSettings>,
 }

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_people_requests_tokens.sql"),
     include_str!("migrations/0003_indexes.sql"),
     include_str!("migrations/0004_in_order.sql"),
+    include_str!("migrations/0005_attestation.sql"),
 ];
 
 /// Brings the schema up to this program's version.

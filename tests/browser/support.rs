@@ -288,6 +288,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Settings {
             allow_private: true,
             stale_use: Duration::from_hours(24),
         }],
+        devices: Default::default(),
         demo: false,
     }
 }
