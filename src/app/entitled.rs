@@ -108,7 +108,7 @@ pub fn standing_of(
 fn too_weak(reached: &Assurance, name: &str) -> String {
     let why = reached.amr_missing.get("hwk").map(String::as_str);
     if why == Some(Reason::BackupEligible.as_str()) {
-        return format!("this rule needs a hardware key, and {name} passkeys can be copied");
+        return format!("this rule needs a hardware key, and the key of \"{name}\" can be copied");
     }
     let why = why.and_then(Reason::sentence).unwrap_or("nothing proves more");
     format!("this rule needs a hardware key with proof from its maker: {why}")

@@ -134,6 +134,11 @@ impl Countersign {
         };
         let models = counted(metadata.entries.len(), "model", "models");
         let text = format!("FIDO metadata no. {}, {models}{skipped}, next due {}", metadata.number, due(metadata));
+        let known = self.store.read(|reader| reader.metadata_in_force()).ok().flatten();
+        if let Some((known, _)) = known.filter(|(known, _)| metadata.number < *known) {
+            let text = format!("{text}: no. {known} was in force already, so it would not be taken");
+            return Some(Finding::fail("metadata", text, "download the newest from https://mds.fidoalliance.org/"));
+        }
         Some(if metadata.is_stale(self.clock.now()) {
             let text = format!("{text}: overdue, so no new key counts as proven (keys from before go on)");
             Finding::warn("metadata", text, "download it again from https://mds.fidoalliance.org/, then SIGHUP")

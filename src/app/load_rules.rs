@@ -44,7 +44,7 @@ pub fn compile(
     issuers: &[IssuerName],
     policies: &[DevicePolicy],
 ) -> Result<RulesInForce, Vec<RuleError>> {
-    let loaded = Rules::compile_with(files, issuers, policies)?;
+    let loaded = Rules::compile(files, issuers, policies)?;
     let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
     Ok(RulesInForce { rules: loaded.rules, warnings })
 }

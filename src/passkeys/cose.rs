@@ -69,7 +69,7 @@ impl PublicKey {
         let own = match &self.0.key {
             COSEKeyType::EC_EC2(point) => ec_key(&point.x, &point.y),
             COSEKeyType::RSA(rsa) => rsa_key(&rsa.n, &rsa.e),
-            _ => None,
+            COSEKeyType::EC_OKP(_) => None,
         };
         own.is_some_and(|own| own.public_eq(other))
     }

@@ -205,8 +205,11 @@ fn without_statement(inspected: &Inspected) -> Result<Vec<u8>, PasskeyError> {
     serde_cbor_2::to_vec(&map).map_err(|_| PasskeyError::Library)
 }
 
+/// Format, statement and authenticator data.
+type Opened = (String, BTreeMap<Cbor, Cbor>, Vec<u8>);
+
 /// Format, statement and authenticator data of an attestation object (WebAuthn L3 §6.5.4).
-fn open(attestation_object: &[u8]) -> Result<(String, BTreeMap<Cbor, Cbor>, Vec<u8>), PasskeyError> {
+fn open(attestation_object: &[u8]) -> Result<Opened, PasskeyError> {
     const BAD: PasskeyError = PasskeyError::Malformed("attestationObject");
     if attestation_object.len() > MAX_ATTESTATION_OBJECT {
         return Err(PasskeyError::Malformed("attestationObject is too long"));

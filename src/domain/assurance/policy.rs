@@ -140,7 +140,7 @@ impl DevicePolicy {
             wanted.push_str(" with proof from its maker");
         }
         if let Some(level) = self.certification {
-            wanted.push_str(&format!(", certified to FIDO {} or higher", level.as_str()));
+            wanted.extend([", certified to FIDO ", level.as_str(), " or higher"]);
         }
         if !self.aaguids.is_empty() {
             wanted.push_str(", of a model on the list");

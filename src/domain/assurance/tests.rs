@@ -103,8 +103,8 @@ fn proven_software_is_software() {
 
 #[test]
 fn a_way_of_verifying_is_named_only_where_there_is_no_other() {
-    let named = |verification: &[&[Method]]| row(&evidence(&proven(HW, verification))).0;
     use Method::*;
+    let named = |verification: &[&[Method]]| row(&evidence(&proven(HW, verification))).0;
     assert_eq!(named(&[&[PasscodeExternal]]), "hwk mfa pin pop user");
     assert_eq!(named(&[&[PasscodeInternal], &[PatternInternal]]), "hwk mfa pin pop user");
     assert_eq!(named(&[&[FingerprintInternal], &[PresenceInternal]]), "fpt hwk mfa pop user");

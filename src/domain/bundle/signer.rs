@@ -3,7 +3,7 @@
 //! Implements DESIGN §6: an approval over exactly this request, by a key enrolled before.
 //! Never takes a name, a key or a group from anything but a logged document.
 
-use crate::domain::assurance::evidence::{Attestation, Evidence, Source, Standing, Today, Vouched};
+use crate::domain::assurance::evidence::{Attestation, Evidence, Proof, Source, Standing, Today, Vouched};
 use crate::domain::assurance::policy::Device;
 use crate::domain::assurance::{Assurance, AuthenticatorFacts, assess};
 use crate::domain::ids::{Digest, GroupName, PersonId};
@@ -50,6 +50,9 @@ impl Case<'_> {
         };
         let facts = steps.run("assertion", self.assertion(decision, statement, &key))?;
         let groups = steps.run("membership", self.membership(decision))?;
+        if let Attestation::Proven(proof) = &vouched.attestation {
+            steps.skip("model", words_of(proof));
+        }
         let standing = today.keys.get(&key.sha256).copied().unwrap_or_default();
         let trust_unattested_uv = today.trust_unattested_uv;
         let (person, at) = (decision.person.clone(), decision.time);
@@ -58,22 +61,11 @@ impl Case<'_> {
 
     /// What the passkey's entry says that its attestation proved; a proof is checked as far as the file can carry it.
     fn attested(&self, decision: &DecisionPart<'_>, steps: &mut Steps) -> Option<Vouched> {
-        if !decision.passkey.evidence.contains_key("attestation") {
-            return Some(Vouched::default());
+        if decision.passkey.evidence.contains_key("attestation") {
+            steps.run("attestation", self.vouched(decision))
+        } else {
+            Some(Vouched::default())
         }
-        let vouched = steps.run("attestation", self.vouched(decision))?;
-        if let Attestation::Proven(proof) = &vouched.attestation {
-            let says = match &proof.source {
-                Source::Metadata(number) => format!("FIDO's metadata no. {number}"),
-                Source::Configured(name) => format!("the operator's configuration (\"{name}\")"),
-            };
-            let name = &proof.model.name;
-            steps.skip(
-                "model",
-                format!("that {says} lists this certificate for \"{name}\" and holds nothing against it"),
-            );
-        }
-        Some(vouched)
     }
 
     fn vouched(&self, decision: &DecisionPart<'_>) -> Result<(Vouched, String), String> {
@@ -172,6 +164,16 @@ impl Case<'_> {
         let text = format!("of {}", groups.join(", "));
         Ok((document.groups, text))
     }
+}
+
+/// What no file can carry: whoever vouches for the certificate signs megabytes at once.
+fn words_of(proof: &Proof) -> String {
+    let says = match &proof.source {
+        Source::Metadata(number) => format!("FIDO's metadata no. {number}"),
+        Source::Configured(name) => format!("the operator's configuration (\"{name}\")"),
+    };
+    let name = &proof.model.name;
+    format!("that {says} lists this certificate for \"{name}\" and held nothing against it is the log's word")
 }
 
 impl Signer {

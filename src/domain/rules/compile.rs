@@ -133,19 +133,12 @@ impl<'a> Notes<'a> {
 }
 
 impl Rules {
-    /// Compiles the texts of rules files, each with its name; files count in the order of their names.
+    /// Compiles the texts of rules files, each with its name, and the device policies that they may name; files count in
+    /// the order of their names.
     ///
     /// # Errors
     /// Every fault that was found, in the order of files and lines.
-    pub fn compile(files: &[(String, String)], issuers: &[IssuerName]) -> Result<Loaded, Vec<RuleError>> {
-        Self::compile_with(files, issuers, &[])
-    }
-
-    /// As `compile`, with the device policies that rules may name.
-    ///
-    /// # Errors
-    /// Every fault that was found, in the order of files and lines.
-    pub fn compile_with(
+    pub fn compile(
         files: &[(String, String)],
         issuers: &[IssuerName],
         policies: &[DevicePolicy],

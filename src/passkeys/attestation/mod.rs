@@ -181,7 +181,7 @@ fn prove(certified: &Certified, trusted: &Trusted, at: Timestamp) -> Result<Proo
                 }
                 // Under a root of several models only the certificate itself can say which one this is.
                 if certified.format == "packed" && !certified.names_model && trusted.is_shared(&anchor) {
-                    why = "its root stands for several models, and its certificate names none".to_owned();
+                    why = String::from("its root stands for several models, and its certificate names none");
                     continue;
                 }
                 let (source, model) = (candidate.source, candidate.model);
