@@ -149,5 +149,7 @@ impl Countersign {
 }
 
 fn due(metadata: &Metadata) -> String {
-    metadata.next_update.to_string().chars().take(10).collect()
+    // The last day on which it is the newest.
+    let day = Timestamp::from_millis(metadata.next_update.millis() - 1);
+    day.to_string().chars().take(10).collect()
 }

@@ -1,7 +1,7 @@
 //! The FIDO Metadata Service: which models there are, who vouches for them, and what is known against them.
 //! In: a blob as FIDO signs it, the root that the operator pinned. Out: `Metadata`.
 //! Implements FIDO Metadata Service 3 §3.1 and §3.2; RFC 7515 with `x5c`.
-//! Never reads an unsigned byte, and never lets one bad entry spoil the others: it is skipped and counted.
+//! Never takes a value that does not lead to the pinned root; one bad entry spoils no others: it is skipped and counted.
 
 use std::collections::BTreeSet;
 
@@ -89,8 +89,6 @@ pub fn read(blob: &[u8], root: &[u8], now: Timestamp) -> Result<Metadata, String
     let [head, body, signature] = parts.as_slice() else { return Err("it is not a signed blob of three parts".into()) };
     let decode = |part: &str| BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|_| "it is not base64url".to_owned());
     let header: Header = serde_json::from_slice(&decode(head)?).map_err(|_| "its header cannot be read")?;
-    let payload: Payload = serde_json::from_slice(&decode(body)?).map_err(|_| "its contents cannot be read")?;
-    let next_update = day_after(&payload.next_update).ok_or("its `nextUpdate` is no date")?;
     let decoded = header.x5c.iter().map(|der| BASE64.decode(der.as_bytes()));
     let chain: Vec<_> = decoded.collect::<Result<_, _>>().map_err(|_| "its certificates are not base64")?;
     let leaf = chain.first().ok_or("it names no certificate")?;
@@ -99,6 +97,8 @@ pub fn read(blob: &[u8], root: &[u8], now: Timestamp) -> Result<Metadata, String
     if !is_signed(&leaf, &header.alg, &decode(signature)?, &signed)? {
         return Err("its signature does not verify".to_owned());
     }
+    let payload: Payload = serde_json::from_slice(&decode(body)?).map_err(|_| "its contents cannot be read")?;
+    let next_update = day_after(&payload.next_update).ok_or("its `nextUpdate` is no date")?;
     anchor(&chain, &roots(root)?, now.min(next_update)).map_err(|error| format!("whoever signed it: {error}"))?;
     if !is_fidos(&leaf)? {
         return Err(format!("it is signed by another than {SIGNER}"));
