@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::assurance::evidence::{Aaguid, Attestation, Vouched};
+use crate::domain::assurance::evidence::{Aaguid, Attestation, Source, Vouched};
 use crate::domain::assurance::policy::Miss;
 use crate::domain::bundle::signatures::RegistrationEvidence;
 use crate::domain::canonical::{self, Bytes};
@@ -92,7 +92,13 @@ pub(super) enum NamedBy {
 /// A name for a device.
 pub(super) fn device_name(registered: &Registered, attestation: &Attestation) -> (String, NamedBy) {
     if let Attestation::Proven(proof) = attestation {
-        return (proof.model.name.chars().take(MAX_NAME_CHARS).collect(), NamedBy::Maker);
+        // The operator's own roots have a name that is not a device's; the model is proven all the same.
+        let known = device::claimed_name(&registered.aaguid);
+        let name = match proof.source {
+            Source::Metadata(_) => proof.model.name.as_str(),
+            Source::Configured(_) => known.unwrap_or("Passkey"),
+        };
+        return (name.chars().take(MAX_NAME_CHARS).collect(), NamedBy::Maker);
     }
     match device::claimed_name(&registered.aaguid) {
         Some(name) => (name.to_owned(), NamedBy::Client),
@@ -110,7 +116,8 @@ pub(super) fn not_taken(registered: &Registered, attestation: &Attestation, miss
         NamedBy::Us => "This device does not say what it is".to_owned(),
     };
     let text = format!("{seen}, and policy \"{}\" does not take it: {}", miss.policy, miss.what);
-    let cure = format!("{}. Nothing was kept. You may delete the new passkey in {name}.", capital(&miss.cure));
+    let place = if named_by == NamedBy::Us { "your device" } else { &name };
+    let cure = format!("{}. Nothing was kept. You may delete the new passkey in {place}.", capital(&miss.cure));
     AppError::refused(ErrorCode::PolicyNotMet, text).with_hint(&cure)
 }
 

@@ -69,6 +69,26 @@ mod tests {
     }
 
     #[test]
+    fn a_passkey_of_before_has_no_attestation() {
+        use crate::domain::assurance::evidence::Vouched;
+        let mut conn = Connection::open_in_memory().unwrap();
+        apply(&mut conn, &MIGRATIONS[..3]).unwrap();
+        conn.pragma_update(None, "foreign_keys", false).unwrap();
+        conn.execute(
+            "INSERT INTO passkey (person, credential_id, public_key_sha256, credential, registered, name, added, entry)
+             VALUES ('p', x'00', zeroblob(32), '{}', '{}', 'Passkey', 0, 0)",
+            [],
+        )
+        .unwrap();
+        migrate(&mut conn).unwrap();
+        let mut statement = conn.prepare("SELECT * FROM passkey").unwrap();
+        let mut rows = statement.query([]).unwrap();
+        let row = rows.next().unwrap().unwrap();
+        assert_eq!(crate::store::passkeys::vouched(row).unwrap(), Vouched::default());
+        assert_eq!(row.get::<_, Option<Vec<u8>>>("aaguid").unwrap(), None);
+    }
+
+    #[test]
     fn a_migration_that_fails_leaves_nothing() {
         let mut conn = Connection::open_in_memory().unwrap();
         assert!(apply(&mut conn, &["CREATE TABLE one (a INTEGER) STRICT; nonsense"]).is_err());

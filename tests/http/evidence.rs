@@ -3,18 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use countersign::app::settings::{DeviceSettings, MetadataDocuments, OwnRootDocuments};
+use countersign::app::start::start;
 use countersign::app::verify_bundle::verify_bundle;
+use countersign::clock::Clock;
 use countersign::domain::assurance::evidence::Aaguid;
 use countersign::domain::assurance::policy::DevicePolicy;
 use countersign::domain::bundle::report::StepOutcome;
 use countersign::domain::ids::GroupName;
 use countersign::domain::log::note::VerifierKey;
+use countersign::domain::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::support::maker::{Leaf, Maker, Service};
 use crate::support::person::{Signed, authenticator};
 use crate::support::rules::{AWS, RULES};
-use crate::support::server::block_on;
+use crate::support::server::{NOW, block_on, fresh_directory, parts};
 use crate::support::{Options, Person, Server, Snapshot, collector};
 
 /// Beside the usual rules: one that demands hardware, one whose policy takes security keys alone.
@@ -389,6 +392,35 @@ fn overdue_metadata_is_told_to_whoever_looks() {
     );
 }
 
+#[test]
+fn attack_058_a_start_with_older_metadata_is_refused() {
+    let mut world = World::new();
+    let server = world.serve(|_| ());
+    world.reload(&server, "2026-12-24", &[]);
+    world.reload(&server, "2026-12-24", &[]);
+    // The same state elsewhere, started with the second blob's numbers and with a newer one.
+    let with = |number: u64| {
+        let directory = fresh_directory();
+        for file in std::fs::read_dir(&server.directory).unwrap() {
+            let file = file.unwrap();
+            if file.file_type().unwrap().is_file() {
+                std::fs::copy(file.path(), directory.join(file.file_name())).unwrap();
+            }
+        }
+        let blob = world.service.blob(number, "2026-12-24", &[]);
+        let metadata = Some(MetadataDocuments { blob, root: world.service.root_pem() });
+        let devices = DeviceSettings { metadata, ..DeviceSettings::default() };
+        let options = Options { devices, ..Options::default() };
+        let (clock, _) = Clock::steerable(Timestamp::from_seconds(NOW + 60));
+        let rules = [("rules.toml".to_owned(), options.rules.clone())];
+        let started = block_on(start(parts(&directory, &clock, &options), Some(&rules)));
+        std::fs::remove_dir_all(&directory).unwrap();
+        started.map(|app| app.store.close()).map_err(|error| error.to_string())
+    };
+    assert!(with(2).unwrap_err().contains("no. 2, and no. 3 was in force"));
+    assert_eq!(with(4), Ok(()));
+}
+
 /// The steps of a token's bundle that are not checked; the others hold.
 fn bundle_says(server: &Server, claims: &Value, not_checked: &[&str]) {
     let index = claims["log"]["index"].as_u64().unwrap();
@@ -417,7 +449,13 @@ fn a_bundle_proves_the_level_or_says_what_is_the_logs_word() {
         let claims = token(&server, &mut person, "production");
         bundle_says(&server, &claims, not_checked);
     }
-    // A verdict that the registration does not carry is no proof.
+    // The rule is decided again on the level and on the policy.
+    let (mut person, _) = enrol(&server, Made::By(&world.makers[&1], 1), false);
+    for environment in ["vault", "safe"] {
+        let claims = token(&server, &mut person, environment);
+        bundle_says(&server, &claims, &["model"]);
+    }
+    // A verdict that the log did not record is no proof.
     let (mut person, _) = enrol(&server, Made::By(&world.makers[&1], 1), false);
     let claims = token(&server, &mut person, "vault");
     let index = claims["log"]["index"].as_u64().unwrap();
