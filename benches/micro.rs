@@ -68,7 +68,7 @@ fn one_rule() -> Rule {
         "[[rule]]\nname = \"deploy\"\nmatch = {{ job_project_id = \"4711\", environment = \"production\" }}\n\
          audience = [\"{RS256}\"]\nrequire = \"none\"\ntoken = {{ forward = [\"pipeline_id\", \"job_id\", \"sha\"] }}\n"
     );
-    let loaded = Rules::compile(&[("rules.toml".to_owned(), text)], &[issuer()]).unwrap();
+    let loaded = Rules::compile(&[("rules.toml".to_owned(), text)], &[issuer()], &[]).unwrap();
     let rule = loaded.rules.iter().next().unwrap();
     Rule::clone(rule)
 }

@@ -93,7 +93,7 @@ function make() {
       made = count;
       given = passkey.name;
       step('name').querySelector('[data-strength]').textContent = passkey.strength;
-      step('name').querySelector('[data-claim]').textContent = passkey.claimed ? ' · the name is what the device claims' : '';
+      step('name').querySelector('[data-claim]').textContent = passkey.proven ? ' ✓ proven by its maker' : passkey.claimed ? ' · the name is what the device claims' : '';
       find('#name').value = passkey.name;
       note('');
       show('name');

@@ -89,7 +89,7 @@ fn rules(place: impl Fn(usize) -> usize, fits: bool) -> Rules {
     let all: Vec<_> = (0..MAX_RULES).map(one).collect();
     let files: Vec<_> =
         all.chunks(IN_ONE_FILE).enumerate().map(|(n, part)| (format!("{n}.toml"), part.concat())).collect();
-    Rules::compile(&files, &[issuer()]).unwrap().rules
+    Rules::compile(&files, &[issuer()], &[]).unwrap().rules
 }
 
 /// Either every rule but the last is for another project, or all are for the job's own and fall at a later condition.

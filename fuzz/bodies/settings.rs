@@ -31,7 +31,7 @@ pub fn config(bytes: &[u8]) -> bool {
 pub fn rules(bytes: &[u8]) -> bool {
     let Some(text) = text(bytes) else { return false };
     let issuers = [IssuerName::parse("gitlab").unwrap(), IssuerName::parse("other").unwrap()];
-    let loaded = match Rules::compile(&[("rules.toml".to_owned(), text.to_owned())], &issuers) {
+    let loaded = match Rules::compile(&[("rules.toml".to_owned(), text.to_owned())], &issuers, &[]) {
         Ok(loaded) => loaded,
         Err(errors) => {
             let lines = text.split('\n').count();

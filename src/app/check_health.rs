@@ -100,6 +100,8 @@ impl Countersign {
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = self.upkeep.warnings(self.clock.now());
         warnings.extend(self.notice_troubles());
+        let metadata = self.metadata_finding().filter(|finding| finding.severity == Severity::Warn);
+        warnings.extend(metadata.map(|finding| format!("metadata: {}", finding.text)));
         match self.recoveries() {
             Ok(found) => warnings.extend(found),
             Err(error) => warnings.push(format!("people: {error}")),
@@ -171,6 +173,7 @@ impl Countersign {
                 counted(approvers.len(), "person", "people")
             ),
         )];
+        findings.extend(self.metadata_finding());
         if !rules.rules.iter().any(|rule| matches!(rule.effect, Effect::Allow(_))) {
             findings.push(Finding::warn(
                 "rules",
@@ -222,14 +225,18 @@ impl Countersign {
                 && matches!(allow.require, Require::Approval(_))
                 && allow.acr == Some(crate::domain::assurance::Acr::Phrh)
             {
-                findings.push(Finding::fail(
-                    "rules",
-                    format!(
-                        "\"{}\" demands `acr` \"phrh\", which no passkey can reach yet: attestation is not judged",
+                let trusted = self.trusted();
+                if trusted.metadata.is_none() && trusted.own.is_empty() {
+                    let text = format!(
+                        "\"{}\" demands `acr` \"phrh\", which no passkey reaches: nothing vouches for any maker",
                         rule.name
-                    ),
-                    "demand \"phr\"",
-                ));
+                    );
+                    findings.push(Finding::fail(
+                        "rules",
+                        text,
+                        "configure [metadata] (docs/amr.md), or demand \"phr\"",
+                    ));
+                }
             }
         }
         Ok(findings)

@@ -95,7 +95,7 @@ impl Countersign {
         let ceremony = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<CEREMONY_ID>()?);
         let nonce = Bytes(random::bytes::<32>()?.to_vec());
         let (request_id, ceremony_id, choice) = (id.clone(), ceremony.clone(), intent.choice);
-        let rules = self.rules();
+        let (rules, trusted) = (self.rules(), self.trusted());
         let statement = self
             .store
             .write(move |unit| -> Result<Vec<u8>, AppError> {
@@ -104,7 +104,7 @@ impl Countersign {
                     return Err(refusal(ErrorCode::RuleChanged, "the rule changed after this request was made").into());
                 }
                 let now = unit.now();
-                still_open(&unit.reader(), &row, choice, now)?;
+                still_open(&unit.reader(), &row, (choice, &trusted), now)?;
                 let statement = Statement::Approval(Approval {
                     decision: choice,
                     nonce,
@@ -210,7 +210,7 @@ impl Countersign {
         passkey: PasskeyRow,
         verified: Verification,
     ) -> Result<Decided, AppError> {
-        let rules = self.rules();
+        let (rules, trusted) = (self.rules(), self.trusted());
         let (refusals, now) = (Arc::clone(&self.refusals), self.clock.monotonic());
         let outcome = self
             .store
@@ -219,7 +219,7 @@ impl Countersign {
                 if row.request != approval.request {
                     return Err(refusal(ErrorCode::StatementMismatch, "the statement is not over this request").into());
                 }
-                let judged = entitled(unit, &rules.rules, &row, approval.decision, &passkey, &verified);
+                let judged = entitled(unit, (&rules.rules, &trusted), &row, approval.decision, &passkey, &verified);
                 match judged {
                     Ok(membership) => {
                         let signed = Signed { approval, statement, passkey, verified, membership };
@@ -288,6 +288,7 @@ fn write_decision(unit: &mut Unit<'_>, row: &RequestRow, signed: Signed) -> Resu
             statement_sha256: challenge(&statement),
             facts: verified.facts,
             registered: passkey.registered,
+            vouched: passkey.vouched,
             void: false,
             reason: approval.reason,
             at: unit.now(),

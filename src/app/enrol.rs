@@ -8,21 +8,24 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::crypto::random;
-use crate::domain::bundle::signatures::RegistrationEvidence;
-use crate::domain::canonical::{self, Bytes};
+use crate::domain::assurance::evidence::Vouched;
+use crate::domain::assurance::policy::first_miss;
+use crate::domain::canonical::Bytes;
 use crate::domain::ids::{Digest, GroupName, MAX_NAME_CHARS};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::statement::{Registration, Statement, challenge};
 use crate::domain::time::{RECOVERED_RESTS, SECOND_PASSKEY, Timestamp};
-use crate::passkeys::device;
-use crate::passkeys::registration::{self, Registered};
+use crate::passkeys::attestation::judge;
+use crate::passkeys::registration;
 use crate::store::passkeys::{CeremonyRow, PasskeyRow};
 use crate::store::people::{InvitationRow, PersonRow};
 use crate::store::{Reader, StoreError};
 
+use super::add_passkey::{NamedBy, NewPasskey, device_name, not_taken, write_passkey};
 use super::apply_change::active_passkeys;
 use super::decide_request::Ceremony;
+use super::known::{device_of, judged};
 use super::{AppError, Countersign};
 
 /// Most passkeys that one invitation admits.
@@ -41,6 +44,8 @@ pub struct Welcome {
     pub groups: Vec<GroupName>,
     /// Passkeys so far.
     pub passkeys: usize,
+    /// What device policies ask of a new one, as a sentence; `None` where any will do.
+    pub policy: Option<String>,
 }
 
 /// Why a link is dead.
@@ -65,8 +70,12 @@ pub struct Enrolled {
     pub name: String,
     /// The name is the client's word.
     pub claimed: bool,
+    /// The maker vouches for the name.
+    pub proven: bool,
     /// It may be copied to other devices.
     pub synced: bool,
+    /// Why it proves no hardware; `None` where it does.
+    pub no_hardware: Option<String>,
     /// The secret of the session that may add a second passkey; only with the first.
     pub session: Option<String>,
     /// The log entry.
@@ -129,9 +138,12 @@ impl Countersign {
             let Some(person) = reader.person(&row.person)?.filter(|person| person.suspended.is_none()) else {
                 return Ok(Err(DeadLink::Unknown));
             };
-            let groups = reader.memberships(&person.id)?.into_keys().collect();
+            let groups: Vec<_> = reader.memberships(&person.id)?.into_keys().collect();
             let passkeys = active_passkeys(reader, &person.id)?.len();
-            Ok(Ok(Welcome { person, invited_by: row.invited_by, expires: row.expires, groups, passkeys }))
+            let asked = self.settings.devices.policies_for(&groups);
+            let asked: Vec<_> = asked.map(|one| format!("Policy {}: {}.", one.name, one.wanted())).collect();
+            let policy = (!asked.is_empty()).then(|| asked.join(" "));
+            Ok(Ok(Welcome { person, invited_by: row.invited_by, expires: row.expires, groups, passkeys, policy }))
         })
     }
 
@@ -194,6 +206,7 @@ impl Countersign {
         self.find_link(&holder)?;
         let statement = self.take_registration(&holder, ceremony).await?;
         let registered = registration::finish(&self.relying_party, challenge(&statement), response)?;
+        let (trusted, devices) = (self.trusted(), self.settings.devices.clone());
         let session = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<32>()?);
         let session_sha256 = Digest::of(session.as_bytes());
         let enrolled = self.store.write(move |unit| -> Result<_, AppError> {
@@ -210,22 +223,40 @@ impl Countersign {
             }
             let first = row.ended.is_none();
             let before = active_passkeys(&unit.reader(), &person.id)?;
-            let entry = write_passkey(unit, &row, &person, &statement, &registered)?;
+            let attestation = judge(&registered.statement, &trusted, now);
+            let groups: Vec<_> = unit.reader().memberships(&person.id)?.into_keys().collect();
+            let vouched = Vouched { attestation, admitted: None };
+            let device = device_of(&trusted, (registered.facts, registered.facts), &vouched);
+            if let Some(miss) = first_miss(devices.policies_for(&groups), &device) {
+                return Err(not_taken(&registered, &vouched.attestation, &miss));
+            }
+            let proves = judged(&trusted, (registered.facts, registered.facts), &vouched, now);
+            let no_hardware = proves.amr_missing.get("hwk").cloned();
+            let (name, named_by) = device_name(&registered, &vouched.attestation);
+            let passkey = NewPasskey {
+                registered: &registered,
+                vouched: &vouched,
+                name: &name,
+                // It carries what admitted it, which was no passkey of this person's.
+                rests_until: row.recovery.as_ref().map(|_| now + RECOVERED_RESTS),
+            };
+            let entry = write_passkey(unit, &row, &person, &statement, &passkey)?;
             if first && row.recovery.is_some() {
                 retire(unit, &person, before)?;
             }
             if first {
                 unit.end_invitation(&row.secret_sha256, Some((&session_sha256, now + SECOND_PASSKEY)))?;
             }
-            let (name, claimed) = device_name(&registered);
             let count = active_passkeys(&unit.reader(), &person.id)?.len();
             Ok((
                 person,
                 Enrolled {
                     count,
                     name,
-                    claimed,
+                    claimed: named_by == NamedBy::Client,
+                    proven: named_by == NamedBy::Maker,
                     synced: registered.facts.backup_eligible,
+                    no_hardware,
                     session: first.then_some(session),
                     entry,
                 },
@@ -308,60 +339,10 @@ impl Countersign {
     }
 }
 
-fn write_passkey(
-    unit: &mut crate::store::Unit<'_>,
-    row: &InvitationRow,
-    person: &PersonRow,
-    statement: &[u8],
-    registered: &Registered,
-) -> Result<u64, AppError> {
-    let document = canonical::to_bytes(&RegistrationEvidence {
-        attestation_object: Bytes(registered.attestation_object.clone()),
-        client_data_json: Bytes(registered.client_data_json.clone()),
-        transports: registered.transports.clone(),
-    })?;
-    let evidence = BTreeMap::from([
-        ("statement".to_owned(), unit.put_evidence("statement", statement, Some(&person.id))?),
-        ("registration".to_owned(), unit.put_evidence("registration", &document, Some(&person.id))?),
-    ]);
-    let entry = unit.append(Event::Passkey {
-        outcome: "added".to_owned(),
-        person: person.id.clone(),
-        credential: registered.public_key_sha256,
-        enrolment: row.entry,
-        evidence,
-    })?;
-    unit.insert_passkey(&PasskeyRow {
-        id: 0,
-        person: person.id.clone(),
-        credential_id: registered.credential_id.clone(),
-        public_key_sha256: registered.public_key_sha256,
-        credential: registered.credential.clone(),
-        registered: registered.facts,
-        name: device_name(registered).0,
-        added: unit.now(),
-        last_used: None,
-        suspended: None,
-        // It carries what admitted it, which was no passkey of this person's.
-        rests_until: row.recovery.as_ref().map(|_| unit.now() + RECOVERED_RESTS),
-        entry,
-    })?;
-    Ok(entry)
-}
-
 /// After a recovery the lost passkeys are somebody else's, as far as anybody knows.
 fn retire(unit: &mut crate::store::Unit<'_>, person: &PersonRow, lost: Vec<PasskeyRow>) -> Result<(), AppError> {
     for key in lost {
         super::apply_change::remove_passkey(unit, &person.id, &key, "recovery")?;
     }
     Ok(())
-}
-
-/// A name for a device: the client's word at best, since no attestation is judged yet.
-fn device_name(registered: &Registered) -> (String, bool) {
-    match device::claimed_name(&registered.aaguid) {
-        Some(name) => (name.to_owned(), true),
-        None if registered.facts.backup_eligible => ("Synced passkey".to_owned(), false),
-        None => ("Passkey".to_owned(), false),
-    }
 }

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::assurance::{Acr, assess};
+use crate::domain::assurance::models::Trusted;
+use crate::domain::assurance::policy::DevicePolicy;
+use crate::domain::assurance::{Acr, Assurance, Reason};
 use crate::domain::ids::PersonId;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::request::standing::{Standing, standing};
@@ -21,14 +23,14 @@ use crate::store::requests::RequestRow;
 use crate::store::{Reader, StoreError, Unit};
 
 use super::AppError;
-use super::known::{approval_terms, approvers, groups_of};
+use super::known::{approval_terms, approvers, device_of, groups_of, judged};
 use super::record_token::starter_of;
 
 /// Judges whether a person may decide, in the writer's savepoint. Answers with the entry of the membership that counts;
 /// none where the job's starter withdraws.
 pub(super) fn entitled(
     unit: &mut Unit<'_>,
-    rules: &Rules,
+    (rules, trusted): (&Rules, &Trusted),
     row: &RequestRow,
     choice: Choice,
     passkey: &PasskeyRow,
@@ -62,15 +64,18 @@ pub(super) fn entitled(
         (_, Some(_)) => {}
     }
     distinct(unit, row, choice, passkey)?;
-    still_open(&unit.reader(), row, choice, unit.now())?;
+    still_open(&unit.reader(), row, (choice, trusted), unit.now())?;
     if choice == Choice::Approve {
         is_awake(passkey, unit.now())?;
-        let reached = assess(&verified.facts, &passkey.registered, unit.now()).acr;
-        if demanded(&row.rule).is_some_and(|acr| reached < acr) {
-            return Err(AppError::refused(
-                ErrorCode::AcrNotReached,
-                "this rule needs a hardware key with proof from its maker",
-            ));
+        let signed = (verified.facts, passkey.registered);
+        let device = device_of(trusted, signed, &passkey.vouched);
+        if let Some(miss) = device_policy(&row.rule).and_then(|policy| policy.miss(&device)) {
+            let text = format!("this rule's policy \"{}\" does not take this passkey: {}", miss.policy, miss.what);
+            return Err(AppError::refused(ErrorCode::PolicyNotMet, text).with_hint(&miss.cure));
+        }
+        let reached = judged(trusted, signed, &passkey.vouched, unit.now());
+        if demanded(&row.rule).is_some_and(|acr| reached.acr < acr) {
+            return Err(AppError::refused(ErrorCode::AcrNotReached, too_weak(&reached, &passkey.name)));
         }
     }
     Ok(membership)
@@ -109,15 +114,29 @@ pub fn unchanged(rules: &Rules, row: &RequestRow) -> bool {
 pub fn standing_of(
     reader: &Reader<'_>,
     row: &RequestRow,
-    starter: Option<PersonId>,
+    (starter, trusted): (Option<PersonId>, &Trusted),
     now: Timestamp,
 ) -> Result<(Standing, u32, u32), StoreError> {
     let decisions = reader.decisions(&row.request.id)?;
     let Some(terms) = approval_terms(&row.rule) else { return Ok((Standing::Voided, 0, 0)) };
-    let facts = Facts { groups: groups_of(reader, &row.rule)?, starter, approvals: approvers(&decisions) };
+    let facts = Facts { groups: groups_of(reader, &row.rule)?, starter, approvals: approvers(&decisions, trusted) };
     let signed = counting(&row.rule, &facts).len();
     let signed = u32::try_from(signed).unwrap_or(u32::MAX);
     Ok((standing(&row.request, row.mark, signed >= terms.count, now), signed, terms.count))
+}
+
+/// Why a passkey does not reach the level that a rule demands, in the words of the approval page.
+fn too_weak(reached: &Assurance, name: &str) -> String {
+    let why = reached.amr_missing.get("hwk").map(String::as_str);
+    if why == Some(Reason::BackupEligible.as_str()) {
+        return format!("this rule needs a hardware key, and the key of \"{name}\" can be copied");
+    }
+    let why = why.and_then(Reason::sentence).unwrap_or("nothing proves more");
+    format!("this rule needs a hardware key with proof from its maker: {why}")
+}
+
+fn device_policy(rule: &Rule) -> Option<&DevicePolicy> {
+    rule.allow().and_then(|allow| allow.device_policy.as_ref())
 }
 
 fn demanded(rule: &Rule) -> Option<Acr> {
@@ -130,14 +149,14 @@ fn demanded(rule: &Rule) -> Option<Acr> {
 pub(super) fn still_open(
     reader: &Reader<'_>,
     row: &RequestRow,
-    choice: Choice,
+    (choice, trusted): (Choice, &Trusted),
     now: Timestamp,
 ) -> Result<(), AppError> {
     let starter = match row.request.job_claim("user_id") {
         Some(user_id) => reader.linked(&row.issuer, user_id)?.map(|link| link.person),
         None => None,
     };
-    let (standing, _, _) = standing_of(reader, row, starter, now)?;
+    let (standing, _, _) = standing_of(reader, row, (starter, trusted), now)?;
     standing.take(choice).map_err(|code| AppError::refused(code, describe(code)))
 }
 

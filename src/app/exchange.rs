@@ -178,12 +178,12 @@ impl Countersign {
 
     /// What the call must do next, as a reader sees it.
     fn look(&self, call: &Call) -> Result<Course, AppError> {
-        let rules = self.rules();
+        let (rules, trusted) = (self.rules(), self.trusted());
         let wall = self.clock.now();
         self.store.read(|reader| {
             // INVARIANT(log time): judged by the log's time, which never goes back, here and inside the unit.
             let now = reader.last_time()?.map_or(wall, |last| last.max(wall));
-            let known = know(reader, &rules.rules, call, now)?;
+            let known = know(reader, (&rules.rules, &trusted), call, now)?;
             Ok(course(call, &known, &rules.rules, &self.limits(), now))
         })
     }
@@ -256,6 +256,7 @@ impl Countersign {
             our_issuer: self.settings.url.clone(),
             signers: Arc::clone(&self.signers),
             kept_rules: Arc::clone(&self.kept_rules),
+            trusted: self.trusted(),
             issuer_keys,
         };
         let act = move |unit: &mut Unit<'_>| -> Result<Done, AppError> {
@@ -264,7 +265,7 @@ impl Countersign {
                 return Ok(Done::Stale);
             }
             let now = unit.now();
-            let known = know(&unit.reader(), &rules.rules, &call, now)?;
+            let known = know(&unit.reader(), (&rules.rules, &issue.trusted), &call, now)?;
             match course(&call, &known, &rules.rules, &limits, now) {
                 Course::Issue(issuing) => {
                     let (row, kept) = record_token::record(unit, &issue, &call, &token, &issuing)?;

@@ -4,8 +4,12 @@
 //! Never decides, and never writes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use crate::domain::assurance::{Assurance, assess};
+use crate::domain::assurance::evidence::{Evidence, Vouched};
+use crate::domain::assurance::models::Trusted;
+use crate::domain::assurance::policy::Device;
+use crate::domain::assurance::{Assurance, AuthenticatorFacts, assess};
 use crate::domain::ids::{Audience, GroupName, PersonId};
 use crate::domain::rules::compile::Rules;
 use crate::domain::rules::{Approver, Effect, Facts, Require, Rule};
@@ -48,6 +52,8 @@ pub struct Known {
     pub open_of_rule: u64,
     /// When the log last went on after a restore.
     pub resumed: Option<Timestamp>,
+    /// Who vouches for passkeys.
+    pub trusted: Arc<Trusted>,
 }
 
 impl Known {
@@ -70,25 +76,57 @@ impl Known {
         Facts {
             groups: self.groups.clone(),
             starter: self.starter.as_ref().map(|link| link.person.clone()),
-            approvals: approvers(decisions),
+            approvals: approvers(decisions, &self.trusted),
         }
     }
 }
 
+/// What a ceremony of a passkey proves by today's knowledge.
+pub fn judged(
+    trusted: &Trusted,
+    (facts, registered): (AuthenticatorFacts, AuthenticatorFacts),
+    vouched: &Vouched,
+    at: Timestamp,
+) -> Assurance {
+    let evidence = Evidence {
+        facts,
+        registered,
+        attestation: &vouched.attestation,
+        standing: trusted.standing(&vouched.attestation),
+        trust_unattested_uv: trusted.unattested_uv,
+        admitted: vouched.admitted,
+    };
+    assess(&evidence, at)
+}
+
+/// The device of a passkey, as policies see it today.
+pub fn device_of(
+    trusted: &Trusted,
+    (facts, registered): (AuthenticatorFacts, AuthenticatorFacts),
+    vouched: &Vouched,
+) -> Device {
+    Device {
+        attestation: vouched.attestation.clone(),
+        standing: trusted.standing(&vouched.attestation),
+        synced: facts.backup_eligible || registered.backup_eligible,
+    }
+}
+
 /// Judges a decision by today's knowledge.
-pub fn assurance_of(decision: &DecisionRow) -> Assurance {
-    assess(&decision.facts, &decision.registered, decision.at)
+pub fn assurance_of(decision: &DecisionRow, trusted: &Trusted) -> Assurance {
+    judged(trusted, (decision.facts, decision.registered), &decision.vouched, decision.at)
 }
 
 /// The approvals among decisions, as `decide` takes them.
-pub fn approvers(decisions: &[DecisionRow]) -> Vec<Approver> {
+pub fn approvers(decisions: &[DecisionRow], trusted: &Trusted) -> Vec<Approver> {
     decisions
         .iter()
         .filter(|decision| decision.choice == Choice::Approve)
         .map(|decision| Approver {
             person: decision.person.clone(),
             credential: decision.public_key_sha256,
-            acr: assurance_of(decision).acr,
+            acr: assurance_of(decision, trusted).acr,
+            device: device_of(trusted, (decision.facts, decision.registered), &decision.vouched),
             at: decision.at,
             void: decision.void,
         })
@@ -118,7 +156,12 @@ pub fn groups_of(reader: &Reader<'_>, rule: &Rule) -> Result<BTreeMap<GroupName,
 }
 
 /// Reads what is known about a call.
-pub fn know(reader: &Reader<'_>, rules: &Rules, call: &Call, now: Timestamp) -> Result<Known, StoreError> {
+pub fn know(
+    reader: &Reader<'_>,
+    (rules, trusted): (&Rules, &Arc<Trusted>),
+    call: &Call,
+    now: Timestamp,
+) -> Result<Known, StoreError> {
     let job = &call.job;
     let bound = reader.token_use(&job.issuer, &job.jti)?;
     let mut requests = Vec::new();
@@ -129,6 +172,7 @@ pub fn know(reader: &Reader<'_>, rules: &Rules, call: &Call, now: Timestamp) -> 
     }
     let issued = if bound.is_some() { reader.issued_for_token(&job.issuer, &job.jti)? } else { Vec::new() };
     let mut known = Known { bound, requests, issued, resumed: reader.resumed()?, ..Known::default() };
+    known.trusted = Arc::clone(trusted);
     if let Some(rule) = rules.allowing(job, &known.list(call)) {
         known.groups = groups_of(reader, rule)?;
         if approval_terms(rule).is_some() {

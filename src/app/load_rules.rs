@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use crate::domain::assurance::policy::DevicePolicy;
 use crate::domain::canonical;
 use crate::domain::log::entry::Event;
 use crate::domain::log::evidence::MAX_EVIDENCE;
@@ -38,8 +39,12 @@ impl From<AppError> for LoadError {
 ///
 /// # Errors
 /// Every fault.
-pub fn compile(files: &[(String, String)], issuers: &[IssuerName]) -> Result<RulesInForce, Vec<RuleError>> {
-    let loaded = Rules::compile(files, issuers)?;
+pub fn compile(
+    files: &[(String, String)],
+    issuers: &[IssuerName],
+    policies: &[DevicePolicy],
+) -> Result<RulesInForce, Vec<RuleError>> {
+    let loaded = Rules::compile(files, issuers, policies)?;
     let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
     Ok(RulesInForce { rules: loaded.rules, warnings })
 }
@@ -89,7 +94,7 @@ impl Countersign {
     pub async fn load_rules(&self, files: &[(String, String)]) -> Result<Vec<String>, LoadError> {
         let issuers: Vec<_> = self.settings.issuers.iter().map(|issuer| issuer.terms.name.clone()).collect();
         self.steady_now()?;
-        let mut rules = compile(files, &issuers).map_err(LoadError::Rules)?;
+        let mut rules = compile(files, &issuers, &self.settings.devices.policies).map_err(LoadError::Rules)?;
         rules.warnings.extend(self.empty_groups(&rules.rules)?);
         log_rules(&self.store, &rules.rules).await?;
         let warnings = rules.warnings.clone();

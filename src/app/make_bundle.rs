@@ -45,6 +45,7 @@ impl<'a> Collector<'a> {
                 .with_hint("name a token's entry: the `log` claim of a token"));
         };
         self.take(0)?;
+        self.documents(&token, &["standing"])?;
         match (asked, intake) {
             (Some(asked), _) => self.request(*asked)?,
             (None, Some(intake)) => {
@@ -137,7 +138,7 @@ impl<'a> Collector<'a> {
         self.documents(&decision, &["statement", "assertion"])?;
         let key = self.take(*passkey)?;
         if let Event::Passkey { enrolment, .. } = &key.event {
-            self.documents(&key, &["statement", "registration"])?;
+            self.documents(&key, &["statement", "registration", "attestation"])?;
             let invited = self.take(*enrolment)?;
             if matches!(invited.event, Event::Enrolment { .. }) {
                 self.documents(&invited, &["invitation"])?;

@@ -3,6 +3,7 @@
 //! Implements DESIGN §5 to §7, §11.
 //! Never chooses a wire form: `http/problem.rs` does.
 
+pub mod add_passkey;
 pub mod apply_change;
 pub mod ask;
 pub mod check_health;
@@ -17,6 +18,7 @@ pub mod intake;
 pub mod keep_log;
 pub mod known;
 pub mod list_people;
+pub mod load_metadata;
 pub mod load_rules;
 pub mod make_bundle;
 pub mod notify;
@@ -39,6 +41,7 @@ use std::sync::{Arc, RwLock};
 
 use crate::clock::Clock;
 use crate::crypto::signing::SigningKey;
+use crate::domain::assurance::models::Trusted;
 use crate::domain::ids::Kid;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::rules::compile::Rules;
@@ -66,6 +69,7 @@ pub struct Countersign {
     pub log_vkey: String,
     issuers: Vec<Arc<Issuer>>,
     rules: RwLock<Arc<RulesInForce>>,
+    trusted: RwLock<Arc<Trusted>>,
     signers: Arc<HashMap<TokenAlg, Signer>>,
     kept_rules: Arc<record_token::KeptRules>,
     waiting: Waiting,
@@ -199,6 +203,23 @@ impl Countersign {
         match self.rules.write() {
             Ok(mut slot) => *slot = rules,
             Err(poisoned) => *poisoned.into_inner() = rules,
+        }
+    }
+
+    /// Who vouches for passkeys just now.
+    pub fn trusted(&self) -> Arc<Trusted> {
+        match self.trusted.read() {
+            Ok(trusted) => Arc::clone(&trusted),
+            // A panic while the pointer was swapped leaves a whole pointer behind.
+            Err(poisoned) => Arc::clone(&poisoned.into_inner()),
+        }
+    }
+
+    fn put_trusted(&self, trusted: Trusted) {
+        let trusted = Arc::new(trusted);
+        match self.trusted.write() {
+            Ok(mut slot) => *slot = trusted,
+            Err(poisoned) => *poisoned.into_inner() = trusted,
         }
     }
 

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
+use crate::domain::assurance::evidence::{Attestation, Today};
+use crate::domain::assurance::models::Trusted;
 use crate::domain::canonical;
 use crate::domain::ids::{Digest, PersonId};
 use crate::domain::job::Job;
@@ -38,6 +40,8 @@ pub struct Minting {
     pub signers: Arc<HashMap<TokenAlg, Signer>>,
     /// Where the evidence has rules already.
     pub kept_rules: Arc<KeptRules>,
+    /// Who vouches for passkeys.
+    pub trusted: Arc<Trusted>,
     /// The log entry with the keys that verified the job token.
     pub issuer_keys: u64,
 }
@@ -96,6 +100,10 @@ pub fn record(
     let made = make_claims(unit, minting, call, issuing, counted)?;
     let mut evidence = BTreeMap::new();
     let mut kept_rule = None;
+    if let Some(today) = today(counted, &minting.trusted) {
+        let document = canonical::to_bytes(&today)?;
+        evidence.insert("standing".to_owned(), unit.put_evidence_of_next("standing", &document, None)?);
+    }
     let (asked, token_intake) = if let Some((row, _)) = &issuing.request {
         (Some(row.entry), None)
     } else {
@@ -147,6 +155,14 @@ pub fn record(
     Ok((row, kept_rule))
 }
 
+/// What was known on this day of the keys that count, where anything was.
+fn today(counted: &[DecisionRow], trusted: &Trusted) -> Option<Today> {
+    let proven = counted.iter().filter(|decision| matches!(decision.vouched.attestation, Attestation::Proven(_)));
+    let keys = proven.map(|decision| (decision.public_key_sha256, trusted.standing(&decision.vouched.attestation)));
+    let today = Today { keys: keys.collect(), trust_unattested_uv: trusted.unattested_uv && !counted.is_empty() };
+    (today != Today::default()).then_some(today)
+}
+
 /// The person tied to the user who started a request's job.
 pub fn starter_of(unit: &Unit<'_>, row: &RequestRow) -> Result<Option<PersonId>, AppError> {
     let Some(user_id) = row.request.job_claim("user_id").filter(|id| !id.is_empty()) else { return Ok(None) };
@@ -193,7 +209,7 @@ fn make_claims(
                 .iter()
                 .map(|decision| SignedBy {
                     person: decision.person.clone(),
-                    assurance: assurance_of(decision),
+                    assurance: assurance_of(decision, &minting.trusted),
                     credential: decision.public_key_sha256,
                     statement: decision.statement_sha256,
                 })

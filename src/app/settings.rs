@@ -3,11 +3,14 @@
 //! Implements DESIGN §12.
 //! Never read from a file here.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::domain::assurance::evidence::Aaguid;
+use crate::domain::assurance::policy::DevicePolicy;
 use crate::domain::change::standing::Terms;
-use crate::domain::ids::IssuerName;
+use crate::domain::ids::{GroupName, IssuerName};
 use crate::domain::job::gitlab::IssuerTerms;
 
 use super::course::CallLimits;
@@ -31,8 +34,61 @@ pub struct Settings {
     pub people: Terms,
     /// Those whose job tokens we accept.
     pub issuers: Vec<IssuerSettings>,
+    /// Who vouches for passkeys, and which devices are taken.
+    pub devices: DeviceSettings,
     /// This is a demo.
     pub demo: bool,
+}
+
+/// Who vouches for passkeys, and which devices are taken.
+#[derive(Debug, Clone, Default)]
+pub struct DeviceSettings {
+    /// The FIDO metadata blob, and the root that signs it.
+    pub metadata: Option<MetadataDocuments>,
+    /// Roots that the operator vouches for.
+    pub own_roots: Vec<OwnRootDocuments>,
+    /// Believe every device that says it verified its user.
+    pub trust_unattested_uv: bool,
+    /// Every policy.
+    pub policies: Vec<DevicePolicy>,
+    /// The names of those that every new passkey must meet.
+    pub enrolment: Vec<String>,
+    /// The names of those that new passkeys of a group's members must meet.
+    pub groups: BTreeMap<GroupName, Vec<String>>,
+}
+
+/// The FIDO metadata blob, and the root that signs it.
+#[derive(Debug, Clone)]
+pub struct MetadataDocuments {
+    /// The blob, as it was downloaded.
+    pub blob: Vec<u8>,
+    /// The root, PEM or DER.
+    pub root: Vec<u8>,
+}
+
+/// Roots that the operator vouches for.
+#[derive(Debug, Clone)]
+pub struct OwnRootDocuments {
+    /// What the operator calls them.
+    pub name: String,
+    /// The format of statements that they stand for.
+    pub format: String,
+    /// The models that they stand for; none means every model of that format.
+    pub aaguids: BTreeSet<Aaguid>,
+    /// The certificates, PEM or DER.
+    pub roots: Vec<u8>,
+    /// What is revoked below them, as Google publishes it for Android: JSON with `entries` by serial number.
+    pub revoked: Option<Vec<u8>>,
+}
+
+impl DeviceSettings {
+    /// The policies that a new passkey of a member of these groups must meet.
+    pub fn policies_for<'a>(&'a self, groups: &'a [GroupName]) -> impl Iterator<Item = &'a DevicePolicy> {
+        self.policies.iter().filter(move |policy| {
+            let of_group = groups.iter().filter_map(|group| self.groups.get(group)).flatten();
+            self.enrolment.iter().chain(of_group).any(|name| *name == policy.name)
+        })
+    }
 }
 
 /// One issuer.

@@ -12,6 +12,7 @@ use crate::crypto::log_key::{LogKey, verify_ed25519};
 use crate::crypto::master_key::MasterKey;
 use crate::crypto::random;
 use crate::crypto::signing::SigningKey;
+use crate::domain::assurance::models::Trusted;
 use crate::domain::canonical;
 use crate::domain::ids::Digest;
 use crate::domain::log::entry::{Entry, Event, FORMAT};
@@ -19,6 +20,7 @@ use crate::domain::log::evidence::MAX_EVIDENCE;
 use crate::domain::log::high_water::{HighWater, Mark};
 use crate::domain::log::note::{self, VerifierKey};
 use crate::domain::rules::TokenAlg;
+use crate::domain::time::Timestamp;
 use crate::passkeys::{PasskeyError, RelyingParty};
 use crate::store::keys::SigningKeyRow;
 use crate::store::{Opening, Reader, Store, StoreError};
@@ -27,6 +29,7 @@ use crate::upstream::keys::{IssuerKeys, IssuerSource, KeyReader};
 
 use super::console::{Invitation, invite, link_secret};
 use super::intake::Issuer;
+use super::load_metadata::{MetadataError, log_metadata, trust};
 use super::load_rules::{LoadError, compile, log_rules};
 use super::refuse::RefusalCap;
 use super::settings::{IssuerSettings, Settings};
@@ -77,6 +80,9 @@ pub enum StartError {
     /// Rules.
     #[error(transparent)]
     Rules(#[from] LoadError),
+    /// Metadata, or a root of attestation.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
     /// The log key is another log's, or an earlier one of this log.
     #[error("`{0}` is not the key that signed this log; put back the log key that belongs to this state")]
     LogKey(String),
@@ -184,7 +190,7 @@ const NAME: &str = "Countersign";
 /// What is wrong, with the cure.
 pub async fn start(parts: Parts, rules: Option<&[(String, String)]>) -> Result<Countersign, StartError> {
     let (settings, clock, master_key, log_vkey, opening) = opening(parts);
-    let prepared = Prepared::new(settings, rules)?;
+    let prepared = Prepared::new(settings, rules, clock.now())?;
     let store = Store::open(opening)?;
     store.read(|reader| check_genesis(reader, &prepared.settings))?;
     store.read(|reader| check_log_key(reader, &log_vkey))?;
@@ -195,6 +201,9 @@ pub async fn start(parts: Parts, rules: Option<&[(String, String)]>) -> Result<C
     }
     if rules.is_some() {
         log_rules(&store, &prepared.compiled.rules).await?;
+    }
+    if let Some((metadata, sha256)) = prepared.trusted.metadata.as_ref().zip(prepared.metadata_sha256) {
+        log_metadata(&store, metadata, sha256).await?;
     }
     Ok(prepared.put_together(store, clock, log_vkey, signers)?)
 }
@@ -214,7 +223,7 @@ pub fn look(
     log_vkey: String,
     rules: Option<&[(String, String)]>,
 ) -> Result<Countersign, StartError> {
-    let prepared = Prepared::new(settings, rules)?;
+    let prepared = Prepared::new(settings, rules, clock.now())?;
     let store = Store::open_read_only(&prepared.settings.directory, LOOKERS)?;
     Ok(prepared.put_together(store, clock, log_vkey, HashMap::new())?)
 }
@@ -240,10 +249,12 @@ struct Prepared {
     relying_party: RelyingParty,
     issuers: Vec<Arc<Issuer>>,
     compiled: RulesInForce,
+    trusted: Trusted,
+    metadata_sha256: Option<Digest>,
 }
 
 impl Prepared {
-    fn new(settings: Settings, rules: Option<&[(String, String)]>) -> Result<Self, StartError> {
+    fn new(settings: Settings, rules: Option<&[(String, String)]>, now: Timestamp) -> Result<Self, StartError> {
         let relying_party = RelyingParty::new(&settings.rp_id, &settings.url, NAME)?;
         let mut issuers = Vec::new();
         for issuer in &settings.issuers {
@@ -252,8 +263,10 @@ impl Prepared {
             issuers.push(Arc::new(Issuer::new(issuer.clone(), keys)));
         }
         let names: Vec<_> = settings.issuers.iter().map(|issuer| issuer.terms.name.clone()).collect();
-        let compiled = compile(rules.unwrap_or_default(), &names).map_err(LoadError::Rules)?;
-        Ok(Self { settings, relying_party, issuers, compiled })
+        let compiled =
+            compile(rules.unwrap_or_default(), &names, &settings.devices.policies).map_err(LoadError::Rules)?;
+        let (trusted, metadata_sha256) = trust(&settings.devices, now)?;
+        Ok(Self { settings, relying_party, issuers, compiled, trusted, metadata_sha256 })
     }
 
     fn put_together(
@@ -263,7 +276,7 @@ impl Prepared {
         log_vkey: String,
         signers: HashMap<TokenAlg, Signer>,
     ) -> Result<Countersign, AppError> {
-        let Self { settings, relying_party, issuers, mut compiled } = self;
+        let Self { settings, relying_party, issuers, mut compiled, trusted, .. } = self;
         let next_due = Arc::new(NextDue::new(store.read(|reader| reader.next_due())?));
         let made = Countersign {
             relying_party,
@@ -272,6 +285,7 @@ impl Prepared {
             signers: Arc::new(signers),
             kept_rules: Arc::default(),
             rules: RwLock::new(Arc::new(compiled.clone())),
+            trusted: RwLock::new(Arc::new(trusted)),
             waiting: Waiting::default(),
             refusals: Arc::new(RefusalCap::default()),
             next_due,

@@ -9,12 +9,15 @@ use crate::crypto::jwk::{KeySet, thumbprint};
 use crate::crypto::jwt::UnverifiedToken;
 use crate::crypto::log_key::verify_ed25519;
 use crate::domain::assurance::AuthenticatorFacts;
+use crate::domain::assurance::evidence::Attestation;
 use crate::domain::bundle::report::Report;
 use crate::domain::bundle::signatures::{AssertionEvidence, Place, RegisteredKey, RegistrationEvidence, Signatures};
 use crate::domain::bundle::verify::verify;
 use crate::domain::ids::{Digest, Kid};
 use crate::domain::log::note::VerifierKey;
+use crate::domain::time::Timestamp;
 use crate::domain::verified::{RawClaims, Verified};
+use crate::passkeys::attestation::confirms;
 use crate::passkeys::{Expected, offline};
 
 struct Libraries;
@@ -65,6 +68,23 @@ impl Signatures for Libraries {
             credential_id: found.credential_id,
             facts: found.facts,
         })
+    }
+
+    fn attestation(
+        &self,
+        place: Place<'_>,
+        challenge: Digest,
+        answer: &RegistrationEvidence,
+        verdict: &Attestation,
+        at: Timestamp,
+    ) -> Result<(), String> {
+        let found = offline::verify_registration(
+            &Expected { rp_id: place.rp_id, origin: place.origin, challenge: &challenge },
+            &answer.attestation_object.0,
+            &answer.client_data_json.0,
+        );
+        let statement = found.and_then(|found| found.statement).map_err(|error| error.to_string())?;
+        confirms(&statement, verdict, at)
     }
 
     fn thumbprint(&self, jwk: &Value) -> Option<Kid> {

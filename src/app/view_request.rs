@@ -45,13 +45,13 @@ pub struct Seen {
 impl Countersign {
     /// A request by its link id; `None` where there is none.
     pub fn view_request(&self, id: &RequestId) -> Result<Option<Seen>, AppError> {
-        let rules = self.rules();
+        let (rules, trusted) = (self.rules(), self.trusted());
         let wall = self.clock.now();
         self.store.read(|reader| {
             let Some(row) = reader.request(id)? else { return Ok(None) };
             let now = reader.last_time()?.map_or(wall, |last| last.max(wall));
             let starter = starter(reader, &row)?;
-            let (mut standing, signed, needed) = standing_of(reader, &row, starter, now)?;
+            let (mut standing, signed, needed) = standing_of(reader, &row, (starter, &trusted), now)?;
             if matches!(standing, Standing::Waiting | Standing::Approved) && !unchanged(&rules.rules, &row) {
                 standing = Standing::Voided;
             }

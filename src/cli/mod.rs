@@ -8,6 +8,7 @@ pub mod ask_url;
 pub mod console;
 mod core_dumps;
 pub mod demo;
+mod devices;
 pub mod doctor;
 pub mod exit;
 pub mod init;

@@ -28,6 +28,7 @@ use crate::outbound::{FIRST_PAUSE, Outbound, OutboundError, Sending};
 use crate::store::{DATABASE, LOCK, StoreError};
 
 use super::configuration_faults;
+use super::devices;
 use super::exit::Exit;
 use super::printer::Printer;
 
@@ -50,6 +51,9 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+    /// A document that vouches for passkeys.
+    #[error("{0}")]
+    Document(String),
     /// A folder that cannot be made.
     #[error("`{path}` cannot be made: {source}")]
     Folder {
@@ -124,6 +128,7 @@ pub fn app_settings(settings: &Settings) -> Result<AppSettings, OpenError> {
         },
         people: Terms { delay: settings.people.delay, recovery_signatures: settings.people.recovery_signatures },
         issuers,
+        devices: devices::read(&settings.devices)?,
         demo: false,
     })
 }
@@ -321,6 +326,7 @@ pub fn faults(error: &OpenError) -> Vec<(String, String)> {
         OpenError::Crypto(error) | OpenError::Start(StartError::Crypto(error)) => vec![of_crypto(error)],
         OpenError::Outbound(_) => one(&error.to_string(), "look at `[notify]` of the configuration"),
         OpenError::IssuerFile { .. } => one(&error.to_string(), "put the file there, or name the right one"),
+        OpenError::Document(what) => one(what, "put the file there, or name the right one"),
         OpenError::Folder { .. } => one(&error.to_string(), "make the folder by hand, or choose another"),
         OpenError::Start(StartError::Rules(LoadError::Rules(faults))) => faults
             .iter()

@@ -51,7 +51,8 @@ fn check(files: &[PathBuf], config: Option<&Path>, printer: &mut Printer) -> Exi
         Err(exit) => return exit,
     };
     let issuers: Vec<_> = settings.issuers.iter().map(|issuer| issuer.name.clone()).collect();
-    match compile(&texts, &issuers) {
+    let policies: Vec<_> = settings.devices.policies.iter().map(|(policy, _)| policy.clone()).collect();
+    match compile(&texts, &issuers, &policies) {
         Ok(loaded) => {
             let count = loaded.rules.iter().len();
             if printer.json() {

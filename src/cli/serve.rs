@@ -14,6 +14,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use super::devices;
 use super::exit::Exit;
 use super::open;
 use super::printer::{Printer, Sign};
@@ -21,6 +22,7 @@ use super::surroundings;
 use crate::app::Countersign;
 use crate::app::load_rules::LoadError;
 use crate::clock::Clock;
+use crate::config::devices::MetadataFiles;
 use crate::config::rules_folder;
 use crate::config::settings::Settings;
 use crate::http::serve::{Listening, Running, serve};
@@ -241,6 +243,9 @@ fn warm(app: &Arc<Countersign>) {
 async fn reload(settings: &Settings, app: &Countersign, certificates: Option<&Certificates>) {
     let rules = reload_rules(settings, app).await;
     app.upkeep().tell("rules", rules.err());
+    if let Some(files) = &settings.devices.metadata {
+        app.upkeep().tell("metadata", reload_metadata(files, app).await.err());
+    }
     if let Some(certificates) = certificates {
         let problem = certificates.reload(app.clock.now()).err();
         match &problem {
@@ -252,6 +257,24 @@ async fn reload(settings: &Settings, app: &Countersign, certificates: Option<&Ce
         }
         let shown = problem.map(|problem| format!("the new one cannot be used, the old one stays: {problem}"));
         app.upkeep().tell("certificate", shown);
+    }
+}
+
+async fn reload_metadata(files: &MetadataFiles, app: &Countersign) -> Result<(), String> {
+    let read = devices::metadata(files).map_err(|error| error.to_string());
+    let loaded = match read {
+        Ok(documents) => app.load_metadata(&documents).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
+    match loaded {
+        Ok(number) => {
+            tracing::info!(number, "metadata reloaded");
+            Ok(())
+        }
+        Err(problem) => {
+            tracing::error!(problem, "the new metadata cannot be used; the old stays in force");
+            Err(format!("the new one cannot be used, the old one stays: {problem}"))
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use url::{Host, Url};
 
 use super::checking::{Checking, parse_size};
 use super::cidr::Cidr;
+use super::devices;
 use super::fault::ConfigError;
 use super::issuer;
 use super::notify;
@@ -76,6 +77,7 @@ pub fn check(file: &Path, source: &Source, origins: &Origins) -> Result<Settings
     if let Some(own) = &url {
         issuer::not_ourselves(&mut checking, &issuers, own.as_str());
     }
+    let devices = devices::check(&mut checking, source);
     let state_directory = checking.resolve(source.state.directory.as_deref().unwrap_or(STATE_DEFAULT));
     let rules = checking.resolve(source.rules.as_deref().unwrap_or(RULES_DEFAULT));
     match (url, server, keys, high_water_mark) {
@@ -92,6 +94,7 @@ pub fn check(file: &Path, source: &Source, origins: &Origins) -> Result<Settings
             limits,
             people,
             notify,
+            devices,
             issuers,
         }),
         _ => Err(ConfigError::new(checking.faults())),

@@ -44,8 +44,18 @@ const fn key(section: &'static str, name: &'static str, kind: Kind) -> Key {
     Key { section, name, kind }
 }
 
-/// The section that repeats; its keys have no environment variable.
+/// A section that repeats; its keys have no environment variable.
 pub const ISSUER: &str = "issuer";
+/// Another.
+pub const ATTESTATION_ROOT: &str = "attestation_root";
+/// Another.
+pub const DEVICE_POLICY: &str = "device_policy";
+
+/// Whether a section repeats.
+#[must_use]
+pub fn repeats(section: &str) -> bool {
+    [ISSUER, ATTESTATION_ROOT, DEVICE_POLICY].contains(&section)
+}
 
 /// The register.
 pub const KEYS: &[Key] = &[
@@ -74,6 +84,10 @@ pub const KEYS: &[Key] = &[
     key("people", "recovery_signatures", Kind::Whole),
     key("notify", "webhooks", Kind::Texts),
     key("notify", "secret_file", Kind::Text),
+    key("metadata", "blob_file", Kind::Text),
+    key("metadata", "root_file", Kind::Text),
+    key("enrolment", "device_policy", Kind::Text),
+    key("enrolment", "trust_unattested_uv", Kind::Flag),
     key(ISSUER, "name", Kind::Text),
     key(ISSUER, "url", Kind::Text),
     key(ISSUER, "jwks_host", Kind::Text),
@@ -84,6 +98,20 @@ pub const KEYS: &[Key] = &[
     key(ISSUER, "namespaces", Kind::Texts),
     key(ISSUER, "legacy", Kind::Texts),
     key(ISSUER, "stale_use", Kind::Text),
+    key(ATTESTATION_ROOT, "name", Kind::Text),
+    key(ATTESTATION_ROOT, "format", Kind::Text),
+    key(ATTESTATION_ROOT, "file", Kind::Text),
+    key(ATTESTATION_ROOT, "aaguids", Kind::Texts),
+    key(ATTESTATION_ROOT, "revocation_file", Kind::Text),
+    key(DEVICE_POLICY, "name", Kind::Text),
+    key(DEVICE_POLICY, "groups", Kind::Texts),
+    key(DEVICE_POLICY, "attestation", Kind::Text),
+    key(DEVICE_POLICY, "synced", Kind::Flag),
+    key(DEVICE_POLICY, "roaming", Kind::Flag),
+    key(DEVICE_POLICY, "aaguids", Kind::Texts),
+    key(DEVICE_POLICY, "certification", Kind::Text),
+    key(DEVICE_POLICY, "key_protection", Kind::Texts),
+    key(DEVICE_POLICY, "verification", Kind::Texts),
 ];
 
 impl Key {
@@ -123,5 +151,5 @@ pub fn sections() -> Vec<&'static str> {
 
 /// Every key that the environment can set.
 pub fn of_environment() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().filter(|key| key.section != ISSUER)
+    KEYS.iter().filter(|key| !repeats(key.section))
 }

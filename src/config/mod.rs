@@ -6,6 +6,7 @@
 pub mod check;
 mod checking;
 pub mod cidr;
+pub mod devices;
 pub mod fault;
 pub mod issuer;
 pub mod keys;
@@ -88,8 +89,9 @@ fn too_open(settings: &Settings) -> Vec<Fault> {
     };
     let issuers = settings.issuers.iter().flat_map(|issuer| [issuer.jwks_file.as_ref(), issuer.ca_file.as_ref()]);
     let certificate = settings.server.tls.as_ref().map(|tls| &tls.certificate);
-    // Whoever may write one of these says whose tokens are believed.
-    let believed = issuers.chain([certificate]).flatten().filter_map(|path| permissions::trusted(path));
+    let vouching = settings.devices.files().map(Some);
+    // Whoever may write one of these says whose tokens and whose passkeys are believed.
+    let believed = issuers.chain([certificate]).chain(vouching).flatten().filter_map(|path| permissions::trusted(path));
     let own = [
         permissions::trusted(&settings.file),
         permissions::trusted(&settings.rules),

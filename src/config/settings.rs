@@ -11,6 +11,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::cidr::Cidr;
+use super::devices::DeviceSettings;
 use crate::domain::ids::IssuerName;
 
 /// Everything that an operator decides.
@@ -40,6 +41,8 @@ pub struct Settings {
     pub people: PeopleSettings,
     /// `[notify]`, where anybody is told.
     pub notify: Option<NotifySettings>,
+    /// `[metadata]`, `[enrolment]`, `[[attestation_root]]`, `[[device_policy]]`.
+    pub devices: DeviceSettings,
     /// `[[issuer]]`; at least one, names and URLs distinct.
     pub issuers: Vec<IssuerSettings>,
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::devices::{EnrolmentSource, MetadataSource, PolicySource, RootSource};
 use super::fault::{ConfigError, Fault, Origin};
 use super::keys::{self, Key, Kind};
 use super::notify::NotifySource;
@@ -35,7 +36,11 @@ pub struct Source {
     pub(super) limits: LimitsSource,
     pub(super) people: PeopleSource,
     pub(super) notify: NotifySource,
+    pub(super) metadata: MetadataSource,
+    pub(super) enrolment: EnrolmentSource,
     pub(super) issuer: Vec<IssuerSource>,
+    pub(super) attestation_root: Vec<RootSource>,
+    pub(super) device_policy: Vec<PolicySource>,
 }
 
 /// `[server]`.
@@ -220,13 +225,13 @@ impl Reading {
     fn section_value<'i>(&mut self, place: Origin, name: &str, value: Value<'i>) -> Option<Value<'i>> {
         let span = value.span();
         let kept = match value.into_inner() {
-            DeValue::Table(table) if name != keys::ISSUER => DeValue::Table(self.section(name, name, table)),
-            DeValue::Array(issuers) if name == keys::ISSUER => {
+            DeValue::Table(table) if !keys::repeats(name) => DeValue::Table(self.section(name, name, table)),
+            DeValue::Array(items) if keys::repeats(name) => {
                 let mut kept = toml::de::DeArray::new();
-                for (at, issuer) in issuers.into_iter().enumerate() {
-                    let span = issuer.span();
+                for (at, item) in items.into_iter().enumerate() {
+                    let span = item.span();
                     let place = self.line(span.start);
-                    let DeValue::Table(table) = issuer.into_inner() else {
+                    let DeValue::Table(table) = item.into_inner() else {
                         self.not_a_section(place, name);
                         continue;
                     };
@@ -246,7 +251,7 @@ impl Reading {
     }
 
     fn not_a_section(&mut self, place: Origin, name: &str) {
-        let written = if name == keys::ISSUER { "[[issuer]]".to_owned() } else { format!("[{name}]") };
+        let written = if keys::repeats(name) { format!("[[{name}]]") } else { format!("[{name}]") };
         self.fault(place, format!("`{name}` is not written as a section"), format!("write `{written}`"));
     }
 
@@ -331,7 +336,7 @@ fn cure_of_unknown(name: &str, section: &str, known: &[&str]) -> String {
     if let Some(near) = nearest(name, known.iter().copied()) {
         return format!("did you mean `{near}`?");
     }
-    let elsewhere = keys::KEYS.iter().find(|key| key.name == name && key.section != keys::ISSUER);
+    let elsewhere = keys::KEYS.iter().find(|key| key.name == name && !keys::repeats(key.section));
     match elsewhere {
         Some(key) if key.section.is_empty() => format!("`{name}` belongs to the head of the file, above every section"),
         Some(key) => format!("`{name}` belongs to [{}]", key.section),

@@ -51,7 +51,7 @@ pub const POLL_INTERVAL: Duration = Duration::from_secs(5);
 pub const CLOCK_STEP: Duration = Duration::from_mins(1);
 
 /// A point in time: milliseconds since the Unix epoch, UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
 impl Timestamp {

@@ -5,6 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use openssl::bn::BigNum;
+use openssl::ec::{EcGroup, EcKey};
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Public};
+use openssl::rsa::Rsa;
 use serde_cbor_2::Value;
 use webauthn_rs_core::error::WebauthnError;
 use webauthn_rs_core::proto::{COSEAlgorithm, COSEKey, COSEKeyType, ECDSACurve};
@@ -50,10 +55,47 @@ impl PublicKey {
         Ok(Self(key))
     }
 
+    /// The algorithm, as COSE numbers it.
+    pub fn algorithm(&self) -> i64 {
+        match self.0.type_ {
+            COSEAlgorithm::ES384 => -35,
+            COSEAlgorithm::RS256 => -257,
+            _ => -7,
+        }
+    }
+
+    /// Whether it is the key that a certificate or a TPM names.
+    pub fn is(&self, other: &PKey<Public>) -> bool {
+        let own = match &self.0.key {
+            COSEKeyType::EC_EC2(point) => ec_key(&point.x, &point.y),
+            COSEKeyType::RSA(rsa) => rsa_key(&rsa.n, &rsa.e),
+            COSEKeyType::EC_OKP(_) => None,
+        };
+        own.is_some_and(|own| own.public_eq(other))
+    }
+
     /// Whether the signature over `signed` is this key's.
     pub fn verify(&self, signature: &[u8], signed: &[u8]) -> bool {
         signature.len() <= MAX_SIGNATURE && matches!(self.0.verify_signature(signature, signed), Ok(true))
     }
+}
+
+/// A point of P-256 or P-384 as a key.
+pub fn ec_key(x: &[u8], y: &[u8]) -> Option<PKey<Public>> {
+    let curve = match (x.len(), y.len()) {
+        (32, 32) => Nid::X9_62_PRIME256V1,
+        (48, 48) => Nid::SECP384R1,
+        _ => return None,
+    };
+    let group = EcGroup::from_curve_name(curve).ok()?;
+    let (x, y) = (BigNum::from_slice(x).ok()?, BigNum::from_slice(y).ok()?);
+    PKey::from_ec_key(EcKey::from_public_key_affine_coordinates(&group, &x, &y).ok()?).ok()
+}
+
+/// A modulus and an exponent as a key.
+pub fn rsa_key(modulus: &[u8], exponent: &[u8]) -> Option<PKey<Public>> {
+    let (n, e) = (BigNum::from_slice(modulus).ok()?, BigNum::from_slice(exponent).ok()?);
+    PKey::from_rsa(Rsa::from_public_components(n, e).ok()?).ok()
 }
 
 /// The members that a key of its kind has, and no others.

@@ -4,6 +4,7 @@
 //! Never keeps state, never decides whether a person may do something, never takes an unsigned word as evidence.
 
 pub mod assertion;
+pub mod attestation;
 mod authenticator_data;
 mod binding;
 mod cbor;
@@ -11,10 +12,14 @@ mod client_data;
 mod cose;
 pub mod device;
 mod error;
+pub mod metadata;
 pub mod offline;
 pub mod registration;
 mod response;
 
+#[cfg(test)]
+#[path = "../../tests/support/maker.rs"]
+mod maker;
 #[cfg(test)]
 mod testing;
 

@@ -5,6 +5,7 @@
 
 use super::Expected;
 use super::assertion::assertion_facts;
+use super::attestation::Statement;
 use super::client_data::{self, Ceremony};
 use super::cose::PublicKey;
 use super::error::PasskeyError;
@@ -27,6 +28,8 @@ pub struct OfflineRegistration {
     pub aaguid: [u8; 16],
     /// The attestation statement format.
     pub format: String,
+    /// What the attestation statement says, where it verifies.
+    pub statement: Result<Statement, PasskeyError>,
 }
 
 /// Verifies an assertion by the key that a registration gave.
@@ -50,8 +53,8 @@ pub fn verify_assertion(
     }
 }
 
-/// Checks a registration's documents; the attestation statement is not verified here. That this key was made for this
-/// challenge is therefore the log's word, which is why its entry names these documents.
+/// Checks a registration's documents. Without a statement that verifies, that this key was made for this challenge is
+/// the log's word, which is why its entry names these documents.
 ///
 /// # Errors
 /// The first check that failed.
@@ -68,6 +71,7 @@ pub fn verify_registration(
         facts: inspected.facts,
         aaguid: inspected.aaguid,
         format: inspected.format,
+        statement: inspected.statement,
     })
 }
 

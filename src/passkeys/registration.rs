@@ -1,6 +1,6 @@
 //! Registration: a new passkey, bound to a statement.
 //! In: a challenge, and what the browser answered. Out: creation options, then `Registered`.
-//! Implements WebAuthn L3 §5.4 and §7.1; a statement is verified where the library can, no chain is judged here.
+//! Implements WebAuthn L3 §5.4 and §7.1; the statement is verified, its chain is `attestation::judge`'s.
 //! Never trusts that the browser honoured the options: algorithm, flags, id length and format are checked here.
 
 use std::collections::BTreeMap;
@@ -12,6 +12,7 @@ use webauthn_rs_core::proto::{
     AuthenticatorAttestationResponseRaw, RegisterPublicKeyCredential, RegistrationExtensionsClientOutputs,
 };
 
+use super::attestation::{self, Statement};
 use super::authenticator_data::{AttestedCredential, AuthenticatorData};
 use super::client_data::{self, Ceremony};
 use super::cose::{ALGORITHMS, PublicKey};
@@ -32,11 +33,6 @@ pub const MAX_FORMAT: usize = 32;
 
 /// The attestation format that cannot verify its user.
 const FIDO_U2F: &str = "fido-u2f";
-/// The formats whose statements are verified; a bad one is refused. The library refuses good ones of `tpm` (every hash
-/// in use) and `android-key` (as in the W3C's vectors). Those and all others are kept as evidence and count as no
-/// attestation, as does everything until a chain is judged.
-const VERIFIED_FORMATS: [&str; 2] = ["none", "packed"];
-
 /// A new passkey, verified.
 #[derive(Debug, Clone)]
 pub struct Registered {
@@ -54,6 +50,8 @@ pub struct Registered {
     pub aaguid: [u8; 16],
     /// The attestation statement format, as it names itself.
     pub format: String,
+    /// What the attestation statement says, verified.
+    pub statement: Statement,
     /// How the client says it can be reached; unsigned.
     pub transports: Vec<String>,
     /// Whether the client says it is discoverable; unsigned.
@@ -72,6 +70,8 @@ pub(super) struct Inspected {
     pub facts: AuthenticatorFacts,
     pub aaguid: [u8; 16],
     pub format: String,
+    /// The attestation statement, where it verifies.
+    pub statement: Result<Statement, PasskeyError>,
     authenticator_data: Vec<u8>,
 }
 
@@ -134,12 +134,13 @@ pub fn finish(rp: &RelyingParty, challenge: Digest, response: &Value) -> Result<
     if inspected.credential_id != answer.credential_id() {
         return Err(PasskeyError::Malformed("rawId is not what was signed"));
     }
+    let statement = inspected.statement.clone()?;
 
     let given = RegisterPublicKeyCredential {
         id: answer.id().to_owned(),
         raw_id: answer.credential_id().to_vec(),
         response: AuthenticatorAttestationResponseRaw {
-            attestation_object: judged(&inspected, attestation_object)?,
+            attestation_object: without_statement(&inspected)?,
             client_data_json: client_data_json.clone(),
             transports: None,
         },
@@ -163,6 +164,7 @@ pub fn finish(rp: &RelyingParty, challenge: Digest, response: &Value) -> Result<
         facts: inspected.facts,
         aaguid: inspected.aaguid,
         format: inspected.format,
+        statement,
         transports: answer.response.transports(),
         discoverable: answer.discoverable(),
         attestation_object: attestation_object.clone(),
@@ -170,30 +172,29 @@ pub fn finish(rp: &RelyingParty, challenge: Digest, response: &Value) -> Result<
     })
 }
 
-/// Every check of a registration except the attestation statement's own.
+/// Every check of a registration; whether the attestation statement verifies is in what comes out.
 pub(super) fn inspect(
     expected: &Expected<'_>,
     attestation_object: &[u8],
     client_data_json: &[u8],
 ) -> Result<Inspected, PasskeyError> {
     client_data::check(client_data_json, Ceremony::Create, expected)?;
-    let (format, authenticator_data) = open(attestation_object)?;
+    let (format, members, authenticator_data) = open(attestation_object)?;
     let data = AuthenticatorData::parse(&authenticator_data)?;
     let facts = data.facts(expected.rp_id)?;
-    let AttestedCredential { aaguid, credential_id, public_key } = data.attested()?;
+    let credential = data.attested()?;
+    let AttestedCredential { aaguid, credential_id, public_key } = credential;
     PublicKey::parse(public_key)?;
     if format == FIDO_U2F {
         return Err(PasskeyError::PolicyNotMet("a U2F key cannot verify its user".to_owned()));
     }
+    let statement = attestation::examine((&format, &members), &authenticator_data, client_data_json, &credential);
     let (credential_id, public_key) = (credential_id.to_vec(), public_key.to_vec());
-    Ok(Inspected { credential_id, public_key, facts, aaguid, format, authenticator_data })
+    Ok(Inspected { credential_id, public_key, facts, aaguid, format, statement, authenticator_data })
 }
 
-/// The attestation object to verify: without the statement where nobody here can verify it.
-fn judged(inspected: &Inspected, attestation_object: &[u8]) -> Result<Vec<u8>, PasskeyError> {
-    if VERIFIED_FORMATS.contains(&inspected.format.as_str()) {
-        return Ok(attestation_object.to_vec());
-    }
+/// The attestation object that the library gets: it refuses true statements of some formats, so it is shown none.
+fn without_statement(inspected: &Inspected) -> Result<Vec<u8>, PasskeyError> {
     let members = [
         ("fmt", Cbor::Text("none".to_owned())),
         ("attStmt", Cbor::Map(BTreeMap::new())),
@@ -204,8 +205,11 @@ fn judged(inspected: &Inspected, attestation_object: &[u8]) -> Result<Vec<u8>, P
     serde_cbor_2::to_vec(&map).map_err(|_| PasskeyError::Library)
 }
 
-/// Format and authenticator data of an attestation object (WebAuthn L3 §6.5.4).
-fn open(attestation_object: &[u8]) -> Result<(String, Vec<u8>), PasskeyError> {
+/// Format, statement and authenticator data.
+type Opened = (String, BTreeMap<Cbor, Cbor>, Vec<u8>);
+
+/// Format, statement and authenticator data of an attestation object (WebAuthn L3 §6.5.4).
+fn open(attestation_object: &[u8]) -> Result<Opened, PasskeyError> {
     const BAD: PasskeyError = PasskeyError::Malformed("attestationObject");
     if attestation_object.len() > MAX_ATTESTATION_OBJECT {
         return Err(PasskeyError::Malformed("attestationObject is too long"));
@@ -217,14 +221,14 @@ fn open(attestation_object: &[u8]) -> Result<(String, Vec<u8>), PasskeyError> {
     let Ok(Cbor::Map(mut members)) = serde_cbor_2::from_slice(attestation_object) else { return Err(BAD) };
     let mut take = |name: &str| members.remove(&Cbor::Text(name.to_owned()));
     match (take("fmt"), take("attStmt"), take("authData")) {
-        (Some(Cbor::Text(format)), Some(statement), Some(Cbor::Bytes(authenticator_data))) => {
-            if format == "none" && statement != Cbor::Map(BTreeMap::new()) {
+        (Some(Cbor::Text(format)), Some(Cbor::Map(statement)), Some(Cbor::Bytes(authenticator_data))) => {
+            if format == "none" && !statement.is_empty() {
                 return Err(PasskeyError::AttestationInvalid("format `none` with a statement".to_owned()));
             }
             if format.len() > MAX_FORMAT {
                 return Err(BAD);
             }
-            Ok((format, authenticator_data))
+            Ok((format, statement, authenticator_data))
         }
         _ => Err(BAD),
     }

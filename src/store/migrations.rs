@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_people_requests_tokens.sql"),
     include_str!("migrations/0003_indexes.sql"),
     include_str!("migrations/0004_in_order.sql"),
+    include_str!("migrations/0005_attestation.sql"),
     include_str!("migrations/0007_changes.sql"),
 ];
 
@@ -66,6 +67,26 @@ mod tests {
         apply(&mut conn, &[one, two]).unwrap();
         apply(&mut conn, &[one, two]).unwrap();
         conn.execute("INSERT INTO one (a, b) VALUES (1, 'x')", []).unwrap();
+    }
+
+    #[test]
+    fn a_passkey_of_before_has_no_attestation() {
+        use crate::domain::assurance::evidence::Vouched;
+        let mut conn = Connection::open_in_memory().unwrap();
+        apply(&mut conn, &MIGRATIONS[..3]).unwrap();
+        conn.pragma_update(None, "foreign_keys", false).unwrap();
+        conn.execute(
+            "INSERT INTO passkey (person, credential_id, public_key_sha256, credential, registered, name, added, entry)
+             VALUES ('p', x'00', zeroblob(32), '{}', '{}', 'Passkey', 0, 0)",
+            [],
+        )
+        .unwrap();
+        migrate(&mut conn).unwrap();
+        let mut statement = conn.prepare("SELECT * FROM passkey").unwrap();
+        let mut rows = statement.query([]).unwrap();
+        let row = rows.next().unwrap().unwrap();
+        assert_eq!(crate::store::passkeys::vouched(row).unwrap(), Vouched::default());
+        assert_eq!(row.get::<_, Option<Vec<u8>>>("aaguid").unwrap(), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod connection;
 mod error;
 pub mod keys;
 mod log;
+pub mod metadata;
 mod migrations;
 mod open;
 pub mod passkeys;

@@ -6,6 +6,7 @@
 use rusqlite::{Row, params};
 
 use crate::domain::assurance::AuthenticatorFacts;
+use crate::domain::assurance::evidence::{Aaguid, Attestation, Vouched};
 use crate::domain::ids::{Digest, PersonId, RequestId};
 use crate::domain::time::{CEREMONY, Timestamp};
 
@@ -30,6 +31,12 @@ pub struct PasskeyRow {
     pub credential: String,
     /// What the authenticator said when it was registered.
     pub registered: AuthenticatorFacts,
+    /// The model that it claims; whether that is proven, `vouched` says.
+    pub aaguid: Option<Aaguid>,
+    /// The format of its attestation statement.
+    pub format: Option<String>,
+    /// What its attestation proved, and what it may carry at most.
+    pub vouched: Vouched,
     /// As its owner calls it.
     pub name: String,
     /// When added.
@@ -72,12 +79,27 @@ fn passkey(row: &Row<'_>) -> Result<PasskeyRow, StoreError> {
         public_key_sha256: digest(row, "public_key_sha256")?,
         credential: row.get("credential")?,
         registered: serde_json::from_str(&registered).map_err(|_| corrupt("registered"))?,
+        aaguid: row.get::<_, Option<[u8; 16]>>("aaguid")?.map(Aaguid),
+        format: row.get("format")?,
+        vouched: vouched(row)?,
         name: row.get("name")?,
         added: time(row, "added")?,
         last_used: optional_time(row, "last_used")?,
         suspended: optional_time(row, "suspended")?,
         rests_until: optional_time(row, "rests_until")?,
         entry: index(row, "entry")?,
+    })
+}
+
+/// What is known of a passkey's model; one of before this was kept has no attestation.
+pub(super) fn vouched(row: &Row<'_>) -> Result<Vouched, StoreError> {
+    let attestation: Option<String> = row.get("attestation")?;
+    let admitted: Option<String> = row.get("admitted")?;
+    Ok(Vouched {
+        attestation: attestation
+            .map_or(Ok(Attestation::None), |text| serde_json::from_str(&text))
+            .map_err(|_| corrupt("attestation"))?,
+        admitted: admitted.map(|text| serde_json::from_str(&text)).transpose().map_err(|_| corrupt("admitted"))?,
     })
 }
 
@@ -109,8 +131,12 @@ impl Unit<'_> {
     /// Adds a passkey; `id` is given by the store.
     pub fn insert_passkey(&mut self, row: &PasskeyRow) -> Result<i64, StoreError> {
         let registered = serde_json::to_string(&row.registered).map_err(|_| corrupt("registered"))?;
+        let attestation = serde_json::to_string(&row.vouched.attestation).map_err(|_| corrupt("attestation"))?;
+        let admitted = row.vouched.admitted.as_ref().map(serde_json::to_string).transpose();
+        let admitted = admitted.map_err(|_| corrupt("admitted"))?;
         let sql = "INSERT INTO passkey (person, credential_id, public_key_sha256, credential, registered, name, added,
-                   rests_until, entry) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+                   rests_until, entry, aaguid, format, attestation, admitted)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
         let values = params![
             row.person.as_str(),
             row.credential_id,
@@ -120,7 +146,11 @@ impl Unit<'_> {
             row.name,
             row.added.millis(),
             row.rests_until.map(Timestamp::millis),
-            as_i64(row.entry)?
+            as_i64(row.entry)?,
+            row.aaguid.map(|aaguid| aaguid.0),
+            row.format,
+            attestation,
+            admitted
         ];
         self.conn().prepare_cached(sql)?.execute(values)?;
         Ok(self.conn().last_insert_rowid())

@@ -6,6 +6,7 @@
 use rusqlite::{Row, params};
 
 use crate::domain::assurance::AuthenticatorFacts;
+use crate::domain::assurance::evidence::Vouched;
 use crate::domain::canonical;
 use crate::domain::ids::{Digest, IssuerName, PersonId, RequestId, RuleName};
 use crate::domain::request::Request;
@@ -15,6 +16,7 @@ use crate::domain::statement::Choice;
 use crate::domain::time::Timestamp;
 
 use super::columns::{as_i64, collect, corrupt, digest, first, index, optional_index, parsed, time};
+use super::passkeys::vouched;
 use super::{Reader, StoreError, Unit};
 
 /// A request and where it stands.
@@ -57,6 +59,8 @@ pub struct DecisionRow {
     pub facts: AuthenticatorFacts,
     /// What it said when it was registered.
     pub registered: AuthenticatorFacts,
+    /// What the passkey's attestation proved, and what it may carry at most.
+    pub vouched: Vouched,
     /// The passkey or its owner was suspended since.
     pub void: bool,
     /// Why not, in the person's words.
@@ -98,6 +102,7 @@ fn decision(row: &Row<'_>) -> Result<DecisionRow, StoreError> {
         statement_sha256: digest(row, "statement_sha256")?,
         facts: serde_json::from_str(&facts).map_err(|_| corrupt("facts"))?,
         registered: serde_json::from_str(&registered).map_err(|_| corrupt("registered"))?,
+        vouched: vouched(row)?,
         void: row.get("void")?,
         reason: row.get("reason")?,
         at: time(row, "at")?,
@@ -120,7 +125,7 @@ impl Reader<'_> {
 
     /// Every decision over a request, oldest first.
     pub fn decisions(&self, id: &RequestId) -> Result<Vec<DecisionRow>, StoreError> {
-        let sql = "SELECT decision.*, passkey.registered,
+        let sql = "SELECT decision.*, passkey.registered, passkey.attestation, passkey.admitted,
                    (passkey.suspended IS NOT NULL OR person.suspended IS NOT NULL OR decision.ended) AS void
                    FROM decision JOIN passkey ON passkey.id = decision.passkey
                    JOIN person ON person.id = decision.person

@@ -100,7 +100,11 @@ pub const ROOMS: &[Room] = &[
     Room { path: "getrandom", places: &["src/crypto/random.rs"], instead: "call crypto::random, or take bytes" },
     Room { path: "josekit", places: &["src/crypto/"], instead: "let crypto/ sign and verify" },
     Room { path: "libc", places: &["src/crypto/files.rs"], instead: "use the standard library" },
-    Room { path: "openssl", places: &["src/crypto/"], instead: "let crypto/ make and read keys" },
+    Room {
+        path: "openssl",
+        places: &["src/crypto/", "src/passkeys/"],
+        instead: "let crypto/ make and read keys, passkeys/ judge certificates",
+    },
     Room {
         path: "openssl_probe",
         places: &["src/upstream/fetch.rs", "src/outbound/post.rs", "src/cli/token/client.rs"],
@@ -171,6 +175,7 @@ pub const ROOMS: &[Room] = &[
     Room { path: "unicode_security", places: &["src/domain/people/name.rs"], instead: "take a checked name" },
     Room { path: "webauthn_rs", places: &["src/passkeys/"], instead: "use passkeys' own types" },
     Room { path: "webauthn_rs_core", places: &["src/passkeys/"], instead: "use passkeys' own types" },
+    Room { path: "x509_parser", places: &["src/passkeys/"], instead: "let passkeys/ read certificates" },
     Room { path: "zeroize", places: &["src/crypto/"], instead: "let crypto/ hold the secret" },
 ];
 

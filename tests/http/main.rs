@@ -12,6 +12,7 @@ mod support;
 
 mod approval;
 mod discovery;
+mod evidence;
 mod notices;
 mod routes;
 mod token;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use countersign::app::Countersign;
 use countersign::app::course::{CallLimits, MAX_OPEN_OF_PROJECT, MAX_OPEN_OF_RULE};
-use countersign::app::settings::{IssuerSettings, Settings};
+use countersign::app::settings::{DeviceSettings, IssuerSettings, Settings};
 use countersign::app::start::{Parts, found, look, start};
 use countersign::cli::demo::gitlab::SimulatedJob;
 use countersign::clock::Clock;
@@ -105,6 +105,7 @@ impl World {
                 allow_private: false,
                 stale_use: Duration::ZERO,
             }],
+            devices: DeviceSettings::default(),
             demo: false,
         }
     }

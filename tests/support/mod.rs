@@ -18,6 +18,7 @@ pub mod exchange;
 pub mod gitlab;
 pub mod hostile;
 pub mod ledger;
+pub mod maker;
 pub mod person;
 pub mod rules;
 pub mod server;

@@ -19,7 +19,7 @@ use countersign::app::Countersign;
 use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
 use countersign::app::course::CallLimits;
 use countersign::app::propose_change::Wish;
-use countersign::app::settings::{IssuerSettings, Settings};
+use countersign::app::settings::{DeviceSettings, IssuerSettings, Settings};
 use countersign::app::start::{Parts, found, start};
 use countersign::clock::{Clock, ClockHand};
 use countersign::crypto::high_water::HighWaterFile;
@@ -64,6 +64,8 @@ pub struct Options {
     pub workers: usize,
     /// Issuers beside the two usual ones.
     pub issuers: Vec<IssuerSettings>,
+    /// Who vouches for passkeys, and which devices are taken.
+    pub devices: DeviceSettings,
 }
 
 impl Default for Options {
@@ -76,6 +78,7 @@ impl Default for Options {
             ceremonies_a_minute: 1_000_000,
             workers: 2,
             issuers: Vec::new(),
+            devices: DeviceSettings::default(),
         }
     }
 }
@@ -186,6 +189,7 @@ pub fn parts(directory: &Path, clock: &Clock, options: &Options) -> Parts {
             limits: options.limits,
             people: Terms::default(),
             issuers,
+            devices: options.devices.clone(),
             demo: false,
         },
         clock: clock.clone(),

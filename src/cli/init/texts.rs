@@ -102,10 +102,10 @@ mod tests {
     fn the_rules_load_as_they_are_and_with_the_example_taken_in() {
         let issuers = [IssuerName::parse("main").unwrap()];
         let as_made = rules("main");
-        let loaded = Rules::compile(&[("example.toml".to_owned(), as_made.clone())], &issuers).unwrap();
+        let loaded = Rules::compile(&[("example.toml".to_owned(), as_made.clone())], &issuers, &[]).unwrap();
         assert_eq!(loaded.rules.iter().len(), 1);
         let taken_in = as_made.replace("#: ", "");
-        let loaded = Rules::compile(&[("example.toml".to_owned(), taken_in)], &issuers).unwrap();
+        let loaded = Rules::compile(&[("example.toml".to_owned(), taken_in)], &issuers, &[]).unwrap();
         assert_eq!((loaded.rules.iter().len(), loaded.warnings), (2, Vec::new()));
     }
 

@@ -18,7 +18,7 @@ const LINES: &[Line] = &[
     Line {
         label: "statement · challenge · assertion · enrolment",
         speaker: "enrolment",
-        steps: &["request", "statement", "enrolment", "assertion", "membership"],
+        steps: &["request", "statement", "enrolment", "attestation", "assertion", "membership"],
     },
     Line { label: "job token", speaker: "job token", steps: &["issuer keys", "job token"] },
     Line {

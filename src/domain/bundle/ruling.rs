@@ -5,7 +5,6 @@
 
 use serde_json::Value;
 
-use crate::domain::assurance::assess;
 use crate::domain::canonical;
 use crate::domain::change::LinkKind;
 use crate::domain::ids::{Digest, IssuerName, PersonId};
@@ -181,7 +180,8 @@ pub(super) fn facts(rule: &Rule, signers: &[Signer], starter: Option<PersonId>) 
         .map(|signer| Approver {
             person: signer.person.clone(),
             credential: signer.key.sha256,
-            acr: assess(&signer.facts, &signer.key.facts, signer.at).acr,
+            acr: signer.assurance().acr,
+            device: signer.device(),
             at: signer.at,
             void: false,
         })

@@ -6,8 +6,10 @@
 use serde_json::Value;
 
 use crate::domain::assurance::AuthenticatorFacts;
+use crate::domain::assurance::evidence::Attestation;
 use crate::domain::canonical::Bytes;
 use crate::domain::ids::{Digest, Kid};
+use crate::domain::time::Timestamp;
 use crate::domain::verified::{RawClaims, Verified};
 
 /// What a browser answered to an approval.
@@ -88,6 +90,19 @@ pub trait Signatures {
         challenge: Digest,
         answer: &RegistrationEvidence,
     ) -> Result<RegisteredKey, String>;
+    /// Whether a registration's attestation statement still proves what the log says it proved: its signature, and the
+    /// chain up to the certificate that the verdict names, as it stood `at` the registration.
+    ///
+    /// # Errors
+    /// What does not hold, as a sentence.
+    fn attestation(
+        &self,
+        place: Place<'_>,
+        challenge: Digest,
+        answer: &RegistrationEvidence,
+        verdict: &Attestation,
+        at: Timestamp,
+    ) -> Result<(), String>;
     /// RFC 7638 thumbprint of a public JWK.
     fn thumbprint(&self, jwk: &Value) -> Option<Kid>;
 }

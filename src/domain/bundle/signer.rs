@@ -3,7 +3,9 @@
 //! Implements DESIGN §6: an approval over exactly this request, by a key enrolled before.
 //! Never takes a name, a key or a group from anything but a logged document.
 
-use crate::domain::assurance::{AuthenticatorFacts, assess};
+use crate::domain::assurance::evidence::{Attestation, Evidence, Proof, Source, Standing, Today, Vouched};
+use crate::domain::assurance::policy::Device;
+use crate::domain::assurance::{Assurance, AuthenticatorFacts, assess};
 use crate::domain::ids::{ChangeId, Digest, GroupName, PersonId};
 use crate::domain::request::Request;
 use crate::domain::statement::{Choice, Statement, challenge};
@@ -29,6 +31,9 @@ pub(super) struct Signer {
     pub(super) person: PersonId,
     pub(super) key: RegisteredKey,
     pub(super) facts: AuthenticatorFacts,
+    pub(super) vouched: Vouched,
+    pub(super) standing: Standing,
+    pub(super) trust_unattested_uv: bool,
     pub(super) at: Timestamp,
     pub(super) statement: Digest,
     pub(super) groups: Vec<GroupName>,
@@ -38,9 +43,53 @@ impl Case<'_> {
     pub(super) fn signer(&self, request: &Request, decision: &DecisionPart<'_>, steps: &mut Steps) -> Option<Signer> {
         let statement = steps.run("statement", self.statement(request, decision))?;
         let key = steps.run("enrolment", self.enrolment(decision))?;
+        let vouched = self.attested(decision, steps)?;
+        let today = match self.today() {
+            Ok(today) => today,
+            Err(error) => steps.run("standing", Err(error))?,
+        };
         let facts = steps.run("assertion", self.assertion(decision, statement, &key))?;
         let groups = steps.run("membership", self.membership(decision))?;
-        Some(Signer { person: decision.person.clone(), key, facts, at: decision.time, statement, groups })
+        if let Attestation::Proven(proof) = &vouched.attestation {
+            steps.skip("model", words_of(proof));
+        }
+        let standing = today.keys.get(&key.sha256).copied().unwrap_or_default();
+        let trust_unattested_uv = today.trust_unattested_uv;
+        let (person, at) = (decision.person.clone(), decision.time);
+        Some(Signer { person, key, facts, vouched, standing, trust_unattested_uv, at, statement, groups })
+    }
+
+    /// What the passkey's entry says that its attestation proved; a proof is checked as far as the file can carry it.
+    fn attested(&self, decision: &DecisionPart<'_>, steps: &mut Steps) -> Option<Vouched> {
+        if decision.passkey.evidence.contains_key("attestation") {
+            steps.run("attestation", self.vouched(decision))
+        } else {
+            Some(Vouched::default())
+        }
+    }
+
+    fn vouched(&self, decision: &DecisionPart<'_>) -> Result<(Vouched, String), String> {
+        let passkey = &decision.passkey;
+        let vouched: Vouched = self.read(passkey.evidence, "attestation")?;
+        let statement = self.document(passkey.evidence, "statement")?;
+        let answer: RegistrationEvidence = self.read(passkey.evidence, "registration")?;
+        let challenge = challenge(statement.text.as_bytes());
+        self.signatures.attestation(self.place(), challenge, &answer, &vouched.attestation, passkey.time)?;
+        let text = match &vouched.attestation {
+            Attestation::None => "none".to_owned(),
+            Attestation::SelfAttested => "by the key itself".to_owned(),
+            Attestation::Untrusted { why } => format!("not trusted: {why}"),
+            Attestation::Proven(proof) => {
+                format!("holds up to the certificate {} of model {}", Digest::of(&proof.anchor.0), proof.aaguid)
+            }
+        };
+        Ok((vouched, text))
+    }
+
+    /// What the token's entry says was known on its day.
+    fn today(&self) -> Result<Today, String> {
+        let evidence = self.roles.token_part()?.evidence;
+        if evidence.contains_key("standing") { self.read(evidence, "standing") } else { Ok(Today::default()) }
     }
 
     fn statement(&self, request: &Request, decision: &DecisionPart<'_>) -> Result<(Digest, String), String> {
@@ -123,10 +172,47 @@ pub(super) fn is_known_source(by: &str) -> bool {
     by == "console" || ChangeId::parse(by).is_ok()
 }
 
+/// What no file can carry: whoever vouches for the certificate signs megabytes at once.
+fn words_of(proof: &Proof) -> String {
+    let says = match &proof.source {
+        Source::Metadata(number) => format!("FIDO's metadata no. {number}"),
+        Source::Configured(name) => format!("the operator's configuration (\"{name}\")"),
+    };
+    let name = &proof.model.name;
+    format!("that {says} lists this certificate for \"{name}\" and held nothing against it is the log's word")
+}
+
+impl Signer {
+    pub(super) fn assurance(&self) -> Assurance {
+        let evidence = Evidence {
+            facts: self.facts,
+            registered: self.key.facts,
+            attestation: &self.vouched.attestation,
+            standing: self.standing,
+            trust_unattested_uv: self.trust_unattested_uv,
+            admitted: self.vouched.admitted,
+        };
+        assess(&evidence, self.at)
+    }
+
+    pub(super) fn device(&self) -> Device {
+        Device {
+            attestation: self.vouched.attestation.clone(),
+            standing: self.standing,
+            synced: self.facts.backup_eligible || self.key.facts.backup_eligible,
+        }
+    }
+
+    /// Its model is proven.
+    pub(super) fn is_proven(&self) -> bool {
+        matches!(self.vouched.attestation, Attestation::Proven(_))
+    }
+}
+
 pub(super) fn signed_by(signer: &Signer) -> SignedBy {
     SignedBy {
         person: signer.person.clone(),
-        assurance: assess(&signer.facts, &signer.key.facts, signer.at),
+        assurance: signer.assurance(),
         credential: signer.key.sha256,
         statement: signer.statement,
     }

@@ -137,6 +137,10 @@ impl Case<'_> {
         });
         steps.report.not_proven = Some(if signers.is_empty() {
             "time (nothing outside this log bounds it).".to_owned()
+        } else if signers.iter().all(Signer::is_proven) {
+            "that the certificate of the key's maker was listed for its model (the log's word); time (nothing outside \
+             this log bounds it)."
+                .to_owned()
         } else {
             "the key's model (claimed, not attested); time (nothing outside this log bounds it).".to_owned()
         });

@@ -71,6 +71,19 @@ pub enum Event {
         /// The documents.
         evidence: EvidenceDigests,
     },
+    /// The FIDO metadata in force from here on; whoever wants to check it has the blob of that number from FIDO.
+    Metadata {
+        /// The blob's serial number.
+        number: u64,
+        /// SHA-256 of the blob.
+        sha256: Digest,
+        /// When the next one is due.
+        next_update: Timestamp,
+        /// How many models it lists that we read.
+        models: u64,
+        /// How many of its entries could not be read.
+        skipped: u64,
+    },
     /// The rules in force from here on. Evidence: `rules`, `rules.1`, …
     Rules {
         /// SHA-256 over the digests of all rules, in order.
@@ -330,7 +343,7 @@ impl Event {
     #[must_use]
     pub fn evidence(&self) -> Option<&EvidenceDigests> {
         match self {
-            Self::Genesis { .. } | Self::Restored { .. } | Self::Clock { .. } => None,
+            Self::Genesis { .. } | Self::Restored { .. } | Self::Clock { .. } | Self::Metadata { .. } => None,
             Self::IssuerKeys { evidence, .. }
             | Self::Rules { evidence, .. }
             | Self::SigningKey { evidence, .. }
@@ -355,6 +368,7 @@ impl Event {
             Self::Restored { .. } => "restored",
             Self::Clock { .. } => "clock",
             Self::IssuerKeys { .. } => "issuer-keys",
+            Self::Metadata { .. } => "metadata",
             Self::Rules { .. } => "rules",
             Self::SigningKey { .. } => "signing-key",
             Self::Person { .. } => "person",

@@ -9,6 +9,7 @@ use std::fmt;
 use super::conditions::conditions;
 use super::source::{self, AwsSource, Source};
 use super::{Effect, MAX_RULE, MAX_RULES, MAX_RULES_FILE, MAX_SENTENCE_CHARS, Rule, caution, shadow, terms};
+use crate::domain::assurance::policy::DevicePolicy;
 use crate::domain::canonical;
 use crate::domain::ids::{IssuerName, RuleName};
 use crate::domain::nearest::did_you_mean;
@@ -132,11 +133,16 @@ impl<'a> Notes<'a> {
 }
 
 impl Rules {
-    /// Compiles the texts of rules files, each with its name; files count in the order of their names.
+    /// Compiles the texts of rules files, each with its name, and the device policies that they may name; files count in
+    /// the order of their names.
     ///
     /// # Errors
     /// Every fault that was found, in the order of files and lines.
-    pub fn compile(files: &[(String, String)], issuers: &[IssuerName]) -> Result<Loaded, Vec<RuleError>> {
+    pub fn compile(
+        files: &[(String, String)],
+        issuers: &[IssuerName],
+        policies: &[DevicePolicy],
+    ) -> Result<Loaded, Vec<RuleError>> {
         let (mut errors, mut warnings) = (Vec::new(), Vec::new());
         let mut files: Vec<_> = files.iter().collect();
         files.sort_by(|a, b| a.0.cmp(&b.0));
@@ -157,7 +163,7 @@ impl Rules {
         let mut compiled = Vec::new();
         for source in &sources {
             let mut notes = Notes::new(source);
-            if let Some(rule) = compile_rule(source, issuers, &mut notes) {
+            if let Some(rule) = compile_rule(source, (issuers, policies), &mut notes) {
                 check_size(&rule, source, &mut notes);
                 caution::warn(&rule, source, &mut notes);
                 compiled.push((rule, source));
@@ -206,7 +212,11 @@ fn check_size(rule: &Rule, source: &Source, notes: &mut Notes<'_>) {
 }
 
 /// The rule, or `None` with an error noted. A rule whose file had faults of form gives errors of its own at most.
-fn compile_rule(source: &Source, issuers: &[IssuerName], notes: &mut Notes<'_>) -> Option<Rule> {
+fn compile_rule(
+    source: &Source,
+    (issuers, policies): (&[IssuerName], &[DevicePolicy]),
+    notes: &mut Notes<'_>,
+) -> Option<Rule> {
     let name = match &source.name {
         None => {
             notes.missing("name", source.line, "the rule has no `name`", "say in a few words what it is for");
@@ -223,7 +233,7 @@ fn compile_rule(source: &Source, issuers: &[IssuerName], notes: &mut Notes<'_>) 
     let conditions = conditions(source, issuers, notes);
     let effect = match &source.deny {
         Some(_) => deny(source, notes).map(Effect::Deny),
-        None => terms::allow(source, notes).map(|allow| Effect::Allow(Box::new(allow))),
+        None => terms::allow(source, policies, notes).map(|allow| Effect::Allow(Box::new(allow))),
     };
     let (name, conditions, effect) = (name?, conditions?, effect?);
     let rule = Rule { name, issuer: conditions.issuer, matches: conditions.matches, fork: conditions.fork, effect };
@@ -236,6 +246,7 @@ fn deny(source: &Source, notes: &mut Notes<'_>) -> Option<String> {
         ("audience", source.audience.as_ref().map(|at| at.line)),
         ("require", source.require.as_ref().map(|at| at.line)),
         ("acr", source.acr.as_ref().map(|at| at.line)),
+        ("device_policy", source.device_policy.as_ref().map(|at| at.line)),
         ("token", source.token.as_ref().map(|at| at.line)),
         ("aws", source.aws.as_ref().map(|at: &source::At<AwsSource>| at.line)),
         ("show_approvers", source.show_approvers.as_ref().map(|at| at.line)),

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::set::{Rules, SealedRule};
-use super::{ApprovalTerms, Approver, Check, Excluded, Facts, Outcome, Refusal, Require, Rule, Trace, Verdict};
+use super::{Allow, ApprovalTerms, Approver, Check, Excluded, Facts, Outcome, Refusal, Require, Rule, Trace, Verdict};
 use crate::domain::assurance::Acr;
 use crate::domain::ids::{Audience, PersonId};
 use crate::domain::job::Job;
@@ -71,7 +71,7 @@ fn judge(rule: &Arc<SealedRule>, job: &Job, facts: &Facts, now: Timestamp, check
         Require::Approval(terms) => match eligible(terms, facts, checks) {
             Err(refusal) => Outcome::Refuse(refusal.by(&rule.name)),
             Ok(eligible) => {
-                let counted = count(&eligible, allow.acr.unwrap_or(Acr::Phr), facts, checks);
+                let counted = count(&eligible, allow, facts, checks);
                 weigh(rule, terms, &eligible, counted, checks)
             }
         },
@@ -107,7 +107,9 @@ fn eligible(terms: &ApprovalTerms, facts: &Facts, checks: &mut Vec<Check>) -> Re
 }
 
 /// The signatures that count, oldest first: one a person, and one a key whoever it belongs to.
-fn count(eligible: &BTreeSet<PersonId>, demanded: Acr, facts: &Facts, checks: &mut Vec<Check>) -> Vec<Approver> {
+fn count(eligible: &BTreeSet<PersonId>, allow: &Allow, facts: &Facts, checks: &mut Vec<Check>) -> Vec<Approver> {
+    let demanded = allow.acr.unwrap_or(Acr::Phr);
+    let misses = |one: &Approver| allow.device_policy.as_ref().is_some_and(|policy| policy.miss(&one.device).is_some());
     let mut counted: Vec<Approver> = Vec::new();
     for one in &facts.approvals {
         let fault = if one.void {
@@ -116,6 +118,8 @@ fn count(eligible: &BTreeSet<PersonId>, demanded: Acr, facts: &Facts, checks: &m
             Some("not among those who may sign now")
         } else if one.acr < demanded {
             Some("below the level that the rule demands")
+        } else if misses(one) {
+            Some("with a device that the rule's policy does not take")
         } else if counted.iter().any(|other| other.person == one.person) {
             Some("signed already")
         } else if counted.iter().any(|other| other.credential == one.credential) {
@@ -138,9 +142,7 @@ pub fn counting(rule: &Rule, facts: &Facts) -> Vec<Approver> {
     let Some(allow) = rule.allow() else { return Vec::new() };
     let Require::Approval(terms) = &allow.require else { return Vec::new() };
     let mut checks = Vec::new();
-    eligible(terms, facts, &mut checks)
-        .map(|people| count(&people, allow.acr.unwrap_or(Acr::Phr), facts, &mut checks))
-        .unwrap_or_default()
+    eligible(terms, facts, &mut checks).map(|people| count(&people, allow, facts, &mut checks)).unwrap_or_default()
 }
 
 fn weigh(

@@ -26,6 +26,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::assurance::Acr;
+use crate::domain::assurance::policy::{Device, DevicePolicy};
 use crate::domain::canonical::{self, CanonicalError};
 use crate::domain::ids::{Audience, Digest, GroupName, IssuerName, PersonId, RuleName};
 use crate::domain::job::gitlab::inventory;
@@ -87,6 +88,9 @@ pub struct Allow {
     /// The level that every counted person must reach; only with `Require::Approval`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acr: Option<Acr>,
+    /// The policy that every counted person's device must meet; only with `Require::Approval`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_policy: Option<DevicePolicy>,
     /// What the token carries.
     pub token: TokenTerms,
     /// AWS claims, for tokens whose audience is `aws.audience`.
@@ -254,6 +258,8 @@ pub struct Approver {
     pub credential: Digest,
     /// The level that the signature reached, judged now.
     pub acr: Acr,
+    /// The device that it came from, as it stands now.
+    pub device: Device,
     /// When it was signed.
     pub at: Timestamp,
     /// The passkey or the person has been suspended or removed since.

@@ -22,7 +22,7 @@ deny  = "Deploy from the project itself."
 
 pub(crate) fn compile(text: &str, issuers: &[&str]) -> Result<Loaded, Vec<RuleError>> {
     let issuers: Vec<_> = issuers.iter().map(|name| IssuerName::parse(name).unwrap()).collect();
-    Rules::compile(&[("rules.toml".to_owned(), text.to_owned())], &issuers)
+    Rules::compile(&[("rules.toml".to_owned(), text.to_owned())], &issuers, &[])
 }
 
 /// Rules that must compile, with the one issuer `gitlab`.

@@ -37,6 +37,8 @@ pub struct Source {
     pub require: Option<At<RequireSource>>,
     /// `acr`.
     pub acr: Option<At<String>>,
+    /// `device_policy`.
+    pub device_policy: Option<At<String>>,
     /// `token`.
     pub token: Option<At<TokenSource>>,
     /// `aws`.
@@ -116,7 +118,8 @@ pub struct AwsSource {
     pub source_identity: Option<At<String>>,
 }
 
-const RULE_KEYS: &[&str] = &["name", "match", "audience", "require", "acr", "token", "aws", "show_approvers", "deny"];
+const RULE_KEYS: &[&str] =
+    &["name", "match", "audience", "require", "acr", "device_policy", "token", "aws", "show_approvers", "deny"];
 
 /// Reads one file. Faults are added to `faults`; a rule with faults of form is still returned, as far as it goes.
 pub fn read(file: &str, text: &str, faults: &mut Vec<RuleError>) -> Vec<Source> {
@@ -192,6 +195,7 @@ impl Reader<'_> {
             audience: self.texts(table, "audience"),
             require: self.require(table),
             acr: self.text(table, "acr"),
+            device_policy: self.text(table, "device_policy"),
             token: self.table(table, "token").map(|at| self.token(&at)),
             aws: self.table(table, "aws").map(|at| self.aws(&at)),
             show_approvers: self.flag(table, "show_approvers"),

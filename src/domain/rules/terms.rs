@@ -10,6 +10,7 @@ use super::compile::Notes;
 use super::source::{ApprovalSource, At, RequireSource, Source, TokenSource};
 use super::{Allow, ApprovalTerms, AwsTerms, Excluded, MAX_COUNT, Require, TokenAlg, TokenTerms};
 use crate::domain::assurance::Acr;
+use crate::domain::assurance::policy::DevicePolicy;
 use crate::domain::ids::{Audience, GroupName};
 use crate::domain::job::gitlab::{INVENTORY, inventory};
 use crate::domain::nearest::did_you_mean;
@@ -20,10 +21,11 @@ use crate::domain::token::aws;
 use crate::domain::token::claims::MAX_SUB;
 use crate::domain::token::template::Template;
 
-pub(super) fn allow(source: &Source, notes: &mut Notes<'_>) -> Option<Allow> {
+pub(super) fn allow(source: &Source, policies: &[DevicePolicy], notes: &mut Notes<'_>) -> Option<Allow> {
     let audience = audiences(source, notes);
     let require = require(source, notes);
     let acr = require.as_ref().and_then(|require| acr(source, require, notes));
+    let device_policy = require.as_ref().and_then(|require| device_policy(source, require, policies, notes));
     let default = TokenSource::default();
     let token_source = source.token.as_ref().map_or(&default, |at| &at.value);
     let token = token(token_source, require.as_ref(), notes);
@@ -33,7 +35,7 @@ pub(super) fn allow(source: &Source, notes: &mut Notes<'_>) -> Option<Allow> {
         _ => None,
     };
     let show_approvers = source.show_approvers.as_ref().is_some_and(|at| at.value);
-    Some(Allow { audience: audience?, require: require?, acr, token: token?, aws, show_approvers })
+    Some(Allow { audience: audience?, require: require?, acr, device_policy, token: token?, aws, show_approvers })
 }
 
 fn audiences(source: &Source, notes: &mut Notes<'_>) -> Option<Vec<Audience>> {
@@ -84,6 +86,28 @@ fn require(source: &Source, notes: &mut Notes<'_>) -> Option<Require> {
             notes.word("require", &at, &[("none", ())]).map(|()| Require::None)
         }
     }
+}
+
+/// The policy that is named, with all that it says: a changed policy is a changed rule.
+fn device_policy(
+    source: &Source,
+    require: &Require,
+    policies: &[DevicePolicy],
+    notes: &mut Notes<'_>,
+) -> Option<DevicePolicy> {
+    let at = source.device_policy.as_ref()?;
+    if *require == Require::None {
+        notes.error(at.line, "`device_policy` where nobody signs", "take it out, or require an approval");
+        return None;
+    }
+    let found = policies.iter().find(|policy| policy.name == at.value);
+    if found.is_none() {
+        let what = format!("there is no device policy \"{}\"", at.value.escape_debug());
+        let hint = did_you_mean(&at.value, policies.iter().map(|policy| policy.name.as_str()))
+            .unwrap_or_else(|| "write it into the configuration: [[device_policy]] with this name".to_owned());
+        notes.error(at.line, what, hint);
+    }
+    found.cloned()
 }
 
 fn approval_terms(approval: &ApprovalSource, line: usize, notes: &mut Notes<'_>) -> Option<ApprovalTerms> {

@@ -62,7 +62,7 @@ pub async fn page(request: HttpRequest, link: Path<String>, edge: Shared) -> Htt
                 admin: welcome.person.admin,
                 groups: &welcome.groups,
                 expires: welcome.expires,
-                policy: None,
+                policy: welcome.policy.as_deref(),
                 now,
             });
             problem::html(StatusCode::OK, &view)
@@ -119,9 +119,14 @@ pub async fn passkey(request: HttpRequest, link: Path<String>, payload: Payload,
 }
 
 fn enrolled_answer(_edge: &Edge, enrolled: Enrolled) -> HttpResponse {
-    let strength = if enrolled.synced { "Synced passkey" } else { "Unproven: no attestation" };
+    let strength = match &enrolled.no_hardware {
+        None => "Hardware key, proven".to_owned(),
+        Some(_) if enrolled.synced => "Synced passkey".to_owned(),
+        Some(word) => format!("Unproven: {}", word.replace('_', " ")),
+    };
     let body = json!({
-        "passkey": { "name": enrolled.name, "claimed": enrolled.claimed, "strength": strength },
+        "passkey": { "name": enrolled.name, "claimed": enrolled.claimed,
+            "proven": enrolled.proven, "strength": strength },
         "count": enrolled.count,
         "log": enrolled.entry,
     });

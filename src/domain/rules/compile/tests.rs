@@ -229,7 +229,7 @@ fn names_are_unique_across_files_and_files_count_by_name() {
     let files =
         [file("b.toml", open_rule(", ref_type = \"tag\"")), file("a.toml", open_rule(", ref_type = \"branch\""))];
     let issuers = [IssuerName::parse("gitlab").unwrap()];
-    let errors = Rules::compile(&files, &issuers).unwrap_err();
+    let errors = Rules::compile(&files, &issuers, &[]).unwrap_err();
     assert_eq!(errors.len(), 1);
     assert_eq!((errors[0].file.as_str(), errors[0].line), ("b.toml", 2));
     assert!(errors[0].what.contains("a.toml:1"));
@@ -382,7 +382,7 @@ fn the_most_rules_compile() {
     let cut = half + text.get(half..).unwrap().find("[[rule]]").unwrap();
     let files = [("a".to_owned(), text[..cut].to_owned()), ("b".to_owned(), text[cut..].to_owned())];
     let issuers = [IssuerName::parse("gitlab").unwrap()];
-    let rules = Rules::compile(&files, &issuers).unwrap().rules;
+    let rules = Rules::compile(&files, &issuers, &[]).unwrap().rules;
     assert_eq!(rules.len(), MAX_RULES);
     let (answer, _) = rules.matching(&job(&json!({})), &[audience("vault")]);
     let trace = rules.trace(&job(&json!({})), &[audience("vault")]);
@@ -400,4 +400,28 @@ fn a_rule_that_is_too_large_to_be_evidence_is_an_error() {
     assert!(with(400).is_ok());
     let errors = with(500).unwrap_err();
     assert!(errors[0].what.contains("16384 is the most"), "{}", errors[0]);
+}
+
+#[test]
+fn attack_053_a_named_policy_is_part_of_the_rule_and_of_its_digest() {
+    let issuers = [IssuerName::parse("gitlab").unwrap()];
+    let files = [("rules.toml".to_owned(), rule_with("device_policy = \"security keys\""))];
+    let policy =
+        DevicePolicy { name: "security keys".to_owned(), attestation: true, synced: false, ..DevicePolicy::default() };
+    let digest = |policy: &DevicePolicy| {
+        let rules = Rules::compile(&files, &issuers, std::slice::from_ref(policy)).unwrap().rules;
+        rules.iter().next().unwrap().digest()
+    };
+    let stricter = DevicePolicy { roaming: true, ..policy.clone() };
+    assert_ne!(digest(&policy), digest(&stricter), "a changed policy is a changed rule");
+    let misspelt = DevicePolicy { name: "security key".to_owned(), ..policy };
+    let errors = Rules::compile(&files, &issuers, &[misspelt]).unwrap_err();
+    assert!(errors[0].what.contains("no device policy") && errors[0].hint.as_deref().unwrap().contains("security key"));
+    refused(&rule_with("device_policy = \"security keys\""), "no device policy");
+    let open = rule_with("require = \"none\"") + "device_policy = \"security keys\"\n";
+    refused(&open, "`device_policy` where nobody signs");
+    refused(
+        "[[rule]]\nname = \"n\"\nmatch = { fork = true }\ndeny = \"No.\"\ndevice_policy = \"p\"\n",
+        "beside `deny`",
+    );
 }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::domain::assurance::policy::Device;
 use crate::domain::ids::{Digest, GroupName, IssuerName, RuleName};
 use crate::domain::job::samples::{job as sample, now};
 use crate::domain::rules::pattern::Pattern;
@@ -63,7 +64,15 @@ fn effect() -> impl Strategy<Value = Effect> {
     let require = prop_oneof![Just(Require::None), terms().prop_map(Require::Approval)];
     let allow = (vec(audience(), 0..3), require, option::of(acr())).prop_map(|(audience, require, acr)| {
         let token = TokenTerms { lifetime: 600, forward: BTreeSet::new(), alg: TokenAlg::Es256, sub: None };
-        Effect::Allow(Box::new(Allow { audience, require, acr, token, aws: None, show_approvers: false }))
+        Effect::Allow(Box::new(Allow {
+            audience,
+            require,
+            acr,
+            device_policy: None,
+            token,
+            aws: None,
+            show_approvers: false,
+        }))
     });
     prop_oneof![1 => "[a-z]{1,3}".prop_map(Effect::Deny), 3 => allow]
 }
@@ -105,7 +114,7 @@ fn facts() -> impl Strategy<Value = Facts> {
     let approvals = vec(
         approver.prop_map(|(person, key, acr, at, void)| {
             let at = Timestamp::from_seconds(i64::from(at));
-            Approver { person, credential: Digest::of(&[key]), acr, at, void }
+            Approver { person, credential: Digest::of(&[key]), acr, device: Device::default(), at, void }
         }),
         0..7,
     );

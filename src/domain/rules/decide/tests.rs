@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::domain::assurance::policy::Device;
 use crate::domain::ids::{Digest, GroupName};
 use crate::domain::job::samples::{fork, job, now, read};
 use crate::domain::rules::explain::{lines, nearest};
@@ -13,7 +14,14 @@ fn person(n: u8) -> PersonId {
 }
 
 fn signed(n: u8) -> Approver {
-    Approver { person: person(n), credential: Digest::of(&[n]), acr: Acr::Phr, at: now(), void: false }
+    Approver {
+        person: person(n),
+        credential: Digest::of(&[n]),
+        acr: Acr::Phr,
+        device: Device::default(),
+        at: now(),
+        void: false,
+    }
 }
 
 fn group(name: &str, members: &[u8]) -> (GroupName, BTreeSet<PersonId>) {

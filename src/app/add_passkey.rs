@@ -1,0 +1,131 @@
+//! Adds a passkey: what is kept of it, what it is called, and what is said where a policy does not take it.
+//! In: a verified registration, the verdict over its attestation. Out: the log entry, or the refusal.
+//! Implements DESIGN §11 (device policies), SCREENS' refused device.
+//! Never shows a claimed name as a proven one.
+
+use std::collections::BTreeMap;
+
+use crate::domain::assurance::evidence::{Aaguid, Attestation, Source, Vouched};
+use crate::domain::assurance::policy::Miss;
+use crate::domain::bundle::signatures::RegistrationEvidence;
+use crate::domain::canonical::{self, Bytes};
+use crate::domain::ids::MAX_NAME_CHARS;
+use crate::domain::log::entry::Event;
+use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::time::Timestamp;
+use crate::passkeys::device;
+use crate::passkeys::registration::Registered;
+use crate::store::Unit;
+use crate::store::passkeys::PasskeyRow;
+use crate::store::people::{InvitationRow, PersonRow};
+
+use super::AppError;
+
+/// A passkey that is added.
+pub(super) struct NewPasskey<'a> {
+    /// As it was registered.
+    pub registered: &'a Registered,
+    /// What is proven of it.
+    pub vouched: &'a Vouched,
+    /// Its name.
+    pub name: &'a str,
+    /// It approves nothing before.
+    pub rests_until: Option<Timestamp>,
+}
+
+/// Adds a passkey that an invitation admits, with its evidence: the log entry.
+pub(super) fn write_passkey(
+    unit: &mut Unit<'_>,
+    row: &InvitationRow,
+    person: &PersonRow,
+    statement: &[u8],
+    passkey: &NewPasskey<'_>,
+) -> Result<u64, AppError> {
+    let NewPasskey { registered, vouched, name, rests_until } = *passkey;
+    let document = canonical::to_bytes(&RegistrationEvidence {
+        attestation_object: Bytes(registered.attestation_object.clone()),
+        client_data_json: Bytes(registered.client_data_json.clone()),
+        transports: registered.transports.clone(),
+    })?;
+    let mut evidence = BTreeMap::from([
+        ("statement".to_owned(), unit.put_evidence("statement", statement, Some(&person.id))?),
+        ("registration".to_owned(), unit.put_evidence("registration", &document, Some(&person.id))?),
+    ]);
+    if *vouched != Vouched::default() {
+        let document = canonical::to_bytes(vouched)?;
+        evidence.insert("attestation".to_owned(), unit.put_evidence("attestation", &document, Some(&person.id))?);
+    }
+    let entry = unit.append(Event::Passkey {
+        outcome: "added".to_owned(),
+        person: person.id.clone(),
+        credential: registered.public_key_sha256,
+        enrolment: row.entry,
+        evidence,
+    })?;
+    unit.insert_passkey(&PasskeyRow {
+        id: 0,
+        person: person.id.clone(),
+        credential_id: registered.credential_id.clone(),
+        public_key_sha256: registered.public_key_sha256,
+        credential: registered.credential.clone(),
+        registered: registered.facts,
+        aaguid: Some(Aaguid(registered.aaguid)),
+        format: Some(registered.format.clone()),
+        vouched: vouched.clone(),
+        name: name.to_owned(),
+        added: unit.now(),
+        last_used: None,
+        suspended: None,
+        rests_until,
+        entry,
+    })?;
+    Ok(entry)
+}
+
+/// Whose word a device's name is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NamedBy {
+    /// Its maker's, proven.
+    Maker,
+    /// The client's.
+    Client,
+    /// Ours, for want of another.
+    Us,
+}
+
+/// A name for a device.
+pub(super) fn device_name(registered: &Registered, attestation: &Attestation) -> (String, NamedBy) {
+    if let Attestation::Proven(proof) = attestation {
+        // The operator's own roots have a name that is not a device's; the model is proven all the same.
+        let known = device::claimed_name(&registered.aaguid);
+        let name = match proof.source {
+            Source::Metadata(_) => proof.model.name.as_str(),
+            Source::Configured(_) => known.unwrap_or("Passkey"),
+        };
+        return (name.chars().take(MAX_NAME_CHARS).collect(), NamedBy::Maker);
+    }
+    match device::claimed_name(&registered.aaguid) {
+        Some(name) => (name.to_owned(), NamedBy::Client),
+        None if registered.facts.backup_eligible => ("Synced passkey".to_owned(), NamedBy::Us),
+        None => ("Passkey".to_owned(), NamedBy::Us),
+    }
+}
+
+/// A device that a policy does not take: what was seen, which policy, what would do.
+pub(super) fn not_taken(registered: &Registered, attestation: &Attestation, miss: &Miss) -> AppError {
+    let (name, named_by) = device_name(registered, attestation);
+    let seen = match named_by {
+        NamedBy::Maker => format!("This is a {name}, proven by its maker"),
+        NamedBy::Client => format!("This looks like {name} (claimed)"),
+        NamedBy::Us => "This device does not say what it is".to_owned(),
+    };
+    let text = format!("{seen}, and policy \"{}\" does not take it: {}", miss.policy, miss.what);
+    let place = if named_by == NamedBy::Us { "your device" } else { &name };
+    let cure = format!("{}. Nothing was kept. You may delete the new passkey in {place}.", capital(&miss.cure));
+    AppError::refused(ErrorCode::PolicyNotMet, text).with_hint(&cure)
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}

@@ -1,0 +1,155 @@
+//! Loads what vouches for passkeys: FIDO's metadata, and the roots that the operator names.
+//! In: the documents that the configuration names. Out: `Trusted`, in force; a log entry where metadata changed.
+//! Implements DESIGN §6 (a chain proven through metadata), §7 (`metadata`); FIDO Metadata Service 3 §3.2.
+//! Never goes back to an older blob, and keeps the old one where the new one is not good.
+
+use std::collections::BTreeSet;
+
+use crate::domain::assurance::models::{Metadata, OwnRoot, Trusted};
+use crate::domain::ids::Digest;
+use crate::domain::log::entry::Event;
+use crate::domain::time::Timestamp;
+use crate::passkeys::metadata;
+use crate::store::{Reader, Store, StoreError};
+
+use super::check_health::{Finding, counted};
+use super::settings::{DeviceSettings, MetadataDocuments, OwnRootDocuments};
+use super::{AppError, Countersign};
+
+/// Why metadata is not put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum MetadataError {
+    /// The blob is not good.
+    #[error("the FIDO metadata: {0}; download it again from https://mds.fidoalliance.org/")]
+    Unreadable(String),
+    /// A root of the operator's is not good.
+    #[error("attestation root \"{name}\": {problem}; name another file")]
+    Root {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A newer one was in force.
+    #[error("the FIDO metadata is no. {found}, and no. {known} was in force already; download the newest")]
+    Older {
+        /// Of the file.
+        found: u64,
+        /// Of the log.
+        known: u64,
+    },
+    /// The store or the log failed.
+    #[error("the FIDO metadata: {}; countersign doctor", .0)]
+    App(Box<AppError>),
+}
+
+impl From<AppError> for MetadataError {
+    fn from(error: AppError) -> Self {
+        Self::App(Box::new(error))
+    }
+}
+
+impl From<StoreError> for MetadataError {
+    fn from(error: StoreError) -> Self {
+        AppError::from(error).into()
+    }
+}
+
+fn read(documents: &MetadataDocuments, now: Timestamp) -> Result<(Metadata, Digest), MetadataError> {
+    let metadata = metadata::read(&documents.blob, &documents.root, now).map_err(MetadataError::Unreadable)?;
+    Ok((metadata, Digest::of(&documents.blob)))
+}
+
+/// What vouches, with the digest of the blob.
+pub(super) fn trust(settings: &DeviceSettings, now: Timestamp) -> Result<(Trusted, Option<Digest>), MetadataError> {
+    let read = settings.metadata.as_ref().map(|documents| read(documents, now)).transpose()?;
+    let (metadata, sha256) = read.unzip();
+    let own = settings.own_roots.iter().map(own_root).collect::<Result<_, _>>()?;
+    Ok((Trusted { metadata, own, unattested_uv: settings.trust_unattested_uv }, sha256))
+}
+
+fn own_root(documents: &OwnRootDocuments) -> Result<OwnRoot, MetadataError> {
+    let fault = |problem| MetadataError::Root { name: documents.name.clone(), problem };
+    Ok(OwnRoot {
+        name: documents.name.clone(),
+        format: documents.format.clone(),
+        aaguids: documents.aaguids.clone(),
+        roots: metadata::roots(&documents.roots).map_err(fault)?,
+        revoked: documents.revoked.as_deref().map_or(Ok(BTreeSet::new()), metadata::revoked).map_err(fault)?,
+    })
+}
+
+/// Refuses a blob that is older than one that was in force; `true` where it is the same.
+pub(super) fn is_known(reader: &Reader<'_>, metadata: &Metadata, sha256: Digest) -> Result<bool, MetadataError> {
+    match reader.metadata_in_force()? {
+        Some((known, _)) if metadata.number < known => Err(MetadataError::Older { found: metadata.number, known }),
+        Some((_, known)) => Ok(known == sha256),
+        None => Ok(false),
+    }
+}
+
+/// Logs a blob where it differs from the one in force.
+pub(super) async fn log_metadata(store: &Store, metadata: &Metadata, sha256: Digest) -> Result<(), MetadataError> {
+    if store.read(|reader| is_known(reader, metadata, sha256))? {
+        return Ok(());
+    }
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let event = Event::Metadata {
+        number: metadata.number,
+        sha256,
+        next_update: metadata.next_update,
+        models: count(metadata.entries.len()),
+        skipped: count(metadata.skipped),
+    };
+    let number = metadata.number;
+    store
+        .write(move |unit| -> Result<(), AppError> {
+            let entry = unit.append(event)?;
+            Ok(unit.put_metadata_in_force(number, &sha256, entry)?)
+        })
+        .await?;
+    Ok(())
+}
+
+impl Countersign {
+    /// Reads metadata again.
+    ///
+    /// # Errors
+    /// The metadata before stays in force.
+    pub async fn load_metadata(&self, documents: &MetadataDocuments) -> Result<u64, MetadataError> {
+        let (metadata, sha256) = read(documents, self.steady_now()?)?;
+        log_metadata(&self.store, &metadata, sha256).await?;
+        let number = metadata.number;
+        self.put_trusted(Trusted { metadata: Some(metadata), ..Trusted::clone(&self.trusted()) });
+        Ok(number)
+    }
+
+    /// What is to be said of the metadata in force; nothing where none is configured.
+    pub(super) fn metadata_finding(&self) -> Option<Finding> {
+        let trusted = self.trusted();
+        let metadata = trusted.metadata.as_ref()?;
+        let skipped = match metadata.skipped {
+            0 => String::new(),
+            some => format!(", {} skipped", counted(some, "entry", "entries")),
+        };
+        let models = counted(metadata.entries.len(), "model", "models");
+        let text = format!("FIDO metadata no. {}, {models}{skipped}, next due {}", metadata.number, due(metadata));
+        let known = self.store.read(|reader| reader.metadata_in_force()).ok().flatten();
+        if let Some((known, _)) = known.filter(|(known, _)| metadata.number < *known) {
+            let text = format!("{text}: no. {known} was in force already, so it would not be taken");
+            return Some(Finding::fail("metadata", text, "download the newest from https://mds.fidoalliance.org/"));
+        }
+        Some(if metadata.is_stale(self.clock.now()) {
+            let text = format!("{text}: overdue, so no new key counts as proven (keys from before go on)");
+            Finding::warn("metadata", text, "download it again from https://mds.fidoalliance.org/, then SIGHUP")
+        } else {
+            Finding::ok("metadata", text)
+        })
+    }
+}
+
+fn due(metadata: &Metadata) -> String {
+    // The last day on which it is the newest.
+    let day = Timestamp::from_millis(metadata.next_update.millis() - 1);
+    day.to_string().chars().take(10).collect()
+}

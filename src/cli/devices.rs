@@ -1,0 +1,55 @@
+//! The documents that vouch for passkeys, read.
+//! In: the files that the configuration names. Out: the use cases' `DeviceSettings`.
+//! Implements DESIGN §12.
+//! Never judges what is in them: `app` does.
+
+use std::path::Path;
+
+use super::open::OpenError;
+use crate::app::settings::{DeviceSettings, MetadataDocuments, OwnRootDocuments};
+use crate::config::devices::{DeviceSettings as Typed, MetadataFiles};
+use crate::config::read_limited;
+use crate::domain::assurance::models::MAX_BLOB;
+
+fn document(path: &Path) -> Result<Vec<u8>, OpenError> {
+    read_limited(path, MAX_BLOB).map_err(OpenError::Document)
+}
+
+/// The metadata's documents, as they stand now.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn metadata(files: &MetadataFiles) -> Result<MetadataDocuments, OpenError> {
+    Ok(MetadataDocuments { blob: document(&files.blob)?, root: document(&files.root)? })
+}
+
+/// Reads everything that vouches.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn read(typed: &Typed) -> Result<DeviceSettings, OpenError> {
+    let mut own_roots = Vec::new();
+    for root in &typed.roots {
+        own_roots.push(OwnRootDocuments {
+            name: root.name.clone(),
+            format: root.format.clone(),
+            aaguids: root.aaguids.clone(),
+            roots: document(&root.file)?,
+            revoked: root.revocation_file.as_deref().map(document).transpose()?,
+        });
+    }
+    let mut devices = DeviceSettings {
+        metadata: typed.metadata.as_ref().map(metadata).transpose()?,
+        own_roots,
+        trust_unattested_uv: typed.trust_unattested_uv,
+        policies: typed.policies.iter().map(|(policy, _)| policy.clone()).collect(),
+        enrolment: typed.enrolment.iter().cloned().collect(),
+        ..DeviceSettings::default()
+    };
+    for (policy, groups) in &typed.policies {
+        for group in groups {
+            devices.groups.entry(group.clone()).or_default().push(policy.name.clone());
+        }
+    }
+    Ok(devices)
+}

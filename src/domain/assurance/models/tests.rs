@@ -1,0 +1,95 @@
+use super::*;
+
+const KEY: Aaguid = Aaguid([7; 16]);
+
+fn root(n: u8) -> BTreeSet<Vec<u8>> {
+    BTreeSet::from([vec![n]])
+}
+
+fn trusted(compromised: bool, bypassed: bool) -> Trusted {
+    let listed = Listed { roots: root(1), compromised, bypassed, ..Listed::default() };
+    let entries = BTreeMap::from([(KEY, listed)]);
+    let metadata = Metadata { number: 42, next_update: Timestamp::from_seconds(100), entries, ..Metadata::default() };
+    Trusted { metadata: Some(metadata), ..Trusted::default() }
+}
+
+fn own(name: &str, format: &str, aaguids: &[Aaguid]) -> OwnRoot {
+    OwnRoot {
+        name: name.to_owned(),
+        format: format.to_owned(),
+        aaguids: aaguids.iter().copied().collect(),
+        roots: root(2),
+        revoked: BTreeSet::new(),
+    }
+}
+
+fn proof(anchor: u8, source: Source) -> Attestation {
+    let model = Model::default();
+    Attestation::Proven(Box::new(Proof { aaguid: KEY, anchor: Bytes(vec![anchor]), source, model }))
+}
+
+fn now(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(seconds)
+}
+
+#[test]
+fn metadata_vouches_for_its_own_models_while_it_is_new() {
+    let trusted = trusted(false, false);
+    assert_eq!(trusted.candidates("packed", KEY, now(100)).unwrap().len(), 1);
+    let why = |aaguid, at| trusted.candidates("packed", aaguid, at).unwrap_err();
+    assert!(why(KEY, now(101)).contains("older than it may be"));
+    assert!(why(Aaguid([8; 16]), now(1)).contains("no. 42 does not list the model"));
+    assert!(Trusted::default().candidates("packed", KEY, now(1)).unwrap_err().contains("no metadata"));
+}
+
+#[test]
+fn attack_058_a_compromised_model_admits_no_new_key_whoever_vouches() {
+    let mut bad = trusted(true, false);
+    bad.own = vec![own("us", "packed", &[KEY])];
+    assert!(bad.candidates("packed", KEY, now(1)).unwrap_err().contains("revoked or compromised"));
+    assert_eq!(bad.standing(&proof(2, Source::Configured("us".to_owned()))), Standing::Compromised);
+}
+
+#[test]
+fn attack_059_the_key_that_everybody_has_vouches_for_nothing() {
+    let mut trusted = trusted(false, false);
+    trusted.own = vec![own("us", "packed", &[EVERYBODYS])];
+    assert!(trusted.candidates("packed", EVERYBODYS, now(1)).is_err());
+}
+
+#[test]
+fn the_operators_roots_stand_for_what_they_name() {
+    let mut trusted = Trusted { own: vec![own("us", "packed", &[KEY]), own("tpm", "tpm", &[])], ..Trusted::default() };
+    let names = |trusted: &Trusted, format, aaguid| -> Vec<Source> {
+        let found = trusted.candidates(format, aaguid, now(1)).unwrap_or_default();
+        found.into_iter().map(|one| one.source).collect()
+    };
+    let us = Source::Configured("us".to_owned());
+    assert_eq!(names(&trusted, "packed", KEY), std::slice::from_ref(&us));
+    assert!(names(&trusted, "packed", Aaguid([8; 16])).is_empty());
+    assert_eq!(names(&trusted, "tpm", Aaguid([8; 16])), [Source::Configured("tpm".to_owned())]);
+    assert_eq!(trusted.standing(&proof(2, us.clone())), Standing::Good);
+    trusted.own.clear();
+    assert_eq!(trusted.standing(&proof(2, us)), Standing::Unlisted);
+}
+
+#[test]
+fn a_model_stands_as_it_does_today() {
+    let by = || Source::Metadata(41);
+    assert_eq!(trusted(false, false).standing(&proof(1, by())), Standing::Good);
+    assert_eq!(trusted(false, true).standing(&proof(1, by())), Standing::VerificationBypassed);
+    assert_eq!(trusted(true, false).standing(&proof(1, by())), Standing::Compromised);
+    // The root was taken out since, or there is no metadata any more.
+    assert_eq!(trusted(false, false).standing(&proof(3, by())), Standing::Unlisted);
+    assert_eq!(Trusted::default().standing(&proof(1, by())), Standing::Unlisted);
+    assert_eq!(trusted(false, false).standing(&Attestation::None), Standing::Unlisted);
+}
+
+#[test]
+fn a_root_of_several_models_is_known_as_such() {
+    let mut trusted = trusted(false, false);
+    assert!(!trusted.is_shared(&vec![1]));
+    let second = Listed { roots: root(1), ..Listed::default() };
+    trusted.metadata.as_mut().unwrap().entries.insert(Aaguid([9; 16]), second);
+    assert!(trusted.is_shared(&vec![1]) && !trusted.is_shared(&vec![2]));
+}

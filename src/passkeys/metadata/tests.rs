@@ -1,0 +1,117 @@
+use serde_json::json;
+
+use super::*;
+use crate::passkeys::maker::{Maker, Service};
+
+const KEY: &str = "07070707-0707-0707-0707-070707070707";
+
+fn now() -> Timestamp {
+    Timestamp::from_seconds(1_795_430_400)
+}
+
+fn entry(maker: &Maker, statuses: &[&str]) -> Value {
+    maker.entry(KEY, &["hardware", "secure_element"], &[&["passcode_external", "presence_internal"]], statuses)
+}
+
+#[test]
+fn what_a_blob_says_of_a_model_comes_out() {
+    let (service, maker) = (Service::fido(), Maker::of([7; 16]));
+    let blob = service.blob(42, "2026-12-01", &[entry(&maker, &["FIDO_CERTIFIED", "FIDO_CERTIFIED_L2"])]);
+    let metadata = read(&blob, &service.root_pem(), now()).unwrap();
+    assert_eq!((metadata.number, metadata.entries.len(), metadata.skipped), (42, 1, 0));
+    assert_eq!(metadata.next_update.to_string(), "2026-12-02T00:00:00.000Z");
+    assert!(!metadata.is_stale(now()));
+    let listed = &metadata.entries[&Aaguid([7; 16])];
+    assert_eq!(listed.roots, BTreeSet::from([maker.root.to_der().unwrap()]));
+    assert_eq!(listed.model.name, "Keys Inc. One");
+    assert_eq!(listed.model.key_protection, BTreeSet::from([KeyProtection::Hardware, KeyProtection::SecureElement]));
+    assert_eq!(listed.model.verification, [BTreeSet::from([Method::PasscodeExternal, Method::PresenceInternal])]);
+    assert_eq!(listed.model.certification, Some(Certification::L2));
+    assert!(listed.model.roaming && !listed.compromised && !listed.bypassed);
+    let der = service.root.to_der().unwrap();
+    assert!(read(&blob, &der, now()).is_ok(), "the root as DER");
+}
+
+#[test]
+fn attack_058_reports_against_a_model_are_heard() {
+    let (service, maker) = (Service::fido(), Maker::of([7; 16]));
+    let of = |statuses: &[&str]| {
+        let blob = service.blob(1, "2026-12-01", &[entry(&maker, statuses)]);
+        let metadata = read(&blob, &service.root_pem(), now()).unwrap();
+        let listed = metadata.entries[&Aaguid([7; 16])].clone();
+        (listed.compromised, listed.bypassed, listed.model.certification)
+    };
+    for status in COMPROMISED {
+        assert_eq!(of(&["FIDO_CERTIFIED_L1", status]), (true, false, Some(Certification::L1)), "{status}");
+        assert!(of(&[status, "UPDATE_AVAILABLE"]).0, "{status}, with an update that nobody can see");
+    }
+    assert!(of(&["USER_VERIFICATION_BYPASS"]).1);
+    assert_eq!(of(&["FIDO_CERTIFIED_L2", "NOT_FIDO_CERTIFIED"]).2, None);
+    assert_eq!(of(&["A_STATUS_OF_TOMORROW"]), (false, false, None));
+}
+
+#[test]
+fn one_bad_entry_is_skipped_and_counted() {
+    let (service, maker) = (Service::fido(), Maker::of([7; 16]));
+    let good = entry(&maker, &[]);
+    let mut no_roots = entry(&maker, &[]);
+    no_roots["aaguid"] = json!("08080808-0808-0808-0808-080808080808");
+    no_roots["metadataStatement"].as_object_mut().unwrap().remove("attestationRootCertificates");
+    let mut broken_root = entry(&maker, &[]);
+    broken_root["aaguid"] = json!("09090909-0909-0909-0909-090909090909");
+    broken_root["metadataStatement"]["attestationRootCertificates"] = json!(["!"]);
+    let everybodys = maker.entry("01020304-0506-0708-0102-030405060708", &["hardware"], &[], &[]);
+    let u2f = json!({ "attestationCertificateKeyIdentifiers": ["00"], "statusReports": [] });
+    let mut unknown = entry(&maker, &[]);
+    unknown["aaguid"] = json!("0a0a0a0a-0a0a-0a0a-0a0a-0a0a0a0a0a0a");
+    unknown["metadataStatement"]["keyProtection"] = json!(["hardware", "a_word_of_tomorrow"]);
+    unknown["a_member_of_tomorrow"] = json!(true);
+    let entries = [good.clone(), good, no_roots, broken_root, everybodys, u2f, unknown, json!({ "aaguid": 7 })];
+    let blob = service.blob(1, "2026-12-01", &entries);
+    let metadata = read(&blob, &service.root_pem(), now()).unwrap();
+    assert_eq!((metadata.entries.len(), metadata.skipped), (2, 5));
+}
+
+#[test]
+fn attack_058_a_blob_is_fidos_or_nothing() {
+    let (service, other) = (Service::fido(), Service::fido());
+    let root = service.root_pem();
+    let blob = service.blob(1, "2026-12-01", &[]);
+    assert!(read(&blob, &root, now()).is_ok());
+    let refused = |blob: &[u8], root: &[u8]| read(blob, root, now()).unwrap_err();
+    assert!(refused(&other.blob(1, "2026-12-01", &[]), &root).contains("whoever signed it"), "another root");
+    let stranger = Service::new("mds.example.com", 2_208_988_800);
+    assert!(refused(&stranger.blob(1, "2026-12-01", &[]), &stranger.root_pem()).contains("signed by another"));
+    let mut changed = blob.clone();
+    let body = changed.iter().position(|byte| *byte == b'.').unwrap() + 60;
+    changed[body] = if changed[body] == b'A' { b'B' } else { b'A' };
+    assert!(read(&changed, &root, now()).is_err(), "a changed byte");
+    for algorithm in ["none", "HS256", "RS512"] {
+        let body = br#"{"no":1,"nextUpdate":"2026-12-01","entries":[]}"#;
+        assert!(refused(&service.sign(algorithm, body), &root).contains("is not taken"), "{algorithm}");
+    }
+    for broken in [&b""[..], b"a.b", b"a.b.c.d", b"\xff"] {
+        assert!(read(broken, &root, now()).is_err());
+    }
+    assert!(refused(&service.blob(1, "tomorrow", &[]), &root).contains("no date"));
+    assert!(refused(&blob, b"no certificate").contains("no certificate"));
+}
+
+#[test]
+fn attack_058_an_old_blob_is_read_and_known_to_be_old() {
+    // Its certificate has run out since; it was good while the blob was the newest.
+    let service = Service::new("mds.fidoalliance.org", 1_767_225_600);
+    let blob = service.blob(7, "2025-06-01", &[]);
+    let metadata = read(&blob, &service.root_pem(), now()).unwrap();
+    assert!(metadata.is_stale(now()));
+    // One that claims to be new cannot be signed with it.
+    assert!(read(&service.blob(8, "2026-12-01", &[]), &service.root_pem(), now()).is_err());
+}
+
+#[test]
+fn a_list_of_revoked_certificates_is_read() {
+    let list = json!({ "entries": { "00C0FFEE": { "status": "REVOKED" }, "6681152659205225093": {} } }).to_string();
+    let revoked = revoked(list.as_bytes()).unwrap();
+    assert!(revoked.contains("c0ffee") && revoked.len() == 2);
+    assert!(super::revoked(b"[]").is_err() && super::revoked(b"").is_err());
+}
