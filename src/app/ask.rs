@@ -44,11 +44,11 @@ pub fn open_request(
     let (request_bytes, request_sha256) = hashed(&request)?;
     let starter = known.starter.as_ref();
     let evidence = BTreeMap::from([
-        ("request".to_owned(), unit.put_evidence("request", &request_bytes, None)?),
-        ("rule".to_owned(), unit.put_evidence("rule", rule.canonical(), None)?),
+        ("request".to_owned(), unit.put_evidence_of_next("request", &request_bytes, None)?),
+        ("rule".to_owned(), unit.put_evidence_of_next("rule", rule.canonical(), None)?),
         (
             "job_token".to_owned(),
-            unit.put_evidence("job_token", token.expose().as_bytes(), starter.map(|link| &link.person))?,
+            unit.put_evidence_of_next("job_token", token.expose().as_bytes(), starter.map(|link| &link.person))?,
         ),
     ]);
     let entry = unit.append(Event::Request {
@@ -70,6 +70,7 @@ pub fn open_request(
         display: display(&call.job),
         mark: Mark::Open,
         created: unit.now(),
+        token_exp: call.job.expires_at,
         entry,
         ended_by: None,
         request,

@@ -103,6 +103,8 @@ impl Countersign {
         let metadata = self.metadata_finding().filter(|finding| finding.severity == Severity::Warn);
         warnings.extend(metadata.map(|finding| format!("metadata: {}", finding.text)));
         warnings.extend(self.notice_troubles());
+        let metadata = self.metadata_finding().filter(|finding| finding.severity == Severity::Warn);
+        warnings.extend(metadata.map(|finding| format!("metadata: {}", finding.text)));
         match self.recoveries() {
             Ok(found) => warnings.extend(found),
             Err(error) => warnings.push(format!("people: {error}")),

@@ -267,8 +267,8 @@ fn write_decision(unit: &mut Unit<'_>, row: &RequestRow, signed: Signed) -> Resu
     let person = passkey.person.clone();
     let assertion = assertion_document(&passkey, &verified)?;
     let evidence = BTreeMap::from([
-        ("statement".to_owned(), unit.put_evidence("statement", &statement, Some(&person))?),
-        ("assertion".to_owned(), unit.put_evidence("assertion", &assertion, Some(&person))?),
+        ("statement".to_owned(), unit.put_evidence_of_next("statement", &statement, Some(&person))?),
+        ("assertion".to_owned(), unit.put_evidence_of_next("assertion", &assertion, Some(&person))?),
     ]);
     let entry = unit.append(Event::Decision {
         outcome: approval.decision,

@@ -12,7 +12,7 @@ use crate::domain::canonical;
 use crate::domain::ids::{Digest, PersonId, RequestId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
-use crate::domain::oauth::exchange::{Collector, ExchangeForm};
+use crate::domain::oauth::exchange::{Collector, ExchangeForm, SubjectToken};
 use crate::domain::request::Request;
 use crate::domain::request::standing::Mark;
 use crate::domain::rules::{Refusal, Require};
@@ -133,13 +133,14 @@ impl Countersign {
         let Taken { job, issuer_keys, .. } = self.take_in(&form.subject_token).await?;
         let collector = form.collector.as_ref().map(Collector::digest);
         let call = Call { job: Arc::new(job), asked: form.audiences.clone(), collector };
-        // Where the rule asks nobody, a reader could only say what the unit must say again; whoever asks again is read first.
-        if !*paced
-            && self.asks_nobody(&call)
-            && self.is_first(&call)?
-            && let Some(answer) = self.act_and_answer(form, &call, issuer_keys, true).await?
-        {
-            return Ok(Turn::Answer(answer));
+        // Where the rule asks nobody, a reader could only say what the unit must say again.
+        if !*paced && self.asks_nobody(&call) {
+            match self.act_and_answer(form, &call, issuer_keys, true).await {
+                Ok(Some(answer)) => return Ok(Turn::Answer(answer)),
+                // New work gives way when too much waits, and only a reader can tell it from a call that was made before.
+                Ok(None) | Err(AppError::Fault { code: ErrorCode::QueueFull, .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         match self.look(&call)? {
             Course::Repeat(row) => {
@@ -159,7 +160,7 @@ impl Countersign {
                 Ok(Turn::Answer(self.pending(&row, self.waiting.interval(id), false)))
             }
             Course::Refuse { refusal, transition: None } => {
-                Err(self.log_refusal(refused_call(form, &call, issuer_keys), refusal).await)
+                Err(self.log_refusal(refused_call(&form.subject_token, &call, issuer_keys), refusal).await)
             }
             course @ (Course::Open { .. } | Course::Join(_) | Course::Issue(_) | Course::Refuse { .. }) => {
                 let answer = self.act_and_answer(form, &call, issuer_keys, is_new(&course)).await?;
@@ -173,11 +174,6 @@ impl Countersign {
         let rules = self.rules();
         let rule = rules.rules.allowing(&call.job, &call.asked);
         rule.and_then(|rule| rule.allow()).is_some_and(|allow| allow.require == Require::None)
-    }
-
-    /// Whether the job token was not used before, as far as a reader sees.
-    fn is_first(&self, call: &Call) -> Result<bool, StoreError> {
-        self.store.read(|reader| Ok(reader.token_use(&call.job.issuer, &call.job.jti)?.is_none()))
     }
 
     /// What the call must do next, as a reader sees it.
@@ -217,7 +213,7 @@ impl Countersign {
         let done = match self.act(form, call, issuer_keys, is_new).await {
             // The unit is rolled back whole; the refusal is logged like any other, within its cap.
             Err(AppError::Refused { refusal, .. }) => {
-                return Err(self.log_refusal(refused_call(form, call, issuer_keys), refusal).await);
+                return Err(self.log_refusal(refused_call(&form.subject_token, call, issuer_keys), refusal).await);
             }
             done => done?,
         };
@@ -255,7 +251,6 @@ impl Countersign {
     async fn act(&self, form: &ExchangeForm, call: &Call, issuer_keys: u64, is_new: bool) -> Result<Done, AppError> {
         let rules = self.rules();
         let limits = self.limits();
-        let refused = refused_call(form, call, issuer_keys);
         let (call, token) = (call.clone(), form.subject_token.clone());
         let issue = record_token::Minting {
             our_issuer: self.settings.url.clone(),
@@ -293,6 +288,7 @@ impl Countersign {
                 }
                 Course::Refuse { refusal, transition: Some((row, mark)) } => {
                     end(unit, &call, &row, mark)?;
+                    let refused = refused_call(&token, &call, issuer_keys);
                     let (entry, _) = append_refusal(unit, &refused, refusal.code, Admitted::default())?;
                     Ok(Done::Refused(refusal, entry))
                 }
@@ -354,11 +350,11 @@ const fn is_new(course: &Course) -> bool {
     }
 }
 
-fn refused_call(form: &ExchangeForm, call: &Call, issuer_keys: u64) -> RefusedCall {
+fn refused_call(token: &SubjectToken, call: &Call, issuer_keys: u64) -> RefusedCall {
     RefusedCall {
         job: job_fields(&call.job),
         asked: call.asked.clone(),
-        token: form.subject_token.clone(),
+        token: token.clone(),
         token_sha256: call.job.token_sha256,
         issuer_keys,
     }

@@ -133,7 +133,7 @@ fn read(reader: &Reader<'_>, index: u64) -> Result<Entry, AppError> {
 /// A document that an entry names, unless it was erased.
 fn evidence(reader: &Reader<'_>, entry: &Entry, name: &str) -> Result<Option<Vec<u8>>, AppError> {
     let digest = entry.event.evidence().and_then(|evidence| evidence.get(name)).copied();
-    let row = digest.map(|digest| reader.evidence(&digest)).transpose()?.flatten();
+    let row = digest.map(|digest| reader.evidence(entry.seq, &digest)).transpose()?.flatten();
     Ok(row.and_then(|row| row.bytes))
 }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::bundle::{Bundle, BundledEntry, Document, TYPE};
 use crate::domain::canonical::Bytes;
 use crate::domain::ids::Digest;
-use crate::domain::log::entry::{Entry, Event, EvidenceDigests, Intake};
+use crate::domain::log::entry::{Entry, Event, Intake};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::time::LEEWAY;
 use crate::store::Reader;
@@ -39,19 +39,19 @@ impl<'a> Collector<'a> {
 
     fn collect(mut self, index: u64) -> Result<Bundle, AppError> {
         let token = self.take(index)?;
-        let Event::Token { asked, decisions, signing_key, intake, evidence, .. } = &token.event else {
+        let Event::Token { asked, decisions, signing_key, intake, .. } = &token.event else {
             let text = format!("entry {index} is of kind `{}`, not a token", token.event.kind());
             return Err(AppError::refused(ErrorCode::NotFound, text)
                 .with_hint("name a token's entry: the `log` claim of a token"));
         };
         self.take(0)?;
-        self.documents(evidence, &["standing"])?;
+        self.documents(&token, &["standing"])?;
         match (asked, intake) {
             (Some(asked), _) => self.request(*asked)?,
             (None, Some(intake)) => {
-                self.documents(evidence, &["rule"])?;
+                self.documents(&token, &["rule"])?;
                 let collected = self.reader.issued_beside(index)?;
-                self.job_token(evidence, intake, collected)?;
+                self.job_token(&token, intake, collected)?;
                 self.keys(intake.issuer_keys)?;
             }
             (None, None) => return Err(AppError::internal("a token's entry without intake")),
@@ -60,8 +60,8 @@ impl<'a> Collector<'a> {
             self.decision(*decision)?;
         }
         let key = self.take(*signing_key)?;
-        if let Event::SigningKey { evidence, .. } = &key.event {
-            self.documents(evidence, &["jwk"])?;
+        if matches!(key.event, Event::SigningKey { .. }) {
+            self.documents(&key, &["jwk"])?;
         }
         let row =
             self.reader.issued_at_entry(index)?.ok_or_else(|| AppError::internal("a token's entry without row"))?;
@@ -79,12 +79,13 @@ impl<'a> Collector<'a> {
         Ok(Entry::from_bytes(&bytes)?)
     }
 
-    fn documents(&mut self, evidence: &EvidenceDigests, names: &[&str]) -> Result<(), AppError> {
-        for (name, digest) in evidence {
+    fn documents(&mut self, entry: &Entry, names: &[&str]) -> Result<(), AppError> {
+        for (name, digest) in entry.event.evidence().into_iter().flatten() {
             if !names.contains(&name.as_str()) {
                 continue;
             }
-            let row = self.reader.evidence(digest)?.ok_or_else(|| AppError::internal("evidence without row"))?;
+            let row =
+                self.reader.evidence(entry.seq, digest)?.ok_or_else(|| AppError::internal("evidence without row"))?;
             if let Some(bytes) = row.bytes {
                 let text = String::from_utf8(bytes).map_err(AppError::internal)?;
                 self.evidence.insert(*digest, Document { salt: Bytes(row.salt.unwrap_or_default().to_vec()), text });
@@ -95,51 +96,51 @@ impl<'a> Collector<'a> {
 
     fn keys(&mut self, index: u64) -> Result<(), AppError> {
         let keys = self.take(index)?;
-        if let Event::IssuerKeys { evidence, .. } = &keys.event {
-            self.documents(evidence, &["keys"])?;
+        if matches!(keys.event, Event::IssuerKeys { .. }) {
+            self.documents(&keys, &["keys"])?;
         }
         Ok(())
     }
 
     fn request(&mut self, index: u64) -> Result<(), AppError> {
         let entry = self.take(index)?;
-        let Event::Request { request, asked: Some(asked), evidence, .. } = &entry.event else {
+        let Event::Request { request, asked: Some(asked), .. } = &entry.event else {
             return Err(AppError::internal("a token's request is not one"));
         };
-        self.documents(evidence, &["request", "rule"])?;
+        self.documents(&entry, &["request", "rule"])?;
         let collected = self.reader.issued_for_request(request)?.len();
-        self.job_token(evidence, &asked.intake, collected)?;
+        self.job_token(&entry, &asked.intake, collected)?;
         self.keys(asked.intake.issuer_keys)?;
         if let Some(link) = asked.starter {
             let link = self.take(link)?;
-            if let Event::Link { evidence, .. } = &link.event {
-                self.documents(evidence, &["link"])?;
+            if matches!(link.event, Event::Link { .. }) {
+                self.documents(&link, &["link"])?;
             }
         }
         Ok(())
     }
 
     /// The job token leaves once its `jti` is spent for every audience, or past its `exp`; judged by the log's time.
-    fn job_token(&mut self, evidence: &EvidenceDigests, intake: &Intake, collected: usize) -> Result<(), AppError> {
+    fn job_token(&mut self, entry: &Entry, intake: &Intake, collected: usize) -> Result<(), AppError> {
         let newest = self.reader.last_time()?;
         let over = newest.is_some_and(|time| time > intake.job_token_exp + LEEWAY);
         if over || collected >= intake.audiences.len() {
-            self.documents(evidence, &["job_token"])?;
+            self.documents(entry, &["job_token"])?;
         }
         Ok(())
     }
 
     fn decision(&mut self, index: u64) -> Result<(), AppError> {
         let decision = self.take(index)?;
-        let Event::Decision { passkey, membership, evidence, .. } = &decision.event else {
+        let Event::Decision { passkey, membership, .. } = &decision.event else {
             return Err(AppError::internal("a token's decision is not one"));
         };
-        self.documents(evidence, &["statement", "assertion"])?;
+        self.documents(&decision, &["statement", "assertion"])?;
         self.passkey(*passkey)?;
         if let Some(joined) = membership {
             let joined = self.take(*joined)?;
-            if let Event::Admin { evidence, .. } = &joined.event {
-                self.documents(evidence, &["act"])?;
+            if matches!(joined.event, Event::Admin { .. }) {
+                self.documents(&joined, &["act"])?;
             }
         }
         Ok(())
@@ -150,16 +151,16 @@ impl<'a> Collector<'a> {
         let mut next = Some(index);
         while let Some(at) = next {
             let key = self.take(at)?;
-            let Event::Passkey { enrolment, admitted_by, evidence, .. } = &key.event else {
+            let Event::Passkey { enrolment, admitted_by, .. } = &key.event else {
                 return Err(AppError::internal("a decision's passkey is not one"));
             };
             if at == index {
-                self.documents(evidence, &["statement", "registration", "attestation"])?;
+                self.documents(&key, &["statement", "registration", "attestation"])?;
             }
             if let Some(enrolment) = enrolment {
                 let invited = self.take(*enrolment)?;
-                if let Event::Enrolment { evidence, .. } = &invited.event {
-                    self.documents(evidence, &["invitation"])?;
+                if matches!(invited.event, Event::Enrolment { .. }) {
+                    self.documents(&invited, &["invitation"])?;
                 }
             }
             // Never upwards: an entry names what came before it.

@@ -15,7 +15,6 @@ use crate::domain::canonical;
 use crate::domain::ids::{Digest, PersonId};
 use crate::domain::job::Job;
 use crate::domain::log::entry::Event;
-use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::exchange::SubjectToken;
 use crate::domain::request::Access;
 use crate::domain::rules::{Effect, MAX_RULES, TokenAlg};
@@ -103,7 +102,7 @@ pub fn record(
     let mut kept_rule = None;
     if let Some(today) = today(counted, &minting.trusted) {
         let document = canonical::to_bytes(&today)?;
-        evidence.insert("standing".to_owned(), unit.put_evidence("standing", &document, None)?);
+        evidence.insert("standing".to_owned(), unit.put_evidence_of_next("standing", &document, None)?);
     }
     let (asked, token_intake) = if let Some((row, _)) = &issuing.request {
         (Some(row.entry), None)
@@ -115,7 +114,8 @@ pub fn record(
         };
         evidence.insert("rule".to_owned(), kept);
         kept_rule = Some(KeptRule { rule, kept });
-        evidence.insert("job_token".to_owned(), unit.put_evidence("job_token", token.expose().as_bytes(), None)?);
+        evidence
+            .insert("job_token".to_owned(), unit.put_evidence_of_next("job_token", token.expose().as_bytes(), None)?);
         (None, Some(intake(call, &issuing.list, minting.issuer_keys)))
     };
     let entry = unit.append(Event::Token {
@@ -171,16 +171,12 @@ pub fn starter_of(unit: &Unit<'_>, row: &RequestRow) -> Result<Option<PersonId>,
 
 /// The job with the `exp` of the token that made the request: another token of the job may collect, but what is issued
 /// follows from what is in the log.
-fn job_that_people_signed<'a>(unit: &Unit<'_>, call: &'a Call, issuing: &Issuing) -> Result<Cow<'a, Job>, AppError> {
+fn job_that_people_signed<'a>(call: &'a Call, issuing: &Issuing) -> Cow<'a, Job> {
     let mut job = Cow::Borrowed(call.job.as_ref());
     if let Some((row, _)) = &issuing.request {
-        let token = row.request.job_claim("token_sha256").and_then(|text| Digest::parse(text).ok());
-        let exp = token.map(|token| unit.reader().token_exp(&token)).transpose()?.flatten();
-        job.to_mut().expires_at = exp.ok_or_else(|| {
-            AppError::refused(ErrorCode::TokenExpired, "the job token that made this request has expired")
-        })?;
+        job.to_mut().expires_at = row.token_exp;
     }
-    Ok(job)
+    job
 }
 
 struct Made {
@@ -221,7 +217,7 @@ fn make_claims(
         }),
         None => None,
     };
-    let job = job_that_people_signed(unit, call, issuing)?;
+    let job = job_that_people_signed(call, issuing);
     let made = claims::build(&Issue {
         our_issuer: &minting.our_issuer,
         job: &job,

@@ -3,12 +3,12 @@
 //! Implements RFC 8785 (JCS) and RFC 7493 (I-JSON: no duplicate members, no integers beyond 2^53).
 //! Never accepts two spellings of one document.
 
-use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::map::Entry;
 
 use super::ids::Digest;
 
@@ -146,14 +146,14 @@ impl<'de> Visitor<'de> for Strict {
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let depth = deeper::<A::Error>(self.depth)?;
-        let mut seen = HashSet::new();
         let mut members = serde_json::Map::new();
         while let Some(name) = map.next_key::<String>()? {
-            if !seen.insert(name.clone()) {
-                return Err(serde::de::Error::custom(format!("{DUPLICATE_PREFIX}{name}`")));
-            }
-            let value = map.next_value_seed(Self { depth })?;
-            members.insert(name, value);
+            match members.entry(name) {
+                Entry::Vacant(free) => free.insert(map.next_value_seed(Self { depth })?),
+                Entry::Occupied(taken) => {
+                    return Err(serde::de::Error::custom(format!("{DUPLICATE_PREFIX}{}`", taken.key())));
+                }
+            };
         }
         Ok(Value::Object(members))
     }

@@ -3,12 +3,12 @@
 //! Implements DESIGN §7, §12 (`log check`).
 //! Never trusts a stored hash: it is compared, not used.
 
-mod cursors;
+mod stored_hashes;
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
 
-use rusqlite::{OptionalExtension as _, Rows};
+use rusqlite::Rows;
 
 use crate::domain::ids::Digest;
 use crate::domain::log::checkpoint::Checkpoint;
@@ -17,9 +17,9 @@ use crate::domain::log::evidence::{SALT, evidence_digest};
 use crate::domain::log::merkle::{Frontier, Subtree, leaf_hash};
 use crate::domain::time::Timestamp;
 
-use super::log::{int, uint};
+use super::log::{int, last_leaf, uint};
 use super::{Reader, StoreError};
-use cursors::{Cursors, Step};
+use stored_hashes::StoredHashes;
 
 /// How many entries are examined together.
 const CHUNK: usize = 4096;
@@ -150,7 +150,7 @@ fn check_entries(
     report: &mut CheckReport,
     documents: &mut BadDocuments,
 ) -> Result<(), Found> {
-    let mut statements = cursors::statements(reader)?;
+    let mut hashes = stored_hashes::statement(reader)?;
     let mut select = reader.conn().prepare("SELECT idx, leaf_hash, entry FROM log_entry ORDER BY idx")?;
     let mut rows = select.query([])?;
     let mut walk = Walk {
@@ -158,7 +158,7 @@ fn check_entries(
         tree: Frontier::default(),
         last: Timestamp::from_millis(i64::MIN),
         covered: 0,
-        cursors: Cursors::open(&mut statements)?,
+        hashes: StoredHashes::open(&mut hashes)?,
         documents,
         report,
     };
@@ -216,7 +216,7 @@ struct Walk<'r, 's, 'd> {
     last: Timestamp,
     /// The size of the newest good checkpoint: no entry before it can be wrong.
     covered: u64,
-    cursors: Cursors<'s>,
+    hashes: StoredHashes<'s>,
     documents: &'d mut BadDocuments,
     report: &'d mut CheckReport,
 }
@@ -258,18 +258,15 @@ impl Walk<'_, '_, '_> {
     }
 
     fn subtree(&mut self, derived: Subtree) -> Result<(), Found> {
-        let first = derived.n << derived.level;
-        let last = first + (1 << derived.level) - 1;
+        let (first, last) = (derived.n << derived.level, last_leaf(derived.level, derived.n));
         // What a good checkpoint covers is as it was signed, so the fault lies after it.
         let index = first.max(self.covered);
-        match self.cursors.step(derived.level)? {
-            Step::At(n, hash) if (n, hash.as_slice()) == (derived.n, derived.hash.as_bytes().as_slice()) => Ok(()),
-            Step::At(n, _) if n == derived.n => {
+        match self.hashes.next(last, derived.level)? {
+            Some(hash) if hash == derived.hash.as_bytes() => Ok(()),
+            Some(_) => {
                 fault(index, format!("the tree's hash over entries {first} to {last} is not what the entries give"))
             }
-            Step::At(..) | Step::End => {
-                fault(index, format!("the tree's hash over entries {first} to {last} is missing"))
-            }
+            None => fault(index, format!("the tree's hash over entries {first} to {last} is missing")),
         }
     }
 
@@ -278,10 +275,7 @@ impl Walk<'_, '_, '_> {
             if let Some(what) = self.documents.remove(digest) {
                 return fault(index, format!("entry {index} names `{name}`, but {what}"));
             }
-            let mut select =
-                self.reader.conn().prepare_cached("SELECT bytes IS NULL FROM evidence WHERE digest = ?1")?;
-            let erased: Option<bool> = select.query_row([digest.as_bytes()], |row| row.get(0)).optional()?;
-            match erased {
+            match self.reader.is_erased(index, digest)? {
                 Some(false) => {}
                 // No command erases in this version, so no entry can say that one did.
                 Some(true) => {
@@ -329,7 +323,7 @@ impl Walk<'_, '_, '_> {
         if self.covered < size {
             return fault(self.covered, format!("no checkpoint covers the entries from {} on", self.covered));
         }
-        if self.cursors.left_over(self.reader)? {
+        if self.hashes.left_over(self.reader)? {
             return fault(size, format!("the tree holds hashes that the log's {size} entries do not give"));
         }
         Ok(())

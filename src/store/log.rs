@@ -114,11 +114,15 @@ impl Reader<'_> {
         self.tree(|stored| merkle::consistency_proof(old, new, stored))
     }
 
-    /// A document by its digest.
-    pub fn evidence(&self, digest: &Digest) -> Result<Option<EvidenceRow>, StoreError> {
-        let sql = "SELECT kind, salt, bytes, person_id FROM evidence WHERE digest = ?1";
+    /// A document that an entry names, by its digest.
+    pub fn evidence(&self, entry: u64, digest: &Digest) -> Result<Option<EvidenceRow>, StoreError> {
+        // One that this entry alone names, or one that is found by its digest.
+        let sql = "SELECT kind, salt, bytes, person_id FROM evidence WHERE entry = ?1 AND digest = ?2
+                   UNION ALL
+                   SELECT kind, salt, bytes, person_id FROM evidence WHERE entry IS NULL AND digest = ?2
+                   LIMIT 1";
         let mut select = self.conn().prepare_cached(sql)?;
-        let mut rows = select.query([digest.as_bytes()])?;
+        let mut rows = select.query(params![int(entry)?, digest.as_bytes()])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         let person: Option<String> = row.get(3)?;
         let person = person.map(|person| PersonId::parse(&person)).transpose();
@@ -128,6 +132,14 @@ impl Reader<'_> {
             bytes: row.get(2)?,
             person: person.map_err(|error| StoreError::Corrupt(error.to_string()))?,
         }))
+    }
+
+    /// Whether a document that an entry names was erased; `None` where it is missing.
+    pub(super) fn is_erased(&self, entry: u64, digest: &Digest) -> Result<Option<bool>, StoreError> {
+        let sql = "SELECT bytes IS NULL FROM evidence WHERE entry = ?1 AND digest = ?2
+                   UNION ALL SELECT bytes IS NULL FROM evidence WHERE entry IS NULL AND digest = ?2 LIMIT 1";
+        let mut select = self.conn().prepare_cached(sql)?;
+        Ok(select.query_row(params![int(entry)?, digest.as_bytes()], |row| row.get(0)).optional()?)
     }
 
     /// Computes over the stored tree.
@@ -168,10 +180,15 @@ fn subtree(conn: &Connection, level: u32, n: u64) -> Result<Option<Digest>, Stor
         let mut select = conn.prepare_cached("SELECT leaf_hash FROM log_entry WHERE idx = ?1")?;
         select.query_row([int(n)?], |row| row.get(0)).optional()?
     } else {
-        let mut select = conn.prepare_cached("SELECT hash FROM log_hash WHERE level = ?1 AND n = ?2")?;
-        select.query_row(params![level, int(n)?], |row| row.get(0)).optional()?
+        let mut select = conn.prepare_cached("SELECT hash FROM log_hash WHERE leaf = ?1 AND level = ?2")?;
+        select.query_row(params![int(last_leaf(level, n))?, level], |row| row.get(0)).optional()?
     };
     Ok(hash.map(Digest::from_bytes))
+}
+
+/// The last leaf of a complete subtree, with which its hash came into being.
+pub(super) const fn last_leaf(level: u32, n: u64) -> u64 {
+    ((n + 1) << level) - 1
 }
 
 /// A number as SQLite holds it.

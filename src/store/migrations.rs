@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_foundation.sql"),
     include_str!("migrations/0002_people_requests_tokens.sql"),
     include_str!("migrations/0003_indexes.sql"),
+    include_str!("migrations/0004_in_order.sql"),
     include_str!("migrations/0005_attestation.sql"),
     include_str!("migrations/0006_sessions.sql"),
     include_str!("migrations/0007_changes.sql"),
@@ -94,6 +95,53 @@ mod tests {
         let mut conn = Connection::open_in_memory().unwrap();
         assert!(apply(&mut conn, &["CREATE TABLE one (a INTEGER) STRICT; nonsense"]).is_err());
         apply(&mut conn, &["CREATE TABLE one (a INTEGER) STRICT"]).unwrap();
+    }
+
+    /// What a version with three migrations has written: one job token bound and used twice, one used and forgotten.
+    const OF_VERSION_3: &str = r#"
+        INSERT INTO log_entry (idx, leaf_hash, entry)
+            SELECT value, zeroblob(32), x'7b7d' FROM json_each('[0,1,2,3,4,5,6,7]');
+        INSERT INTO log_hash (level, n, hash) VALUES (1, 0, randomblob(32)), (1, 1, randomblob(32)),
+            (2, 0, randomblob(32)), (1, 2, randomblob(32));
+        INSERT INTO evidence (digest, kind, salt, bytes) VALUES
+            (x'aa00000000000000000000000000000000000000000000000000000000000000', 'rule', zeroblob(32), x'7b7d');
+        INSERT INTO request (id, issuer, job_project_id, job_id, rule_name, rule_sha256, rule, request, display, state,
+            created, use_by, entry) VALUES ('r', 'gitlab', '1', '2', 'rule', zeroblob(32), x'7b7d',
+            CAST('{"job":{"token_sha256":"bb00000000000000000000000000000000000000000000000000000000000000"}}' AS BLOB),
+            '{}', 'open', 1, 2, 3);
+        INSERT INTO token_use (issuer, jti, token_sha256, audiences, request, exp) VALUES ('gitlab', 'bound',
+            x'bb00000000000000000000000000000000000000000000000000000000000000', '["a","b"]', 'r', 7000);
+        INSERT INTO issued (jti, issuer, token_jti, audience, request, claims, kid, issued_at, exp, entry) VALUES
+            ('one', 'gitlab', 'forgotten', 'a', NULL, x'7b7d', 'k', 1, 2, 4),
+            ('two', 'gitlab', 'bound', 'a', 'r', x'7b7d', 'k', 1, 2, 5),
+            ('three', 'gitlab', 'bound', 'b', 'r', x'7b7d', 'k', 1, 2, 6);
+    "#;
+
+    #[test]
+    fn what_version_3_wrote_is_found_where_version_4_looks() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        apply(&mut conn, &MIGRATIONS[..3]).unwrap();
+        conn.execute_batch(OF_VERSION_3).unwrap();
+        let hashes = "SELECT group_concat(hex(hash)) FROM (SELECT hash FROM log_hash ORDER BY level, n)";
+        let before: String = conn.query_row(hashes, [], |row| row.get(0)).unwrap();
+        apply(&mut conn, MIGRATIONS).unwrap();
+        let one = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+        assert_eq!(one("SELECT group_concat(hex(hash)) FROM (SELECT hash FROM log_hash ORDER BY level, leaf)"), before);
+        assert_eq!(one("SELECT group_concat(leaf || '/' || level) FROM log_hash"), "1/1,3/1,3/2,5/1");
+        assert_eq!(
+            one("SELECT kind FROM evidence WHERE entry IS NULL AND digest = unhex('aa' || hex(zeroblob(31)))"),
+            "rule"
+        );
+        assert_eq!(one("SELECT CAST(token_exp AS TEXT) FROM request"), "7000");
+        assert_eq!(one("SELECT group_concat(jti) FROM token_use"), "bound");
+        let of_bound = "SELECT group_concat(jti) FROM issued WHERE binding = (SELECT id FROM token_use)";
+        assert_eq!(one(of_bound), "two,three");
+        assert_eq!(one("SELECT group_concat(entry) FROM issued"), "4,5,6");
+        assert!(conn.execute("DELETE FROM log_hash", []).is_err(), "its triggers are there again");
+        let next =
+            "INSERT INTO token_use (issuer, jti, token_sha256, audiences, exp) VALUES ('gitlab', 'x', x'00', '[]', 1)
+                    RETURNING CAST(id > (SELECT max(binding) FROM issued) AS TEXT)";
+        assert_eq!(one(next), "1", "an id is never used again");
     }
 
     /// What lies on the disk when the process is killed at this moment.

@@ -34,6 +34,8 @@ pub struct RequestRow {
     pub mark: Mark,
     /// When the job asked.
     pub created: Timestamp,
+    /// `exp` of the job token that asked.
+    pub token_exp: Timestamp,
     /// The log entry that asked.
     pub entry: u64,
     /// The log entry that ended it, if one did.
@@ -79,6 +81,7 @@ fn request(row: &Row<'_>) -> Result<RequestRow, StoreError> {
         display: row.get("display")?,
         mark: parsed(row, "state", |text| Mark::parse(text).ok_or(()))?,
         created: time(row, "created")?,
+        token_exp: time(row, "token_exp")?,
         entry: index(row, "entry")?,
         ended_by: optional_index(row, "state_entry")?,
     })
@@ -232,8 +235,8 @@ impl Unit<'_> {
         let request = &row.request;
         let job_id = request.job_claim("job_id").unwrap_or_default();
         let sql = "INSERT INTO request (id, issuer, job_project_id, job_id, environment, rule_name, rule_sha256, rule,
-                   request, display, state, created, use_by, entry)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'open', ?11, ?12, ?13)";
+                   request, display, state, created, use_by, token_exp, entry)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'open', ?11, ?12, ?13, ?14)";
         let values = params![
             request.id.as_str(),
             row.issuer.as_str(),
@@ -247,6 +250,7 @@ impl Unit<'_> {
             row.display,
             row.created.millis(),
             request.use_by.millis(),
+            row.token_exp.millis(),
             as_i64(row.entry)?
         ];
         self.conn().prepare_cached(sql)?.execute(values)?;

@@ -174,7 +174,7 @@ fn a_unit_that_hides_a_failed_append_is_not_kept() {
     let scratch = Scratch::new();
     let store = scratch.create();
     let hidden = store.write_blocking(|unit| {
-        unit.conn().execute("INSERT INTO log_hash (level, n, hash) VALUES (1, 0, zeroblob(32))", [])?;
+        unit.conn().execute("INSERT INTO log_hash (level, leaf, hash) VALUES (1, 1, zeroblob(32))", [])?;
         assert!(unit.append(step(1)).is_err(), "the place of its hash is taken");
         Ok(())
     });
@@ -309,10 +309,10 @@ fn evidence_reads_back_under_its_salted_digest() {
             Ok::<_, StoreError>(digest)
         })
         .unwrap();
-    let row = read(&store, |reader| reader.evidence(&digest)).unwrap();
+    let row = read(&store, |reader| reader.evidence(1, &digest)).unwrap();
     assert_eq!((row.kind.as_str(), row.bytes.as_deref(), row.person), ("rules", Some(&b"text"[..]), Some(person)));
     assert_eq!(crate::domain::log::evidence::evidence_digest(&row.salt.unwrap(), b"text"), digest);
-    assert_eq!(read(&store, |reader| reader.evidence(&Digest::of(b"other"))), None);
+    assert_eq!(read(&store, |reader| reader.evidence(1, &Digest::of(b"other"))), None);
 }
 
 #[test]

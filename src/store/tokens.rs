@@ -12,6 +12,11 @@ use crate::domain::time::{LEEWAY, Timestamp};
 use super::columns::{as_i64, collect, corrupt, digest, first, index, optional_digest, parsed, time};
 use super::{Reader, StoreError, Unit};
 
+/// The oldest job tokens in use are looked at each time that so many more are.
+const SWEEP_EVERY: i64 = 64;
+/// How many of the oldest are looked at.
+const SWEPT: i64 = 128;
+
 /// A job token whose `jti` is bound to a list of audiences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenUseRow {
@@ -78,15 +83,10 @@ impl Reader<'_> {
         first(&mut self.conn().prepare_cached(sql)?, params![issuer.as_str(), jti], token_use)
     }
 
-    /// The `exp` of a job token in use, by the digest of its signing input.
-    pub fn token_exp(&self, token_sha256: &Digest) -> Result<Option<Timestamp>, StoreError> {
-        let sql = "SELECT exp FROM token_use WHERE token_sha256 = ?1";
-        first(&mut self.conn().prepare_cached(sql)?, params![token_sha256.as_bytes()], |row| time(row, "exp"))
-    }
-
     /// The tokens issued for a job token, by its `jti`.
     pub fn issued_for_token(&self, issuer: &IssuerName, jti: &str) -> Result<Vec<IssuedRow>, StoreError> {
-        let sql = "SELECT * FROM issued WHERE issuer = ?1 AND token_jti = ?2 ORDER BY entry";
+        let sql = "SELECT * FROM issued WHERE binding = (SELECT id FROM token_use WHERE issuer = ?1 AND jti = ?2)
+                   ORDER BY entry";
         collect(&mut self.conn().prepare_cached(sql)?, params![issuer.as_str(), jti], issued)
     }
 
@@ -99,7 +99,7 @@ impl Reader<'_> {
     /// How many tokens were issued for the job token that an issued one was exchanged for, that one included.
     pub fn issued_beside(&self, entry: u64) -> Result<usize, StoreError> {
         let sql = "SELECT count(*) FROM issued AS one JOIN issued AS other
-                   ON other.issuer = one.issuer AND other.token_jti = one.token_jti WHERE one.entry = ?1";
+                   ON other.binding = one.binding WHERE one.entry = ?1";
         let count: i64 = self.conn().prepare_cached(sql)?.query_row(params![as_i64(entry)?], |row| row.get(0))?;
         usize::try_from(count).map_err(|_| corrupt("count"))
     }
@@ -123,13 +123,10 @@ pub struct Binding<'a> {
 }
 
 impl Unit<'_> {
-    /// Binds a job token's `jti` to its list, once. Bindings whose token is long over are forgotten on the way
-    /// (relies on INVARIANT(leeway)).
+    /// Binds a job token's `jti` to its list, once. The oldest bindings whose token is long over are forgotten on the
+    /// way (relies on INVARIANT(leeway)).
     pub fn bind_token(&mut self, token: &Binding<'_>, row: &TokenUseRow) -> Result<(), StoreError> {
         let audiences = serde_json::to_string(&row.audiences).map_err(|_| corrupt("audiences"))?;
-        self.conn()
-            .prepare_cached("DELETE FROM token_use WHERE exp < ?1")?
-            .execute(params![(self.now() - LEEWAY).millis()])?;
         let sql = "INSERT INTO token_use (issuer, jti, token_sha256, audiences, request, collector, exp)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         let values = params![
@@ -141,17 +138,21 @@ impl Unit<'_> {
             row.collector.map(|digest| digest.as_bytes().to_vec()),
             token.exp.millis(),
         ];
-        self.conn().prepare_cached(sql)?.execute(values)?;
+        let id = self.conn().prepare_cached(sql)?.insert(values)?;
+        if id % SWEEP_EVERY == 0 {
+            let sql = "DELETE FROM token_use WHERE exp < ?1 AND id IN (SELECT id FROM token_use ORDER BY id LIMIT ?2)";
+            self.conn().prepare_cached(sql)?.execute(params![(self.now() - LEEWAY).millis(), SWEPT])?;
+        }
         Ok(())
     }
 
     /// Records an issued token; a second one for the same job token or request and audience is a conflict
     /// (INVARIANT(one token an audience)). A request whose last audience this is has ended.
     pub fn insert_issued(&mut self, token: &Binding<'_>, row: &IssuedRow) -> Result<(), StoreError> {
-        let sql = "INSERT INTO issued (jti, issuer, token_jti, audience, request, collector, claims, kid, issued_at,
-                   exp, entry) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-        let now = self.now().millis();
+        let sql = "INSERT INTO issued (entry, jti, binding, audience, request, collector, claims, kid, exp)
+                   VALUES (?1, ?2, (SELECT id FROM token_use WHERE issuer = ?3 AND jti = ?4), ?5, ?6, ?7, ?8, ?9, ?10)";
         let values = params![
+            as_i64(row.entry)?,
             row.jti,
             token.issuer.as_str(),
             token.jti,
@@ -160,9 +161,7 @@ impl Unit<'_> {
             row.collector.map(|digest| digest.as_bytes().to_vec()),
             row.claims,
             row.kid.as_str(),
-            now,
             row.exp.millis(),
-            as_i64(row.entry)?
         ];
         self.conn().prepare_cached(sql)?.execute(values)?;
         if let Some(id) = &row.request {

@@ -77,15 +77,36 @@ impl<'a> Unit<'a> {
         Ok(seq)
     }
 
-    /// Keeps a document under a fresh salt and gives the digest by which an entry names it.
+    /// Keeps a document under a fresh salt and gives the digest by which entries name it.
     pub fn put_evidence(&mut self, kind: &str, bytes: &[u8], person: Option<&PersonId>) -> Result<Digest, StoreError> {
+        self.put_document(None, kind, bytes, person)
+    }
+
+    /// The same for a document that the next entry names and no other ever will.
+    pub fn put_evidence_of_next(
+        &mut self,
+        kind: &str,
+        bytes: &[u8],
+        person: Option<&PersonId>,
+    ) -> Result<Digest, StoreError> {
+        self.put_document(Some(self.position.tree.size()), kind, bytes, person)
+    }
+
+    fn put_document(
+        &mut self,
+        entry: Option<u64>,
+        kind: &str,
+        bytes: &[u8],
+        person: Option<&PersonId>,
+    ) -> Result<Digest, StoreError> {
         if bytes.len() > MAX_EVIDENCE {
             return Err(StoreError::TooLarge { what: "the evidence", limit: MAX_EVIDENCE });
         }
         let salt: [u8; SALT] = self.random()?;
         let digest = evidence_digest(&salt, bytes);
-        let row = params![digest.as_bytes(), kind, salt, bytes, person.map(PersonId::as_str)];
-        let sql = "INSERT INTO evidence (digest, kind, salt, bytes, person_id) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let entry = entry.map(int).transpose()?;
+        let row = params![digest.as_bytes(), entry, kind, salt, bytes, person.map(PersonId::as_str)];
+        let sql = "INSERT INTO evidence (digest, entry, kind, salt, bytes, person_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let inserted = self.conn.prepare_cached(sql).and_then(|mut insert| insert.execute(row));
         inserted.map_err(StoreError::from).inspect_err(|error| self.note(error))?;
         Ok(digest)
@@ -104,8 +125,8 @@ impl<'a> Unit<'a> {
         self.conn.prepare_cached(sql)?.execute(params![int(seq)?, leaf.as_bytes(), entry])?;
         // The first is the leaf, which has its place beside the entry.
         for subtree in tree.append(leaf).iter().skip(1) {
-            let sql = "INSERT INTO log_hash (level, n, hash) VALUES (?1, ?2, ?3)";
-            let row = params![subtree.level, int(subtree.n)?, subtree.hash.as_bytes()];
+            let sql = "INSERT INTO log_hash (leaf, level, hash) VALUES (?1, ?2, ?3)";
+            let row = params![int(seq)?, subtree.level, subtree.hash.as_bytes()];
             self.conn.prepare_cached(sql)?.execute(row)?;
         }
         Ok(())

@@ -185,6 +185,9 @@ impl Writer {
         } else {
             queue.recv().ok()?
         };
+        // Whoever is about to hand something in may do so first: where this thread has a core to itself that takes no
+        // time, and where it has not, each commit carries more.
+        std::thread::yield_now();
         let mut group = vec![first];
         // What waits already, and no longer: nobody waits for a group to fill.
         group.extend(queue.try_iter().take(GROUP - 1));
@@ -221,8 +224,12 @@ impl Writer {
     fn commit(&mut self, group: &mut [Box<dyn Work>], size_before: u64) -> Result<Wrote, Trouble> {
         let probes = group.is_empty();
         self.execute("BEGIN IMMEDIATE")?;
+        let alone = group.len() == 1;
         for work in group {
-            self.run(work.as_mut())?;
+            self.run(work.as_mut(), alone)?;
+        }
+        if alone && self.conn.is_autocommit() {
+            return Ok(Wrote::Nothing);
         }
         if probes {
             self.probe()?;
@@ -257,8 +264,8 @@ impl Writer {
         self.conn.prepare_cached(sql)?.execute([]).map(drop)
     }
 
-    /// Runs one unit in its savepoint.
-    fn run(&mut self, work: &mut dyn Work) -> Result<(), Trouble> {
+    /// Runs one unit in its savepoint; one that is alone has the transaction for it.
+    fn run(&mut self, work: &mut dyn Work, alone: bool) -> Result<(), Trouble> {
         let now = match (self.clock)() {
             Ok(now) => now,
             // A wrong time would stand in the log, and hold its time there for ever.
@@ -268,26 +275,32 @@ impl Writer {
             }
         };
         let before = self.position.clone();
-        self.execute("SAVEPOINT unit")?;
+        if !alone {
+            self.execute("SAVEPOINT unit")?;
+        }
         let mut unit = Unit::new(&self.conn, &mut self.position, now, &self.random);
         let kept = catch_unwind(AssertUnwindSafe(|| work.run(&mut unit)));
         let (spoiled, no_space) = (unit.spoiled, unit.no_space);
         if no_space {
             self.hindrance.set(Some(StoreError::NoSpace.to_string()));
         }
+        let given_up = self.conn.is_autocommit();
         match kept {
-            Ok(true) if !spoiled => return Ok(self.execute("RELEASE unit")?),
+            Ok(true) if !spoiled && !given_up => {
+                return if alone { Ok(()) } else { Ok(self.execute("RELEASE unit")?) };
+            }
             Ok(true) => work.fail(StoreError::Aborted("one of its entries could not be written".to_owned())),
             Ok(false) => {}
             Err(_) => work.fail(StoreError::Aborted("it failed unexpectedly".to_owned())),
         }
-        if self.conn.is_autocommit() {
+        if given_up {
             // SQLite gave up the whole transaction, and with it the units before this one.
             let why = "the database gave up a whole group of changes, most often for want of space";
             return Err(if no_space { Trouble::NoSpace } else { Trouble::Refused(why.to_owned()) });
         }
         self.position = before;
-        Ok(self.conn.execute_batch("ROLLBACK TO unit; RELEASE unit")?)
+        let undo = if alone { "ROLLBACK" } else { "ROLLBACK TO unit; RELEASE unit" };
+        Ok(self.conn.execute_batch(undo)?)
     }
 
     /// Seals the tree as it stands and stores the checkpoint.

@@ -46,7 +46,7 @@ fn attack_080_what_was_changed_in_the_database_is_named_by_its_first_entry() {
             Some(4),
             "says that it is entry 5",
         ),
-        ("UPDATE log_hash SET hash = zeroblob(32) WHERE level = 1 AND n = 2", Some(5), "entries 4 to 5 is not what"),
+        ("UPDATE log_hash SET hash = zeroblob(32) WHERE level = 1 AND leaf = 5", Some(5), "entries 4 to 5 is not what"),
         (
             "UPDATE evidence SET bytes = CAST('{}' AS BLOB) WHERE kind = 'person' AND digest =
              (SELECT unhex(json_extract(CAST(entry AS TEXT), '$.evidence.person')) FROM log_entry WHERE idx = 3)",
@@ -95,7 +95,7 @@ fn attack_080_what_was_changed_in_the_database_is_named_by_its_first_entry() {
 fn truncate(place: &Place, left: u64) {
     let cut = format!(
         "DELETE FROM log_entry WHERE idx >= {left}; DELETE FROM log_checkpoint WHERE size > {left};
-         DELETE FROM log_hash WHERE (n + 1) << level > {left}"
+         DELETE FROM log_hash WHERE leaf >= {left}"
     );
     place.tamper().execute_batch(&cut).unwrap();
 }

@@ -170,6 +170,11 @@ impl Case<'_> {
     }
 }
 
+/// Who may put people into groups and tie them to users: the console, or a change that admins signed.
+pub(super) fn is_known_source(by: &str) -> bool {
+    by == "console" || ChangeId::parse(by).is_ok()
+}
+
 /// What no file can carry: whoever vouches for the certificate signs megabytes at once.
 fn words_of(proof: &Proof) -> String {
     let says = match &proof.source {
@@ -205,11 +210,6 @@ impl Signer {
     pub(super) fn is_proven(&self) -> bool {
         matches!(self.vouched.attestation, Attestation::Proven(_))
     }
-}
-
-/// Who may put people into groups and tie them to users: the console, or a change that admins signed.
-pub(super) fn is_known_source(by: &str) -> bool {
-    by == "console" || ChangeId::parse(by).is_ok()
 }
 
 pub(super) fn signed_by(signer: &Signer) -> SignedBy {

@@ -110,8 +110,8 @@ fn attack_080_an_entry_edited_with_the_whole_tree_is_not_what_was_signed() {
         for level in 1..5 {
             for n in 0..20_u64 >> level {
                 let hash = tree.hash(level, n).unwrap();
-                let update = "UPDATE log_hash SET hash = ?3 WHERE level = ?1 AND n = ?2";
-                conn.execute(update, params![level, int(n).unwrap(), hash.as_bytes()]).unwrap();
+                let update = "UPDATE log_hash SET hash = ?3 WHERE level = ?1 AND leaf = ?2";
+                conn.execute(update, params![level, int(last_leaf(level, n)).unwrap(), hash.as_bytes()]).unwrap();
             }
         }
         let fault = check(&conn).fault.unwrap();
@@ -155,13 +155,13 @@ fn attack_080_swapped_entries_are_named() {
 
 #[test]
 fn attack_080_an_edited_inner_hash_is_named() {
-    let edit = "UPDATE log_hash SET hash = zeroblob(32) WHERE level = 2 AND n = 1";
+    let edit = "UPDATE log_hash SET hash = zeroblob(32) WHERE level = 2 AND leaf = 7";
     let (at, what) = first_fault(edit);
     assert_eq!((at, what.contains("entries 4 to 7 is not what")), (Some(7), true), "{what}");
-    let (at, what) = first_fault("DELETE FROM log_hash WHERE level = 1 AND n = 5");
+    let (at, what) = first_fault("DELETE FROM log_hash WHERE level = 1 AND leaf = 11");
     assert_eq!((at, what.contains("entries 10 to 11 is missing")), (Some(11), true), "{what}");
-    for stray in ["(1, 10, zeroblob(32))", "(9, 0, zeroblob(32))"] {
-        let (at, _) = first_fault(&format!("INSERT INTO log_hash (level, n, hash) VALUES {stray}"));
+    for stray in ["(1, 21, zeroblob(32))", "(9, 511, zeroblob(32))", "(1, 10, zeroblob(32))"] {
+        let (at, _) = first_fault(&format!("INSERT INTO log_hash (level, leaf, hash) VALUES {stray}"));
         assert_eq!(at, Some(20));
     }
 }

@@ -134,7 +134,7 @@ fn attack_081_a_truncated_log_is_refused_at_start() {
     (1..10).for_each(|n| _ = append(&store, step(n)));
     store.close();
     let cut = "DELETE FROM log_entry WHERE idx >= 6; DELETE FROM log_checkpoint WHERE size > 6;
-               DELETE FROM log_hash WHERE (n + 1) << level > 6;";
+               DELETE FROM log_hash WHERE leaf >= 6;";
     let conn = scratch.tamper();
     conn.execute_batch(cut).unwrap();
     let report = check_log(&Reader::new(&conn), &verify_note, &|| false).unwrap();
@@ -150,7 +150,7 @@ fn damage_to_the_newest_entries_is_seen_at_start() {
         "UPDATE log_entry SET leaf_hash = zeroblob(32) WHERE idx = 9",
         "UPDATE log_entry SET idx = 99 WHERE idx = 9",
         "UPDATE log_hash SET hash = zeroblob(32) WHERE level = 3",
-        "DELETE FROM log_hash WHERE level = 1 AND n = 2",
+        "DELETE FROM log_hash WHERE level = 1 AND leaf = 5",
         "DELETE FROM log_checkpoint WHERE size = 10",
         "UPDATE log_checkpoint SET note = replace(note, 'log', 'lag')",
     ] {
