@@ -70,7 +70,7 @@ struct Args {
     #[arg(long, default_value_t = 10_000)]
     waiting: usize,
     /// Another server binary than the one that was built.
-    #[arg(long, default_value = BINARY)]
+    #[arg(long, default_value = BINARY, overrides_with = "server")]
     server: PathBuf,
     /// The bare pipeline's binary.
     #[arg(long)]
