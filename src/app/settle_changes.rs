@@ -18,9 +18,8 @@ use crate::store::{Reader, StoreError, Unit};
 use super::apply_change::{self, Applied};
 use super::{AppError, Countersign};
 
-/// When the next change takes effect by itself, in milliseconds; a hint, the store knows. Set inside units alone, so that
-/// it follows their order. Where a unit is rolled back after it set this, a change may wait for the next signature or
-/// start: time alone only ever gives.
+/// When the next change takes effect by itself, in milliseconds; a hint, the store knows. Set inside units, so that it
+/// follows their order; where one was rolled back, the next call asks the store.
 #[derive(Debug)]
 pub struct NextDue(AtomicI64);
 

@@ -135,7 +135,9 @@ impl Countersign {
                 Err(fault) => Err(fault),
             }
         });
-        let (signed, voided) = outcome.await?.map_err(|(refusal, entry)| logged(refusal, entry))?;
+        // Rolled back, it may have told of a next one that is later than the true one.
+        let outcome = outcome.await.inspect_err(|_| self.next_due.set(Some(Timestamp::from_millis(0))));
+        let (signed, voided) = outcome?.map_err(|(refusal, entry)| logged(refusal, entry))?;
         if let Some(from) = signed.from {
             self.tell_delay(&change, from);
         }

@@ -133,8 +133,8 @@ fn attack_021_the_database_itself_holds_one_token_an_audience() {
     server.pass(6);
     server.exchange(&token, &[AWS]).collector(&key).send().expect(200);
     let database = rusqlite::Connection::open(server.directory.join("countersign.db")).unwrap();
-    let columns = "issuer, token_jti, audience, request, collector, claims, kid, issued_at, exp";
-    for changed in [columns, &columns.replace("token_jti", "'another'"), &columns.replace("request,", "NULL,")] {
+    let columns = "binding, audience, request, collector, claims, kid, exp";
+    for changed in [columns, &columns.replace("binding", "binding + 1"), &columns.replace("request,", "NULL,")] {
         // One with another id, in another entry, for the same job token or the same request.
         let again =
             format!("INSERT INTO issued (jti, entry, {columns}) SELECT 'again', entry - 1, {changed} FROM issued");

@@ -238,8 +238,12 @@ fn copied(server: &Server, before: &Snapshot, answer: &Answer, person: &Person) 
     assert_eq!(told, wanted.map(|(kind, outcome)| (json!(kind), json!(outcome))), "{}", answer.text());
     assert!(new.iter().all(|entry| entry["person"] == person.id.as_str()));
     assert_eq!(answer.json()["log"]["index"], new[0]["seq"]);
-    // What it approved and what no token came of yet counts no more.
-    assert_eq!(after.table("decision").len(), before.table("decision").len());
+    // What it approved and what no token came of yet counts no more: that alone, the last column, may have moved.
+    let decisions = |snapshot: &Snapshot| -> Vec<String> {
+        let rows = snapshot.table("decision").iter();
+        rows.map(|row| row.trim_end_matches(['0', '1', '\u{1f}']).to_owned()).collect()
+    };
+    assert_eq!(decisions(&after), decisions(before));
     for table in ["request", "issued", "session", "person"] {
         assert_eq!(after.table(table), before.table(table), "{table}");
     }
