@@ -11,6 +11,7 @@ use url::Url;
 use crate::app::AppError;
 use crate::app::use_session::{SignedIn, session_digest};
 use crate::domain::ids::Digest;
+use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::session::SessionLimits;
 
 use super::edge::Edge;
@@ -38,6 +39,25 @@ pub async fn who(edge: &Edge, request: &HttpRequest) -> Result<Option<SignedIn>,
         tracing::warn!(%error, "the end of a session was not noted");
     }
     Ok(signed_in)
+}
+
+/// Refuses a call whose sender is not signed in before anything of it reaches the writer; it counts for its address.
+///
+/// # Errors
+/// The answer.
+pub async fn needed(edge: &Edge, request: &HttpRequest) -> Result<(), HttpResponse> {
+    let address = edge.address(request);
+    if let Some(answer) = edge.refuse_beyond(&edge.refused, address) {
+        return Err(answer);
+    }
+    match who(edge, request).await {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => {
+            edge.refused.count(address, edge.app.clock.monotonic());
+            Err(edge.fail_script(AppError::refused(ErrorCode::SignInNeeded, "you are not signed in (any more)")))
+        }
+        Err(error) => Err(edge.fail_script(error)),
+    }
 }
 
 /// Who opens a page; the use is noted.

@@ -260,6 +260,25 @@ fn a_path_that_is_no_row_is_not_found() {
 }
 
 #[test]
+fn whoever_is_not_signed_in_reaches_no_writer_and_has_an_end() {
+    let server = Server::with(crate::support::Options { refused_a_minute: 5, ..crate::support::Options::default() });
+    let before = Snapshot::of(&server);
+    let calls = [
+        ("/me/passkeys/1/remove", json!({})),
+        ("/me/passkeys/1/report", json!({})),
+        ("/me/passkeys/1/name", json!({ "name": "Key" })),
+        ("/me/sessions/1/end", json!({})),
+        ("/sign-out", json!({ "everywhere": true })),
+    ];
+    for (path, body) in &calls {
+        let answer = server.post_page(path, body).expect_error(401, "access_denied", "sign_in_needed");
+        refused(&server, &before, &answer, Logged::No);
+    }
+    let answer = server.post_page(calls[0].0, &calls[0].1);
+    answer.expect_error(429, "temporarily_unavailable", "rate_limited");
+}
+
+#[test]
 fn refused_calls_of_one_address_have_an_end() {
     let server = Server::with(crate::support::Options {
         refused_a_minute: 5,

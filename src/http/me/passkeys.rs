@@ -106,6 +106,9 @@ pub async fn name(request: HttpRequest, id: Path<String>, payload: Payload, edge
         Ok(body) => body,
         Err(answer) => return answer,
     };
+    if let Err(answer) = session::needed(&edge, &request).await {
+        return answer;
+    }
     let named = match number(&id) {
         Ok(id) => edge.app.rename_own_passkey(session::digest(&request), id, &body.name).await,
         Err(error) => Err(error),
@@ -119,6 +122,9 @@ pub async fn name(request: HttpRequest, id: Path<String>, payload: Payload, edge
 /// Removes one, and tells the browser which are left, so that it can forget the others.
 pub async fn remove(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
     if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
+        return answer;
+    }
+    if let Err(answer) = session::needed(&edge, &request).await {
         return answer;
     }
     let removed = match number(&id) {
@@ -143,6 +149,9 @@ pub async fn report(request: HttpRequest, id: Path<String>, payload: Payload, ed
     if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
         return answer;
     }
+    if let Err(answer) = session::needed(&edge, &request).await {
+        return answer;
+    }
     let reported = match number(&id) {
         Ok(id) => edge.app.report_passkey(session::digest(&request), id).await,
         Err(error) => Err(error),
@@ -156,6 +165,9 @@ pub async fn report(request: HttpRequest, id: Path<String>, payload: Payload, ed
 /// Ends another session of one's own.
 pub async fn end_session(request: HttpRequest, entry: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
     if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
+        return answer;
+    }
+    if let Err(answer) = session::needed(&edge, &request).await {
         return answer;
     }
     let ended = match number(&entry) {

@@ -112,6 +112,9 @@ pub async fn end(request: HttpRequest, payload: Payload, edge: Shared) -> HttpRe
         Ok(body) => body,
         Err(answer) => return answer,
     };
+    if let Err(answer) = session::needed(&edge, &request).await {
+        return answer;
+    }
     match edge.app.sign_out(session::digest(&request), body.everywhere).await {
         Ok(()) => {
             let mut answer = json_answer(&json!({}));
