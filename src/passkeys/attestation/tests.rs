@@ -245,6 +245,26 @@ fn a_key_of_androids_hardware_is_proven_and_one_of_its_software_is_not() {
 }
 
 #[test]
+fn attack_058_a_key_that_was_loaded_into_a_tpm_proves_no_hardware() {
+    let maker = Maker::of(KEY);
+    let found = |attributes: u32| {
+        let mut device = authenticator(1);
+        device.behaviour.aaguid = KEY;
+        let mut answer = create(&mut device);
+        maker.vouch_as_tpm(&mut answer, attributes);
+        let registered = registration::finish(&rp(), challenge("register"), &answer).unwrap();
+        verdict(&registered, &listed(&[&maker.root.to_der().unwrap()], &[KEY]))
+    };
+    // What Windows makes: fixedTPM, fixedParent, sensitiveDataOrigin, userWithAuth, noDA, decrypt, sign.
+    let made = 0x0006_0472;
+    assert!(matches!(found(made), Attestation::Proven(_)));
+    for missing in [1 << 1, 1 << 4, 1 << 5, made] {
+        let Attestation::Untrusted { why } = found(made & !missing) else { panic!("proven without {missing:#x}") };
+        assert!(why.contains("made and keeps"), "{why}");
+    }
+}
+
+#[test]
 fn statements_without_their_parts_are_refused() {
     for format in ["packed", "tpm", "apple", "android-key"] {
         let mut device = authenticator(1);
@@ -296,7 +316,7 @@ const STATEMENTS: [(&str, &str); 15] = [
     ("Packed Attestation with RS256 Credential", "refused: policy_not_met"),
     ("Packed Attestation with Ed25519 Credential", "refused: policy_not_met"),
     ("Packed Attestation with Ed448 Credential", "refused: policy_not_met"),
-    ("TPM Attestation with ES256 Credential", "proven"),
+    ("TPM Attestation with ES256 Credential", "untrusted: its TPM does not say that it made and keeps the key"),
     (
         "Android Key Attestation with ES256 Credential",
         "untrusted: the device's keystore does not say that hardware made and keeps its key",
@@ -325,14 +345,14 @@ fn attack_058_each_w3c_statement_has_its_verdict() {
             },
         };
         assert_eq!(found, wanted, "{title}");
-        if wanted != "proven" {
+        if wanted != "proven" && !wanted.starts_with("untrusted") {
             continue;
         }
         // Over other client data, and with any one bit of the signature changed, it proves nothing.
         let other = [client_data.as_slice(), b" "].concat();
         assert!(examined(&object, &other).is_err(), "{title}: client data");
         let Ok(Statement::Certified(certified)) = examined(&object, &client_data) else { panic!("{title}") };
-        let mut foreign = certified.clone();
+        let mut foreign = Certified { not_in_hardware: None, ..certified.clone() };
         foreign.certificates = vec![Maker::of(aaguid).leaf.to_der().unwrap()];
         let judged = judge(&Statement::Certified(foreign), &trusted, now());
         assert!(matches!(judged, Attestation::Untrusted { .. }), "{title}: another chain");
@@ -344,7 +364,9 @@ fn attack_058_no_byte_of_a_w3c_statement_can_be_changed() {
     let (root, examples) = vectors();
     for example in examples.iter().filter(|example| {
         let title = example["title"].as_str().unwrap();
-        STATEMENTS.iter().any(|(known, verdict)| *known == title && *verdict == "proven")
+        STATEMENTS
+            .iter()
+            .any(|(known, verdict)| *known == title && (*verdict == "proven" || verdict.starts_with("untrusted")))
     }) {
         let title = example["title"].as_str().unwrap();
         let part = |name: &str| HEXLOWER.decode(example["registration"][name].as_str().unwrap().as_bytes()).unwrap();
@@ -363,8 +385,12 @@ fn attack_058_no_byte_of_a_w3c_statement_can_be_changed() {
             if !whole {
                 continue;
             }
-            let proven = examined(&changed, &client_data)
-                .is_ok_and(|statement| matches!(judge(&statement, &trusted, now()), Attestation::Proven(_)));
+            // Also of those that prove no hardware: what certifies them is not to be changed either.
+            let proven = examined(&changed, &client_data).is_ok_and(|statement| {
+                let Statement::Certified(certified) = statement else { return false };
+                let certified = Statement::Certified(Certified { not_in_hardware: None, ..certified });
+                matches!(judge(&certified, &trusted, now()), Attestation::Proven(_))
+            });
             assert!(!proven, "{title}: byte {at} of {}", object.len());
         }
     }
