@@ -60,6 +60,9 @@ pub struct Proof {
     pub source: Source,
     /// What that source said of the model.
     pub model: Model,
+    /// Serial numbers of the chain's certificates below the anchor, the signer's first; one of them may be revoked later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub serials: Vec<String>,
 }
 
 /// Who says that a root stands for a model.

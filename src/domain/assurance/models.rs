@@ -138,6 +138,9 @@ impl Trusted {
     pub fn standing(&self, attestation: &Attestation) -> Standing {
         let Attestation::Proven(proof) = attestation else { return Standing::Unlisted };
         let listed = self.metadata.as_ref().and_then(|metadata| metadata.entries.get(&proof.aaguid));
+        if self.has_revoked(&proof.serials) {
+            return Standing::Compromised;
+        }
         // What metadata knows against a model counts, whoever vouched for the key.
         match listed {
             Some(listed) if listed.compromised => return Standing::Compromised,
@@ -145,6 +148,12 @@ impl Trusted {
             _ => {}
         }
         if self.vouches(proof) { Standing::Good } else { Standing::Unlisted }
+    }
+
+    /// Whether the operator's lists of revoked certificates have one of these.
+    #[must_use]
+    pub fn has_revoked(&self, serials: &[String]) -> bool {
+        self.own.iter().any(|own| serials.iter().any(|serial| own.revoked.contains(serial)))
     }
 
     /// Whether the certificate that a key's chain ended in still stands for its model.

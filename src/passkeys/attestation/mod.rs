@@ -184,8 +184,8 @@ fn prove(certified: &Certified, trusted: &Trusted, at: Timestamp) -> Result<Proo
                     why = String::from("its root stands for several models, and its certificate names none");
                     continue;
                 }
-                let (source, model) = (candidate.source, candidate.model);
-                return Ok(Proof { aaguid: certified.aaguid, anchor: Bytes(anchor), source, model });
+                let (source, model, serials) = (candidate.source, candidate.model, path.serials);
+                return Ok(Proof { aaguid: certified.aaguid, anchor: Bytes(anchor), source, model, serials });
             }
         }
     }
@@ -210,7 +210,11 @@ pub fn confirms(statement: &Statement, attestation: &Attestation, at: Timestamp)
                 return Err(why.to_owned());
             }
             let roots = std::iter::once(proof.anchor.0.clone()).collect();
-            chain::anchor(&certified.certificates, &roots, at).map(|_| ())
+            let path = chain::anchor(&certified.certificates, &roots, at)?;
+            if path.serials != proof.serials {
+                return Err("the registration's chain is of other certificates than the log says".to_owned());
+            }
+            Ok(())
         }
         _ => differs(),
     }

@@ -73,6 +73,9 @@ fn a_chain_to_a_listed_root_proves_the_model() {
     assert!(confirms(&other.statement, &proven, now()).is_err());
     assert!(confirms(&Statement::None, &proven, now()).is_err());
     assert!(confirms(&Statement::SelfAttested, &proven, now()).is_err());
+    let mut another = proof.clone();
+    another.serials.clear();
+    assert!(confirms(&registered.statement, &Attestation::Proven(another), now()).unwrap_err().contains("other cert"));
     let mut another = proof;
     another.aaguid = Aaguid([8; 16]);
     assert!(confirms(&registered.statement, &Attestation::Proven(another), now()).is_err());

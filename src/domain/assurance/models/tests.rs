@@ -24,8 +24,8 @@ fn own(name: &str, format: &str, aaguids: &[Aaguid]) -> OwnRoot {
 }
 
 fn proof(anchor: u8, source: Source) -> Attestation {
-    let model = Model::default();
-    Attestation::Proven(Box::new(Proof { aaguid: KEY, anchor: Bytes(vec![anchor]), source, model }))
+    let (model, serials) = (Model::default(), vec!["c0ffee".to_owned(), "5".to_owned()]);
+    Attestation::Proven(Box::new(Proof { aaguid: KEY, anchor: Bytes(vec![anchor]), source, model, serials }))
 }
 
 fn now(seconds: i64) -> Timestamp {
@@ -83,6 +83,19 @@ fn a_model_stands_as_it_does_today() {
     assert_eq!(trusted(false, false).standing(&proof(3, by())), Standing::Unlisted);
     assert_eq!(Trusted::default().standing(&proof(1, by())), Standing::Unlisted);
     assert_eq!(trusted(false, false).standing(&Attestation::None), Standing::Unlisted);
+}
+
+#[test]
+fn attack_058_a_certificate_that_is_revoked_later_proves_nothing_from_then_on() {
+    let mut trusted = trusted(false, false);
+    trusted.own = vec![own("us", "packed", &[KEY]), own("google", "android-key", &[])];
+    let proofs = [proof(1, Source::Metadata(41)), proof(2, Source::Configured("us".to_owned()))];
+    let standings = |trusted: &Trusted| proofs.each_ref().map(|proof| trusted.standing(proof));
+    trusted.own[1].revoked = BTreeSet::from(["6".to_owned()]);
+    assert_eq!(standings(&trusted), [Standing::Good; 2]);
+    // Whosever list it is on.
+    trusted.own[1].revoked.insert("5".to_owned());
+    assert_eq!(standings(&trusted), [Standing::Compromised; 2]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::domain::canonical::Bytes;
 const KEY: Aaguid = Aaguid([7; 16]);
 
 fn device(model: Model) -> Device {
-    let proof = Proof { aaguid: KEY, anchor: Bytes(vec![1]), source: Source::Metadata(1), model };
+    let proof = Proof { aaguid: KEY, anchor: Bytes(vec![1]), source: Source::Metadata(1), model, serials: Vec::new() };
     Device { attestation: Attestation::Proven(Box::new(proof)), standing: Standing::Good, synced: false }
 }
 
