@@ -202,6 +202,22 @@ fn the_operators_root_proves_hardware_and_its_list_of_revoked_certificates_count
     assert!(why.contains("revoked"), "{why}");
 }
 
+#[test]
+fn attack_058_metadata_does_not_outweigh_the_operators_list_of_revoked_certificates() {
+    let maker = Maker::of(KEY);
+    let root = maker.root.to_der().unwrap();
+    let serial = maker.leaf.serial_number().to_bn().unwrap().to_hex_str().unwrap().to_ascii_lowercase();
+    let mut trusted = listed(&[&root], &[KEY]);
+    trusted.own = vec![OwnRoot {
+        name: "Google".to_owned(),
+        format: "android-key".to_owned(),
+        aaguids: BTreeSet::new(),
+        roots: BTreeSet::from([root]),
+        revoked: BTreeSet::from([serial.trim_start_matches('0').to_owned()]),
+    }];
+    assert!(why(&maker, KEY, &trusted).contains("revoked"));
+}
+
 /// A statement of an Android keystore: its levels of security, and what hardware enforces of the key.
 fn android(levels: [u8; 2], hardware: &[u8], challenge_of: Option<&[u8]>) -> (Maker, Result<Registered, PasskeyError>) {
     let maker = Maker::of(KEY);
@@ -374,7 +390,14 @@ fn attack_058_no_byte_of_a_w3c_statement_can_be_changed() {
         let title = example["title"].as_str().unwrap();
         let part = |name: &str| HEXLOWER.decode(example["registration"][name].as_str().unwrap().as_bytes()).unwrap();
         let (object, client_data) = (part("attestationObject"), part("clientDataJSON"));
-        let trusted = listed(&[&root], &[part("aaguid").try_into().unwrap()]);
+        let mut trusted = listed(&[&root], &[part("aaguid").try_into().unwrap()]);
+        trusted.own = vec![OwnRoot {
+            name: "Google".to_owned(),
+            format: "android-key".to_owned(),
+            aaguids: BTreeSet::new(),
+            roots: BTreeSet::from([root.clone()]),
+            revoked: BTreeSet::new(),
+        }];
         let start = object.windows(7).position(|window| window == b"attStmt").unwrap() + 7;
         for at in (start..object.len()).step_by(3) {
             let mut changed = object.clone();

@@ -86,6 +86,18 @@ fn a_model_stands_as_it_does_today() {
 }
 
 #[test]
+fn attack_058_metadata_vouches_for_no_android_key_without_a_list_of_revoked_certificates() {
+    let mut trusted = trusted(false, false);
+    assert!(trusted.candidates("android-key", KEY, now(1)).unwrap_err().contains("revoked certificates"));
+    trusted.own = vec![own("us", "packed", &[KEY])];
+    assert!(trusted.candidates("android-key", KEY, now(1)).is_err());
+    trusted.own = vec![own("google", "android-key", &[])];
+    let sources: Vec<_> =
+        trusted.candidates("android-key", KEY, now(1)).unwrap().into_iter().map(|one| one.source).collect();
+    assert_eq!(sources, [Source::Metadata(42), Source::Configured("google".to_owned())]);
+}
+
+#[test]
 fn attack_058_a_certificate_that_is_revoked_later_proves_nothing_from_then_on() {
     let mut trusted = trusted(false, false);
     trusted.own = vec![own("us", "packed", &[KEY]), own("google", "android-key", &[])];
