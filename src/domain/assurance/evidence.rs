@@ -103,6 +103,12 @@ impl Model {
             .map(move |all| all.iter().copied().filter(verifies).collect::<BTreeSet<_>>())
             .filter(|methods| !methods.is_empty())
     }
+
+    /// Whether both verify users in the same ways.
+    #[must_use]
+    pub fn verifies_as(&self, other: &Self) -> bool {
+        self.verifying().collect::<BTreeSet<_>>() == other.verifying().collect()
+    }
 }
 
 /// How a model keeps keys (FIDO Registry of Predefined Values §3.2).

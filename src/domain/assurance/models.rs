@@ -145,12 +145,23 @@ impl Trusted {
             return Standing::Compromised;
         }
         // What metadata knows against a model counts, whoever vouched for the key.
-        match listed {
-            Some(listed) if listed.compromised => return Standing::Compromised,
-            Some(listed) if listed.bypassed && self.vouches(proof) => return Standing::VerificationBypassed,
-            _ => {}
+        if listed.is_some_and(|listed| listed.compromised) {
+            return Standing::Compromised;
         }
-        if self.vouches(proof) { Standing::Good } else { Standing::Unlisted }
+        if !self.vouches(proof) {
+            return Standing::Unlisted;
+        }
+        // A level follows from the model as the log has it, so that holds only while metadata says the same of it.
+        match (&proof.source, listed) {
+            (Source::Metadata(_), Some(listed)) if listed.model.key_protection != proof.model.key_protection => {
+                Standing::Unlisted
+            }
+            (_, Some(listed)) if listed.bypassed => Standing::VerificationBypassed,
+            (Source::Metadata(_), Some(listed)) if !listed.model.verifies_as(&proof.model) => {
+                Standing::VerificationBypassed
+            }
+            _ => Standing::Good,
+        }
     }
 
     /// Whether the operator's lists of revoked certificates have one of these.

@@ -1,3 +1,4 @@
+use super::super::evidence::Method;
 use super::*;
 
 const KEY: Aaguid = Aaguid([7; 16]);
@@ -95,6 +96,25 @@ fn attack_058_metadata_vouches_for_no_android_key_without_a_list_of_revoked_cert
     let sources: Vec<_> =
         trusted.candidates("android-key", KEY, now(1)).unwrap().into_iter().map(|one| one.source).collect();
     assert_eq!(sources, [Source::Metadata(42), Source::Configured("google".to_owned())]);
+}
+
+#[test]
+fn attack_058_a_model_of_which_metadata_says_something_else_today_proves_no_more_than_that() {
+    let today = |change: fn(&mut Model), source: Source, anchor| {
+        let mut trusted = trusted(false, false);
+        trusted.own = vec![own("us", "packed", &[KEY])];
+        change(&mut trusted.metadata.as_mut().unwrap().entries.get_mut(&KEY).unwrap().model);
+        trusted.standing(&proof(anchor, source))
+    };
+    let kept: fn(&mut Model) = |model| model.key_protection = BTreeSet::from([KeyProtection::Software]);
+    let verified: fn(&mut Model) = |model| model.verification = vec![BTreeSet::from([Method::PasscodeExternal])];
+    let touched: fn(&mut Model) = |model| model.verification = vec![BTreeSet::from([Method::PresenceInternal])];
+    assert_eq!(today(kept, Source::Metadata(41), 1), Standing::Unlisted);
+    assert_eq!(today(verified, Source::Metadata(41), 1), Standing::VerificationBypassed);
+    assert_eq!(today(touched, Source::Metadata(41), 1), Standing::Good, "a touch verifies nobody, then as now");
+    assert_eq!(today(|model| model.name = "Another".to_owned(), Source::Metadata(41), 1), Standing::Good);
+    // The operator's word is the operator's.
+    assert_eq!(today(kept, Source::Configured("us".to_owned()), 2), Standing::Good);
 }
 
 #[test]
