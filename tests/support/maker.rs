@@ -34,8 +34,10 @@ pub struct Leaf {
     pub country: &'static str,
     /// The model in its extension.
     pub aaguid: Option<[u8; 16]>,
-    /// It may sign others.
-    pub ca: bool,
+    /// It may sign others; `None`: it does not say.
+    pub ca: Option<bool>,
+    /// A further extension, by its id.
+    pub foreign: Option<&'static str>,
     pub since: i64,
     pub until: i64,
 }
@@ -48,7 +50,8 @@ impl Default for Leaf {
             common_name: "Keys Inc. batch 1",
             country: "SE",
             aaguid: None,
-            ca: false,
+            ca: Some(false),
+            foreign: None,
             since: SINCE,
             until: UNTIL,
         }
@@ -122,11 +125,16 @@ impl Maker {
         let subject =
             name(&[("C", leaf.country), ("O", leaf.organization), ("OU", leaf.unit), ("CN", leaf.common_name)]);
         let mut certificate = builder(&subject, root.subject_name(), &leaf_key, (leaf.since, leaf.until));
-        let mut constraints = BasicConstraints::new();
-        if leaf.ca {
-            constraints.ca();
+        if let Some(ca) = leaf.ca {
+            let mut constraints = BasicConstraints::new();
+            if ca {
+                constraints.ca();
+            }
+            certificate.append_extension(constraints.critical().build().unwrap()).unwrap();
         }
-        certificate.append_extension(constraints.critical().build().unwrap()).unwrap();
+        if let Some(foreign) = leaf.foreign {
+            certificate.append_extension(raw(foreign, &[0x30, 0x00])).unwrap();
+        }
         if let Some(aaguid) = leaf.aaguid {
             let value = [&[0x04, 0x10][..], &aaguid].concat();
             certificate.append_extension(raw("1.3.6.1.4.1.45724.1.1.4", &value)).unwrap();

@@ -112,7 +112,11 @@ fn attack_058_certificates_must_be_good_at_the_time() {
 #[test]
 fn attack_058_certificates_that_are_not_for_attestation_are_refused() {
     let base = Leaf { aaguid: Some(KEY), ..Leaf::default() };
-    assert!(refused(&Leaf { ca: true, ..base.clone() }).contains("sign others"));
+    assert!(refused(&Leaf { ca: Some(true), ..base.clone() }).contains("sign others"));
+    assert!(refused(&Leaf { ca: None, ..base.clone() }).contains("does not say"));
+    for foreign in ["1.3.6.1.4.1.11129.2.1.17", "1.2.840.113635.100.8.2"] {
+        assert!(refused(&Leaf { foreign: Some(foreign), ..base.clone() }).contains("another format"), "{foreign}");
+    }
     assert!(refused(&Leaf { unit: "Devices", ..base.clone() }).contains("not one for attestation"));
     assert!(refused(&Leaf { aaguid: Some([8; 16]), ..base }).contains("another model"));
 }

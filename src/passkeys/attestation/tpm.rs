@@ -59,7 +59,7 @@ pub(super) fn examine(signed: &Signed<'_>) -> Reading<Certified> {
 
 /// §8.3.1.
 fn requirements(leaf: &Certificate) -> Reading<()> {
-    leaf.is_of_a_signer()?;
+    leaf.is_of_a_signer(true)?;
     let parsed = leaf.parsed()?;
     let unnamed = parsed.subject().iter().next().is_none();
     let usage = parsed.extended_key_usage().ok().flatten();
