@@ -18,7 +18,7 @@ use super::authenticator_data::AttestedCredential;
 use super::cose::PublicKey;
 use super::error::{PasskeyError, shown};
 use crate::domain::assurance::evidence::{Aaguid, Attestation, Proof};
-use crate::domain::assurance::models::Trusted;
+use crate::domain::assurance::models::{EVERYBODYS, Trusted};
 use crate::domain::canonical::Bytes;
 use crate::domain::ids::Digest;
 use crate::domain::time::Timestamp;
@@ -204,6 +204,9 @@ pub fn confirms(statement: &Statement, attestation: &Attestation, at: Timestamp)
         | (Statement::SelfAttested, Attestation::SelfAttested)
         | (Statement::Certified(_), Attestation::Untrusted { .. }) => Ok(()),
         (Statement::Certified(certified), Attestation::Proven(proof)) => {
+            if proof.aaguid == EVERYBODYS || certificate::is_everybodys(certified)? {
+                return Err("everybody has the key that attests this model".to_owned());
+            }
             if certified.aaguid != proof.aaguid {
                 return Err("the registration's statement is over another model".to_owned());
             }

@@ -177,9 +177,25 @@ fn attack_059_the_key_that_everybody_has_proves_nothing() {
     let maker = Maker::new(&chromium);
     let root = maker.root.to_der().unwrap();
     // Under its own model's id, and under another's.
+    let forged = |maker: &Maker, aaguid: [u8; 16]| {
+        let serial = maker.leaf.serial_number().to_bn().unwrap().to_hex_str().unwrap().to_ascii_lowercase();
+        let proof = Proof {
+            aaguid: Aaguid(aaguid),
+            anchor: Bytes(maker.root.to_der().unwrap()),
+            source: Source::Metadata(42),
+            model: Model::default(),
+            serials: vec![serial.trim_start_matches('0').to_owned()],
+        };
+        let statement = vouched(maker, aaguid, |_| ()).unwrap().statement;
+        confirms(&statement, &Attestation::Proven(Box::new(proof)), now())
+    };
+    assert_eq!(forged(&Maker::of(KEY), KEY), Ok(()));
     for aaguid in [EVERYBODYS.0, KEY] {
         assert!(why(&maker, aaguid, &listed(&[&root], &[aaguid])).contains("everybody has the key"));
+        // Nor where a log says that it did.
+        assert!(forged(&maker, aaguid).unwrap_err().contains("everybody has the key"));
     }
+    assert!(forged(&Maker::of(EVERYBODYS.0), EVERYBODYS.0).unwrap_err().contains("everybody has the key"));
     let usual = Maker::of(EVERYBODYS.0);
     let root = usual.root.to_der().unwrap();
     assert!(why(&usual, EVERYBODYS.0, &listed(&[&root], &[EVERYBODYS.0])).contains("everybody has the key"));
