@@ -256,6 +256,14 @@ pub struct Vouched {
     pub admitted: Option<Admission>,
 }
 
+impl Vouched {
+    /// Whether what admitted it proved no hardware, so that it proves none either.
+    #[must_use]
+    pub fn is_admitted_by_weaker(&self) -> bool {
+        self.admitted.is_some_and(|admitted| admitted.acr < Acr::Phrh)
+    }
+}
+
 /// What was known on the day of a token, of its keys: evidence `standing` of its entry. Absent, nothing was.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

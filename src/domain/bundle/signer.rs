@@ -240,6 +240,7 @@ impl Signer {
             attestation: self.vouched.attestation.clone(),
             standing: self.standing,
             synced: self.facts.backup_eligible || self.key.facts.backup_eligible,
+            admitted_by_weaker: self.vouched.is_admitted_by_weaker(),
         }
     }
 
