@@ -109,6 +109,7 @@ pub fn device_of(
         attestation: vouched.attestation.clone(),
         standing: trusted.standing(&vouched.attestation),
         synced: facts.backup_eligible || registered.backup_eligible,
+        admitted_by_weaker: vouched.is_admitted_by_weaker(),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Implements DESIGN §6 (a chain proven through metadata), §7 (`metadata`); FIDO Metadata Service 3 §3.2.
 //! Never goes back to an older blob, and keeps the old one where the new one is not good.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::assurance::models::{Metadata, OwnRoot, Trusted};
 use crate::domain::ids::Digest;
@@ -122,6 +122,22 @@ impl Countersign {
         let number = metadata.number;
         self.put_trusted(Trusted { metadata: Some(metadata), ..Trusted::clone(&self.trusted()) });
         Ok(number)
+    }
+
+    /// Reads the lists of revoked certificates below the operator's roots again, by the roots' names.
+    ///
+    /// # Errors
+    /// The lists before stay in force, all of them.
+    pub fn load_revoked(&self, lists: &BTreeMap<String, Vec<u8>>) -> Result<(), MetadataError> {
+        let mut trusted = Trusted::clone(&self.trusted());
+        for own in &mut trusted.own {
+            if let Some(list) = lists.get(&own.name) {
+                let fault = |problem| MetadataError::Root { name: own.name.clone(), problem };
+                own.revoked = metadata::revoked(list).map_err(fault)?;
+            }
+        }
+        self.put_trusted(trusted);
+        Ok(())
     }
 
     /// What is to be said of the metadata in force; nothing where none is configured.

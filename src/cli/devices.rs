@@ -3,11 +3,12 @@
 //! Implements DESIGN §12.
 //! Never judges what is in them: `app` does.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::open::OpenError;
 use crate::app::settings::{DeviceSettings, MetadataDocuments, OwnRootDocuments};
-use crate::config::devices::{DeviceSettings as Typed, MetadataFiles};
+use crate::config::devices::{DeviceSettings as Typed, MetadataFiles, RootSettings};
 use crate::config::read_limited;
 use crate::domain::assurance::models::MAX_BLOB;
 
@@ -21,6 +22,15 @@ fn document(path: &Path) -> Result<Vec<u8>, OpenError> {
 /// A file that cannot be read.
 pub fn metadata(files: &MetadataFiles) -> Result<MetadataDocuments, OpenError> {
     Ok(MetadataDocuments { blob: document(&files.blob)?, root: document(&files.root)? })
+}
+
+/// The lists of revoked certificates as they stand now, by the names of the roots above them.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn revoked(roots: &[RootSettings]) -> Result<BTreeMap<String, Vec<u8>>, OpenError> {
+    let listed = roots.iter().filter_map(|root| Some((root, root.revocation_file.as_deref()?)));
+    listed.map(|(root, file)| Ok((root.name.clone(), document(file)?))).collect()
 }
 
 /// Reads everything that vouches.

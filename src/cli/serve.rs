@@ -22,7 +22,7 @@ use super::surroundings;
 use crate::app::Countersign;
 use crate::app::load_rules::LoadError;
 use crate::clock::Clock;
-use crate::config::devices::MetadataFiles;
+use crate::config::devices::{MetadataFiles, RootSettings};
 use crate::config::rules_folder;
 use crate::config::settings::Settings;
 use crate::http::serve::{Listening, Running, serve};
@@ -246,6 +246,9 @@ async fn reload(settings: &Settings, app: &Countersign, certificates: Option<&Ce
     if let Some(files) = &settings.devices.metadata {
         app.upkeep().tell("metadata", reload_metadata(files, app).await.err());
     }
+    if settings.devices.roots.iter().any(|root| root.revocation_file.is_some()) {
+        app.upkeep().tell("revoked", reload_revoked(&settings.devices.roots, app).err());
+    }
     if let Some(certificates) = certificates {
         let problem = certificates.reload(app.clock.now()).err();
         match &problem {
@@ -257,6 +260,21 @@ async fn reload(settings: &Settings, app: &Countersign, certificates: Option<&Ce
         }
         let shown = problem.map(|problem| format!("the new one cannot be used, the old one stays: {problem}"));
         app.upkeep().tell("certificate", shown);
+    }
+}
+
+fn reload_revoked(roots: &[RootSettings], app: &Countersign) -> Result<(), String> {
+    let read = devices::revoked(roots).map_err(|error| error.to_string());
+    let loaded = read.and_then(|lists| app.load_revoked(&lists).map_err(|error| error.to_string()));
+    match loaded {
+        Ok(()) => {
+            tracing::info!("lists of revoked certificates reloaded");
+            Ok(())
+        }
+        Err(problem) => {
+            tracing::error!(problem, "the new lists of revoked certificates cannot be used; the old stay in force");
+            Err(format!("the new ones cannot be used, the old ones stay: {problem}"))
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! The FIDO Metadata Service: which models there are, who vouches for them, and what is known against them.
 //! In: a blob as FIDO signs it, the root that the operator pinned. Out: `Metadata`.
 //! Implements FIDO Metadata Service 3 §3.1 and §3.2; RFC 7515 with `x5c`.
-//! Never takes a value that does not lead to the pinned root; one bad entry spoils no others: it is skipped and counted.
+//! Never takes a value that does not lead to the pinned root; one bad entry spoils no others, and is counted; what it reports is heard.
 
 use std::collections::BTreeSet;
+use std::collections::btree_map::Entry as Slot;
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use openssl::bn::BigNum;
@@ -42,12 +43,15 @@ struct Payload {
     entries: Vec<Value>,
 }
 
+/// What must be heard of an entry, whatever else of it cannot be read.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry {
     aaguid: String,
-    metadata_statement: Statement,
-    status_reports: Vec<Report>,
+    #[serde(default)]
+    status_reports: Value,
+    #[serde(default)]
+    metadata_statement: Value,
 }
 
 #[derive(Deserialize)]
@@ -169,44 +173,69 @@ fn listed(payload: Payload, next_update: Timestamp) -> Metadata {
         if entry.get("aaguid").is_none() {
             continue;
         }
-        match model(entry).filter(|(aaguid, _)| !metadata.entries.contains_key(aaguid)) {
-            Some((aaguid, listed)) if metadata.entries.len() < MAX_MODELS => {
-                metadata.entries.insert(aaguid, listed);
+        let Some((aaguid, reports, statement)) = reported(entry) else {
+            metadata.skipped += 1;
+            continue;
+        };
+        // Whatever was ever broken stays so: nothing here tells which firmware a key has.
+        let has = |status: &str| reports.iter().any(|report| report.as_ref().is_ok_and(|one| one.status == status));
+        let compromised = COMPROMISED.iter().any(|status| has(status));
+        let bypassed = has("USER_VERIFICATION_BYPASS");
+        let known = metadata.entries.len();
+        match metadata.entries.entry(aaguid) {
+            // The first stands; what the second knows against the model counts all the same.
+            Slot::Occupied(mut first) => {
+                metadata.skipped += 1;
+                let first = first.get_mut();
+                first.compromised |= compromised;
+                first.bypassed |= bypassed;
             }
-            _ => metadata.skipped += 1,
+            Slot::Vacant(_) if known >= MAX_MODELS => metadata.skipped += 1,
+            Slot::Vacant(slot) => {
+                let reports: Result<Vec<_>, _> = reports.into_iter().collect();
+                let read = reports.ok().and_then(|reports| model(statement, &reports));
+                metadata.skipped += usize::from(read.is_none());
+                // One that cannot be read has no root, and so vouches for nothing.
+                slot.insert(Listed { compromised, bypassed, ..read.unwrap_or_default() });
+            }
         }
     }
     metadata
 }
 
-fn model(entry: Value) -> Option<(Aaguid, Listed)> {
+type Reported = (Aaguid, Vec<Result<Report, serde_json::Error>>, Value);
+
+/// The model of an entry, and what is reported of it, each report by itself.
+fn reported(entry: Value) -> Option<Reported> {
     let entry: Entry = serde_json::from_value(entry).ok()?;
     let aaguid = Aaguid::parse(&entry.aaguid).filter(|aaguid| *aaguid != EVERYBODYS)?;
-    let statement = entry.metadata_statement;
+    let reports = match entry.status_reports {
+        Value::Array(reports) => reports.into_iter().map(serde_json::from_value).collect(),
+        other => vec![serde_json::from_value(other)],
+    };
+    Some((aaguid, reports, entry.metadata_statement))
+}
+
+fn model(statement: Value, reports: &[Report]) -> Option<Listed> {
+    let statement: Statement = serde_json::from_value(statement).ok()?;
     let roots = statement.attestation_root_certificates.iter().map(|text| {
         let text: String = text.split_ascii_whitespace().collect();
         BASE64.decode(text.as_bytes()).ok()
     });
     let ways = statement.user_verification_details.into_iter();
     let ways = ways.map(|all| all.into_iter().map(|detail| detail.user_verification_method).collect());
-    let has = |status: &str| entry.status_reports.iter().any(|report| report.status == status);
     let hint = &statement.attachment_hint;
-    Some((
-        aaguid,
-        Listed {
-            model: Model {
-                name: statement.description.chars().filter(|letter| !letter.is_control()).take(200).collect(),
-                key_protection: statement.key_protection,
-                verification: ways.collect(),
-                certification: certification(&entry.status_reports),
-                roaming: hint.contains("external") && !hint.contains("internal"),
-            },
-            roots: roots.collect::<Option<_>>()?,
-            // Whatever was ever broken stays so: nothing here tells which firmware a key has.
-            compromised: COMPROMISED.iter().any(|status| has(status)),
-            bypassed: has("USER_VERIFICATION_BYPASS"),
+    Some(Listed {
+        model: Model {
+            name: statement.description.chars().filter(|letter| !letter.is_control()).take(200).collect(),
+            key_protection: statement.key_protection,
+            verification: ways.collect(),
+            certification: certification(reports),
+            roaming: hint.contains("external") && !hint.contains("internal"),
         },
-    ))
+        roots: roots.collect::<Option<_>>()?,
+        ..Listed::default()
+    })
 }
 
 /// The newest report about certification.

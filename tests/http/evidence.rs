@@ -271,6 +271,23 @@ fn a_rule_that_demands_hardware_takes_proven_hardware_alone() {
 }
 
 #[test]
+fn attack_058_a_list_of_revoked_certificates_counts_once_it_is_reloaded() {
+    let mut world = World::new();
+    let server = world.serve(|_| ());
+    let maker = &world.makers[&11];
+    let (mut person, _) = enrol(&server, Made::By(maker, 11), false);
+    assert_eq!(token(&server, &mut person, "production")["amr"], json!(["hwk", "pop", "user"]));
+    let serial = maker.leaf.serial_number().to_bn().unwrap().to_hex_str().unwrap().to_string();
+    let list = |text: String| BTreeMap::from([("Our CA".to_owned(), text.into_bytes())]);
+    // One that cannot be read changes nothing.
+    assert!(server.app.load_revoked(&list("[]".to_owned())).is_err());
+    assert_eq!(token(&server, &mut person, "production")["amr"], json!(["hwk", "pop", "user"]));
+    server.app.load_revoked(&list(json!({ "entries": { serial: {} } }).to_string())).unwrap();
+    let claims = token(&server, &mut person, "production");
+    assert_eq!((&claims["amr"], &claims["amr_missing"]["hwk"]), (&json!(["pop", "user"]), &json!("status")));
+}
+
+#[test]
 fn attack_053_a_policy_is_held_at_the_signature() {
     let mut world = World::new();
     let server = world.serve(|_| ());

@@ -1,6 +1,6 @@
 //! A maker of authenticators for tests: its own CA, batch certificates, and what FIDO would publish of its models.
 //! In: what a certificate or a model says. Out: statements and blobs, signed with keys made here.
-//! Implements the maker's side of WebAuthn L3 §8.2 and §8.4, FIDO's side of Metadata Service 3.
+//! Implements the maker's side of WebAuthn L3 §8.2, §8.3 and §8.4, FIDO's side of Metadata Service 3.
 //! Never holds a key that anything but a test trusts.
 
 #![allow(dead_code, reason = "unit and integration tests each use their own part of this")]
@@ -34,8 +34,10 @@ pub struct Leaf {
     pub country: &'static str,
     /// The model in its extension.
     pub aaguid: Option<[u8; 16]>,
-    /// It may sign others.
-    pub ca: bool,
+    /// It may sign others; `None`: it does not say.
+    pub ca: Option<bool>,
+    /// A further extension, by its id.
+    pub foreign: Option<&'static str>,
     pub since: i64,
     pub until: i64,
 }
@@ -48,7 +50,8 @@ impl Default for Leaf {
             common_name: "Keys Inc. batch 1",
             country: "SE",
             aaguid: None,
-            ca: false,
+            ca: Some(false),
+            foreign: None,
             since: SINCE,
             until: UNTIL,
         }
@@ -99,6 +102,12 @@ fn builder(
     certificate
 }
 
+/// An extension, by its DER.
+fn raw(dotted: &str, der: &[u8]) -> X509Extension {
+    let value = Asn1OctetString::new_from_bytes(der).unwrap();
+    X509Extension::new_from_der(&Asn1Object::from_str(dotted).unwrap(), false, &value).unwrap()
+}
+
 fn authority(common_name: &str, key: &PKey<Private>) -> X509 {
     let subject = name(&[("O", "Keys Inc."), ("CN", common_name)]);
     let mut certificate = builder(&subject, &subject, key, (SINCE, UNTIL));
@@ -116,16 +125,19 @@ impl Maker {
         let subject =
             name(&[("C", leaf.country), ("O", leaf.organization), ("OU", leaf.unit), ("CN", leaf.common_name)]);
         let mut certificate = builder(&subject, root.subject_name(), &leaf_key, (leaf.since, leaf.until));
-        let mut constraints = BasicConstraints::new();
-        if leaf.ca {
-            constraints.ca();
+        if let Some(ca) = leaf.ca {
+            let mut constraints = BasicConstraints::new();
+            if ca {
+                constraints.ca();
+            }
+            certificate.append_extension(constraints.critical().build().unwrap()).unwrap();
         }
-        certificate.append_extension(constraints.critical().build().unwrap()).unwrap();
+        if let Some(foreign) = leaf.foreign {
+            certificate.append_extension(raw(foreign, &[0x30, 0x00])).unwrap();
+        }
         if let Some(aaguid) = leaf.aaguid {
-            let oid = Asn1Object::from_str("1.3.6.1.4.1.45724.1.1.4").unwrap();
             let value = [&[0x04, 0x10][..], &aaguid].concat();
-            let value = Asn1OctetString::new_from_bytes(&value).unwrap();
-            certificate.append_extension(X509Extension::new_from_der(&oid, false, &value).unwrap()).unwrap();
+            certificate.append_extension(raw("1.3.6.1.4.1.45724.1.1.4", &value)).unwrap();
         }
         certificate.sign(&root_key, MessageDigest::sha256()).unwrap();
         Self { root_key, root, leaf_key, leaf: certificate.build() }
@@ -178,14 +190,56 @@ impl Maker {
         description.extend([0x04, 0x00, 0x30, 0x00, 0x30, u8::try_from(hardware.len()).unwrap()]);
         description.extend(hardware);
         let description = [&[0x30, u8::try_from(description.len()).unwrap()][..], &description].concat();
-        let oid = Asn1Object::from_str("1.3.6.1.4.1.11129.2.1.17").unwrap();
-        let value = Asn1OctetString::new_from_bytes(&description).unwrap();
-        leaf.append_extension(X509Extension::new_from_der(&oid, false, &value).unwrap()).unwrap();
+        leaf.append_extension(raw("1.3.6.1.4.1.11129.2.1.17", &description)).unwrap();
         leaf.sign(&self.root_key, MessageDigest::sha256()).unwrap();
         let x5c = Cbor::Array(vec![Cbor::Bytes(leaf.build().to_der().unwrap())]);
         let statement = [("alg", Cbor::Integer(-7)), ("sig", signature), ("x5c", x5c)];
         let data = authenticator_data(answer);
         put_statement(answer, "android-key", statement.into_iter().collect(), data);
+    }
+
+    /// Vouches as a TPM does, for a P-256 key with these attributes.
+    pub fn vouch_as_tpm(&self, answer: &mut Value, attributes: u32) {
+        let key = PKey::public_key_from_der(&decode(&answer["response"]["publicKey"])).unwrap().ec_key().unwrap();
+        let (mut x, mut y) = (BigNum::new().unwrap(), BigNum::new().unwrap());
+        let mut context = openssl::bn::BigNumContext::new().unwrap();
+        key.public_key().affine_coordinates(key.group(), &mut x, &mut y, &mut context).unwrap();
+        let sized = |bytes: &[u8]| [&u16::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat();
+        let coordinate = |number: &BigNum| sized(&number.to_vec_padded(32).unwrap());
+        let head = [0x00, 0x23, 0x00, 0x0b];
+        // No policy, no symmetric algorithm, no scheme, NIST P-256, no derivation.
+        let rest = [0x00, 0x00, 0x00, 0x10, 0x00, 0x10, 0x00, 0x03, 0x00, 0x10];
+        let area = [&head[..], &attributes.to_be_bytes(), &rest, &coordinate(&x), &coordinate(&y)].concat();
+        let data = authenticator_data(answer);
+        let client_data = openssl::sha::sha256(&decode(&answer["response"]["clientDataJSON"]));
+        let extra = openssl::sha::sha256(&[data.as_slice(), &client_data].concat());
+        let key_name = [&[0x00, 0x0b][..], &openssl::sha::sha256(&area)].concat();
+        let info = [
+            &[0xff, 0x54, 0x43, 0x47, 0x80, 0x17, 0x00, 0x00][..],
+            &sized(&extra),
+            &[0; 25],
+            &sized(&key_name),
+            &[0x00, 0x00],
+        ]
+        .concat();
+        let mut leaf = builder(&name(&[]), self.root.subject_name(), &self.leaf_key, (SINCE, UNTIL));
+        leaf.append_extension(BasicConstraints::new().critical().build().unwrap()).unwrap();
+        leaf.append_extension(raw("2.5.29.37", &[0x30, 0x07, 0x06, 0x05, 0x67, 0x81, 0x05, 0x08, 0x03])).unwrap();
+        let attribute = |n| [0x31, 0x0c, 0x30, 0x0a, 0x06, 0x05, 0x67, 0x81, 0x05, 0x02, n, 0x0c, 0x01, b'1'];
+        let device = [&[0x30, 0x2e, 0xa4, 0x2c, 0x30, 0x2a][..], &attribute(1), &attribute(2), &attribute(3)].concat();
+        leaf.append_extension(raw("2.5.29.17", &device)).unwrap();
+        leaf.sign(&self.root_key, MessageDigest::sha256()).unwrap();
+        let mut signer = Signer::new(MessageDigest::sha256(), &self.leaf_key).unwrap();
+        let signature = signer.sign_oneshot_to_vec(&info).unwrap();
+        let statement = [
+            ("ver", Cbor::Text("2.0".to_owned())),
+            ("alg", Cbor::Integer(-7)),
+            ("sig", Cbor::Bytes(signature)),
+            ("x5c", Cbor::Array(vec![Cbor::Bytes(leaf.build().to_der().unwrap())])),
+            ("certInfo", Cbor::Bytes(info)),
+            ("pubArea", Cbor::Bytes(area)),
+        ];
+        put_statement(answer, "tpm", statement.into_iter().collect(), data);
     }
 
     /// An entry of metadata for one of its models.

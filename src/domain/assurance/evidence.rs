@@ -60,6 +60,9 @@ pub struct Proof {
     pub source: Source,
     /// What that source said of the model.
     pub model: Model,
+    /// Serial numbers of the chain's certificates below the anchor, the signer's first; one of them may be revoked later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub serials: Vec<String>,
 }
 
 /// Who says that a root stands for a model.
@@ -99,6 +102,12 @@ impl Model {
             .iter()
             .map(move |all| all.iter().copied().filter(verifies).collect::<BTreeSet<_>>())
             .filter(|methods| !methods.is_empty())
+    }
+
+    /// Whether both verify users in the same ways.
+    #[must_use]
+    pub fn verifies_as(&self, other: &Self) -> bool {
+        self.verifying().collect::<BTreeSet<_>>() == other.verifying().collect()
     }
 }
 
@@ -245,6 +254,14 @@ pub struct Vouched {
     /// What admitted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admitted: Option<Admission>,
+}
+
+impl Vouched {
+    /// Whether what admitted it proved no hardware, so that it proves none either.
+    #[must_use]
+    pub fn is_admitted_by_weaker(&self) -> bool {
+        self.admitted.is_some_and(|admitted| admitted.acr < Acr::Phrh)
+    }
 }
 
 /// What was known on the day of a token, of its keys: evidence `standing` of its entry. Absent, nothing was.

@@ -15,6 +15,9 @@ pub const MAX_BLOB: usize = 32 * 1024 * 1024;
 /// The model of Chromium's virtual authenticator: the key that attests it is in Chromium's source, so it proves nothing.
 pub const EVERYBODYS: Aaguid = Aaguid([1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
 
+/// Statements whose certificates are revoked by a list that the operator names with the root, and that metadata lacks.
+const ANDROID: &str = "android-key";
+
 /// A metadata blob, as far as we use it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Metadata {
@@ -72,8 +75,6 @@ pub struct Trusted {
 pub struct Candidate<'a> {
     /// Certificates, DER.
     pub roots: &'a BTreeSet<Vec<u8>>,
-    /// Revoked serial numbers below them.
-    pub revoked: Option<&'a BTreeSet<String>>,
     /// Who says so.
     pub source: Source,
     /// What is proven.
@@ -109,16 +110,18 @@ impl Trusted {
                 why = format!("metadata no. {} is older than it may be", metadata.number);
             } else if listed.compromised {
                 why = format!("metadata no. {} lists the model as revoked or compromised", metadata.number);
+            } else if format == ANDROID && !self.own.iter().any(|own| own.format == ANDROID) {
+                why = "no list of Android's revoked certificates is configured".to_owned();
             } else {
                 let source = Source::Metadata(metadata.number);
                 let model = listed.model.clone();
-                found.push(Candidate { roots: &listed.roots, revoked: None, source, model });
+                found.push(Candidate { roots: &listed.roots, source, model });
             }
         }
         let known_bad = listed.is_some_and(|(_, listed)| listed.compromised);
         for own in self.own.iter().filter(|own| !known_bad && own.stands_for(format, aaguid)) {
             let source = Source::Configured(own.name.clone());
-            found.push(Candidate { roots: &own.roots, revoked: Some(&own.revoked), source, model: own.model() });
+            found.push(Candidate { roots: &own.roots, source, model: own.model() });
         }
         if found.is_empty() { Err(why) } else { Ok(found) }
     }
@@ -138,13 +141,33 @@ impl Trusted {
     pub fn standing(&self, attestation: &Attestation) -> Standing {
         let Attestation::Proven(proof) = attestation else { return Standing::Unlisted };
         let listed = self.metadata.as_ref().and_then(|metadata| metadata.entries.get(&proof.aaguid));
-        // What metadata knows against a model counts, whoever vouched for the key.
-        match listed {
-            Some(listed) if listed.compromised => return Standing::Compromised,
-            Some(listed) if listed.bypassed && self.vouches(proof) => return Standing::VerificationBypassed,
-            _ => {}
+        if self.has_revoked(&proof.serials) {
+            return Standing::Compromised;
         }
-        if self.vouches(proof) { Standing::Good } else { Standing::Unlisted }
+        // What metadata knows against a model counts, whoever vouched for the key.
+        if listed.is_some_and(|listed| listed.compromised) {
+            return Standing::Compromised;
+        }
+        if !self.vouches(proof) {
+            return Standing::Unlisted;
+        }
+        // A level follows from the model as the log has it, so that holds only while metadata says the same of it.
+        match (&proof.source, listed) {
+            (Source::Metadata(_), Some(listed)) if listed.model.key_protection != proof.model.key_protection => {
+                Standing::Unlisted
+            }
+            (_, Some(listed)) if listed.bypassed => Standing::VerificationBypassed,
+            (Source::Metadata(_), Some(listed)) if !listed.model.verifies_as(&proof.model) => {
+                Standing::VerificationBypassed
+            }
+            _ => Standing::Good,
+        }
+    }
+
+    /// Whether the operator's lists of revoked certificates have one of these.
+    #[must_use]
+    pub fn has_revoked(&self, serials: &[String]) -> bool {
+        self.own.iter().any(|own| serials.iter().any(|serial| own.revoked.contains(serial)))
     }
 
     /// Whether the certificate that a key's chain ended in still stands for its model.

@@ -48,6 +48,8 @@ pub struct Device {
     pub standing: Standing,
     /// Its key may be copied.
     pub synced: bool,
+    /// Whatever admitted it proved no hardware, so its maker's proof counts for no signature.
+    pub admitted_by_weaker: bool,
 }
 
 /// What a device misses.
@@ -65,7 +67,11 @@ impl Device {
     /// What is proven of its model, and holds today.
     fn proven(&self) -> Option<&Proof> {
         match (&self.attestation, self.standing) {
-            (Attestation::Proven(proof), Standing::Good | Standing::VerificationBypassed) => Some(proof),
+            (Attestation::Proven(proof), Standing::Good | Standing::VerificationBypassed)
+                if !self.admitted_by_weaker =>
+            {
+                Some(proof)
+            }
             _ => None,
         }
     }
@@ -100,6 +106,7 @@ impl DevicePolicy {
                 (Attestation::None, _) => "it sent no proof from its maker",
                 (Attestation::SelfAttested, _) => "it vouched for itself alone",
                 (Attestation::Proven(_), Standing::Compromised) => "its model is revoked or compromised",
+                (Attestation::Proven(_), _) if device.admitted_by_weaker => "it was added under a weaker passkey",
                 _ => "no maker that this server trusts vouches for it",
             });
         };
@@ -149,9 +156,10 @@ impl DevicePolicy {
     }
 }
 
-/// The first policy that a device misses.
+/// The first policy that a new passkey's device misses. Whatever admits it is held against its signatures, not here.
 pub fn first_miss<'a>(policies: impl IntoIterator<Item = &'a DevicePolicy>, device: &Device) -> Option<Miss> {
-    policies.into_iter().find_map(|policy| policy.miss(device))
+    let device = Device { admitted_by_weaker: false, ..device.clone() };
+    policies.into_iter().find_map(|policy| policy.miss(&device))
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ fn proven(key_protection: &[KeyProtection], verification: &[&[Method]]) -> Attes
             verification: verification.iter().map(|all| all.iter().copied().collect()).collect(),
             ..Model::default()
         },
+        serials: Vec::new(),
     }))
 }
 

@@ -3,7 +3,11 @@
 //! Implements DESIGN §6: an approval over exactly this request, by a key enrolled before.
 //! Never takes a name, a key or a group from anything but a logged document.
 
-use crate::domain::assurance::evidence::{Attestation, Evidence, Proof, Source, Standing, Today, Vouched};
+use std::collections::BTreeSet;
+
+use crate::domain::assurance::evidence::{
+    Attestation, Evidence, KeyProtection, Proof, Source, Standing, Today, Vouched,
+};
 use crate::domain::assurance::policy::Device;
 use crate::domain::assurance::{Assurance, AuthenticatorFacts, assess};
 use crate::domain::ids::{ChangeId, Digest, GroupName, PersonId};
@@ -62,9 +66,17 @@ impl Case<'_> {
     /// What the passkey's entry says that its attestation proved; a proof is checked as far as the file can carry it.
     fn attested(&self, decision: &DecisionPart<'_>, steps: &mut Steps) -> Option<Vouched> {
         if decision.passkey.evidence.contains_key("attestation") {
-            steps.run("attestation", self.vouched(decision))
+            let read = self.vouched(decision);
+            let capped = |(vouched, text): (Vouched, String)| {
+                has_its_cap(decision.passkey.admitted_by, &vouched).map(|()| (vouched, text))
+            };
+            steps.run("attestation", read.and_then(capped))
         } else {
-            Some(Vouched::default())
+            let vouched = Vouched::default();
+            match has_its_cap(decision.passkey.admitted_by, &vouched) {
+                Ok(()) => Some(vouched),
+                Err(error) => steps.run("attestation", Err(error)),
+            }
         }
     }
 
@@ -75,6 +87,7 @@ impl Case<'_> {
         let answer: RegistrationEvidence = self.read(passkey.evidence, "registration")?;
         let challenge = challenge(statement.text.as_bytes());
         self.signatures.attestation(self.place(), challenge, &answer, &vouched.attestation, passkey.time)?;
+        is_within_its_source(&vouched.attestation)?;
         let text = match &vouched.attestation {
             Attestation::None => "none".to_owned(),
             Attestation::SelfAttested => "by the key itself".to_owned(),
@@ -175,6 +188,30 @@ pub(super) fn is_known_source(by: &str) -> bool {
     by == "console" || ChangeId::parse(by).is_ok()
 }
 
+/// A passkey that another one admitted carries no more than that one did, so its verdict must say how much.
+fn has_its_cap(admitted_by: Option<&Digest>, vouched: &Vouched) -> Result<(), String> {
+    if admitted_by.is_some() && vouched.admitted.is_none() {
+        return Err("a passkey admitted it, and the log does not say at which level".to_owned());
+    }
+    Ok(())
+}
+
+/// What whoever vouches can say at all: the operator that keys are in hardware, and nothing else.
+fn is_within_its_source(attestation: &Attestation) -> Result<(), String> {
+    match attestation {
+        Attestation::Proven(proof) if matches!(proof.source, Source::Configured(_)) => {
+            let hardware = BTreeSet::from([KeyProtection::Hardware]);
+            if proof.model.verification.is_empty() && proof.model.key_protection == hardware {
+                Ok(())
+            } else {
+                Err("a root of the operator's proves that keys are in hardware, and the log has it prove more"
+                    .to_owned())
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What no file can carry: whoever vouches for the certificate signs megabytes at once.
 fn words_of(proof: &Proof) -> String {
     let says = match &proof.source {
@@ -203,6 +240,7 @@ impl Signer {
             attestation: self.vouched.attestation.clone(),
             standing: self.standing,
             synced: self.facts.backup_eligible || self.key.facts.backup_eligible,
+            admitted_by_weaker: self.vouched.is_admitted_by_weaker(),
         }
     }
 
@@ -220,3 +258,6 @@ pub(super) fn signed_by(signer: &Signer) -> SignedBy {
         statement: signer.statement,
     }
 }
+
+#[cfg(test)]
+mod tests;

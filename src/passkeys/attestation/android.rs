@@ -9,7 +9,7 @@ use super::certificate::{self, Reading};
 use super::{Certified, Signed};
 
 /// The extension with the key description.
-const DESCRIPTION: &str = "1.3.6.1.4.1.11129.2.1.17";
+pub(super) const DESCRIPTION: &str = "1.3.6.1.4.1.11129.2.1.17";
 /// Tags of an `AuthorizationList`.
 const PURPOSE: u32 = 1;
 const ALL_APPLICATIONS: u32 = 600;

@@ -60,15 +60,16 @@ impl Certificate {
         if found.next().is_some() { Err(format!("its certificate has the extension {dotted} twice")) } else { Ok(one) }
     }
 
-    /// A certificate of version 3 that signs no others.
-    pub(super) fn is_of_a_signer(&self) -> Reading<()> {
+    /// A certificate of version 3 that signs no others, and says so where it must.
+    pub(super) fn is_of_a_signer(&self, must_say_so: bool) -> Reading<()> {
         let certificate = self.parsed()?;
         if certificate.version() != X509Version::V3 {
             return Err("its certificate is not of version 3".to_owned());
         }
         match certificate.basic_constraints() {
             Ok(Some(constraints)) if !constraints.value.ca => Ok(()),
-            Ok(None) => Ok(()),
+            Ok(None) if !must_say_so => Ok(()),
+            Ok(None) => Err("its certificate does not say that it signs no others".to_owned()),
             _ => Err("its certificate may sign others".to_owned()),
         }
     }

@@ -18,7 +18,7 @@ use super::authenticator_data::AttestedCredential;
 use super::cose::PublicKey;
 use super::error::{PasskeyError, shown};
 use crate::domain::assurance::evidence::{Aaguid, Attestation, Proof};
-use crate::domain::assurance::models::Trusted;
+use crate::domain::assurance::models::{EVERYBODYS, Trusted};
 use crate::domain::canonical::Bytes;
 use crate::domain::ids::Digest;
 use crate::domain::time::Timestamp;
@@ -176,7 +176,8 @@ fn prove(certified: &Certified, trusted: &Trusted, at: Timestamp) -> Result<Proo
             Err(error) => why = error,
             Ok(path) => {
                 let anchor = path.anchor;
-                if candidate.revoked.is_some_and(|revoked| path.serials.iter().any(|serial| revoked.contains(serial))) {
+                // Whoever vouches for the root: metadata lists no certificate that is revoked.
+                if trusted.has_revoked(&path.serials) {
                     return Err("a certificate of its chain is revoked".to_owned());
                 }
                 // Under a root of several models only the certificate itself can say which one this is.
@@ -184,8 +185,8 @@ fn prove(certified: &Certified, trusted: &Trusted, at: Timestamp) -> Result<Proo
                     why = String::from("its root stands for several models, and its certificate names none");
                     continue;
                 }
-                let (source, model) = (candidate.source, candidate.model);
-                return Ok(Proof { aaguid: certified.aaguid, anchor: Bytes(anchor), source, model });
+                let (source, model, serials) = (candidate.source, candidate.model, path.serials);
+                return Ok(Proof { aaguid: certified.aaguid, anchor: Bytes(anchor), source, model, serials });
             }
         }
     }
@@ -203,6 +204,9 @@ pub fn confirms(statement: &Statement, attestation: &Attestation, at: Timestamp)
         | (Statement::SelfAttested, Attestation::SelfAttested)
         | (Statement::Certified(_), Attestation::Untrusted { .. }) => Ok(()),
         (Statement::Certified(certified), Attestation::Proven(proof)) => {
+            if proof.aaguid == EVERYBODYS || certificate::is_everybodys(certified)? {
+                return Err("everybody has the key that attests this model".to_owned());
+            }
             if certified.aaguid != proof.aaguid {
                 return Err("the registration's statement is over another model".to_owned());
             }
@@ -210,7 +214,11 @@ pub fn confirms(statement: &Statement, attestation: &Attestation, at: Timestamp)
                 return Err(why.to_owned());
             }
             let roots = std::iter::once(proof.anchor.0.clone()).collect();
-            chain::anchor(&certified.certificates, &roots, at).map(|_| ())
+            let path = chain::anchor(&certified.certificates, &roots, at)?;
+            if path.serials != proof.serials {
+                return Err("the registration's chain is of other certificates than the log says".to_owned());
+            }
+            Ok(())
         }
         _ => differs(),
     }

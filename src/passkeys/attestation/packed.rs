@@ -8,7 +8,7 @@ use x509_parser::oid_registry::{
 };
 
 use super::certificate::{self, Certificate, Reading};
-use super::{Signed, Statement};
+use super::{Signed, Statement, android, apple};
 
 /// What the certificate's subject must say it is.
 const UNIT: &str = "Authenticator Attestation";
@@ -34,7 +34,13 @@ pub(super) fn examine(signed: &Signed<'_>) -> Reading<Statement> {
 
 /// §8.2.1.
 fn requirements(leaf: &Certificate) -> Reading<()> {
-    leaf.is_of_a_signer()?;
+    leaf.is_of_a_signer(true)?;
+    // Under a root that stands for several formats: a certificate for one key of a phone attests no batch.
+    for foreign in [android::DESCRIPTION, apple::NONCE] {
+        if leaf.extension(foreign)?.is_some() {
+            return Err("its certificate is for statements of another format".to_owned());
+        }
+    }
     let country = leaf.subject(&OID_X509_COUNTRY_NAME)?;
     let one = |values: Vec<String>| values.len() == 1 && values.iter().all(|value| !value.is_empty());
     let named = matches!(country.as_slice(), [country] if country.len() == 2)

@@ -73,6 +73,9 @@ fn a_chain_to_a_listed_root_proves_the_model() {
     assert!(confirms(&other.statement, &proven, now()).is_err());
     assert!(confirms(&Statement::None, &proven, now()).is_err());
     assert!(confirms(&Statement::SelfAttested, &proven, now()).is_err());
+    let mut another = proof.clone();
+    another.serials.clear();
+    assert!(confirms(&registered.statement, &Attestation::Proven(another), now()).unwrap_err().contains("other cert"));
     let mut another = proof;
     another.aaguid = Aaguid([8; 16]);
     assert!(confirms(&registered.statement, &Attestation::Proven(another), now()).is_err());
@@ -109,7 +112,11 @@ fn attack_058_certificates_must_be_good_at_the_time() {
 #[test]
 fn attack_058_certificates_that_are_not_for_attestation_are_refused() {
     let base = Leaf { aaguid: Some(KEY), ..Leaf::default() };
-    assert!(refused(&Leaf { ca: true, ..base.clone() }).contains("sign others"));
+    assert!(refused(&Leaf { ca: Some(true), ..base.clone() }).contains("sign others"));
+    assert!(refused(&Leaf { ca: None, ..base.clone() }).contains("does not say"));
+    for foreign in ["1.3.6.1.4.1.11129.2.1.17", "1.2.840.113635.100.8.2"] {
+        assert!(refused(&Leaf { foreign: Some(foreign), ..base.clone() }).contains("another format"), "{foreign}");
+    }
     assert!(refused(&Leaf { unit: "Devices", ..base.clone() }).contains("not one for attestation"));
     assert!(refused(&Leaf { aaguid: Some([8; 16]), ..base }).contains("another model"));
 }
@@ -170,9 +177,25 @@ fn attack_059_the_key_that_everybody_has_proves_nothing() {
     let maker = Maker::new(&chromium);
     let root = maker.root.to_der().unwrap();
     // Under its own model's id, and under another's.
+    let forged = |maker: &Maker, aaguid: [u8; 16]| {
+        let serial = maker.leaf.serial_number().to_bn().unwrap().to_hex_str().unwrap().to_ascii_lowercase();
+        let proof = Proof {
+            aaguid: Aaguid(aaguid),
+            anchor: Bytes(maker.root.to_der().unwrap()),
+            source: Source::Metadata(42),
+            model: Model::default(),
+            serials: vec![serial.trim_start_matches('0').to_owned()],
+        };
+        let statement = vouched(maker, aaguid, |_| ()).unwrap().statement;
+        confirms(&statement, &Attestation::Proven(Box::new(proof)), now())
+    };
+    assert_eq!(forged(&Maker::of(KEY), KEY), Ok(()));
     for aaguid in [EVERYBODYS.0, KEY] {
         assert!(why(&maker, aaguid, &listed(&[&root], &[aaguid])).contains("everybody has the key"));
+        // Nor where a log says that it did.
+        assert!(forged(&maker, aaguid).unwrap_err().contains("everybody has the key"));
     }
+    assert!(forged(&Maker::of(EVERYBODYS.0), EVERYBODYS.0).unwrap_err().contains("everybody has the key"));
     let usual = Maker::of(EVERYBODYS.0);
     let root = usual.root.to_der().unwrap();
     assert!(why(&usual, EVERYBODYS.0, &listed(&[&root], &[EVERYBODYS.0])).contains("everybody has the key"));
@@ -197,6 +220,22 @@ fn the_operators_root_proves_hardware_and_its_list_of_revoked_certificates_count
     own.revoked.insert(serial.trim_start_matches('0').to_owned());
     let Attestation::Untrusted { why } = verdict(&registered, &trusted(&own)) else { panic!("proven") };
     assert!(why.contains("revoked"), "{why}");
+}
+
+#[test]
+fn attack_058_metadata_does_not_outweigh_the_operators_list_of_revoked_certificates() {
+    let maker = Maker::of(KEY);
+    let root = maker.root.to_der().unwrap();
+    let serial = maker.leaf.serial_number().to_bn().unwrap().to_hex_str().unwrap().to_ascii_lowercase();
+    let mut trusted = listed(&[&root], &[KEY]);
+    trusted.own = vec![OwnRoot {
+        name: "Google".to_owned(),
+        format: "android-key".to_owned(),
+        aaguids: BTreeSet::new(),
+        roots: BTreeSet::from([root]),
+        revoked: BTreeSet::from([serial.trim_start_matches('0').to_owned()]),
+    }];
+    assert!(why(&maker, KEY, &trusted).contains("revoked"));
 }
 
 /// A statement of an Android keystore: its levels of security, and what hardware enforces of the key.
@@ -242,6 +281,26 @@ fn a_key_of_androids_hardware_is_proven_and_one_of_its_software_is_not() {
     let everybodys = [GENERATED_TO_SIGN, &[0xbf, 0x84, 0x58, 0x02, 0x05, 0x00]].concat();
     assert!(android([1, 1], &everybodys, None).1.is_err(), "every application may use it");
     assert!(android([1, 1], GENERATED_TO_SIGN, Some(b"other")).1.is_err(), "another ceremony's");
+}
+
+#[test]
+fn attack_058_a_key_that_was_loaded_into_a_tpm_proves_no_hardware() {
+    let maker = Maker::of(KEY);
+    let found = |attributes: u32| {
+        let mut device = authenticator(1);
+        device.behaviour.aaguid = KEY;
+        let mut answer = create(&mut device);
+        maker.vouch_as_tpm(&mut answer, attributes);
+        let registered = registration::finish(&rp(), challenge("register"), &answer).unwrap();
+        verdict(&registered, &listed(&[&maker.root.to_der().unwrap()], &[KEY]))
+    };
+    // What Windows makes: fixedTPM, fixedParent, sensitiveDataOrigin, userWithAuth, noDA, decrypt, sign.
+    let made = 0x0006_0472;
+    assert!(matches!(found(made), Attestation::Proven(_)));
+    for missing in [1 << 1, 1 << 4, 1 << 5, made] {
+        let Attestation::Untrusted { why } = found(made & !missing) else { panic!("proven without {missing:#x}") };
+        assert!(why.contains("made and keeps"), "{why}");
+    }
 }
 
 #[test]
@@ -296,7 +355,7 @@ const STATEMENTS: [(&str, &str); 15] = [
     ("Packed Attestation with RS256 Credential", "refused: policy_not_met"),
     ("Packed Attestation with Ed25519 Credential", "refused: policy_not_met"),
     ("Packed Attestation with Ed448 Credential", "refused: policy_not_met"),
-    ("TPM Attestation with ES256 Credential", "proven"),
+    ("TPM Attestation with ES256 Credential", "untrusted: its TPM does not say that it made and keeps the key"),
     (
         "Android Key Attestation with ES256 Credential",
         "untrusted: the device's keystore does not say that hardware made and keeps its key",
@@ -325,14 +384,14 @@ fn attack_058_each_w3c_statement_has_its_verdict() {
             },
         };
         assert_eq!(found, wanted, "{title}");
-        if wanted != "proven" {
+        if wanted != "proven" && !wanted.starts_with("untrusted") {
             continue;
         }
         // Over other client data, and with any one bit of the signature changed, it proves nothing.
         let other = [client_data.as_slice(), b" "].concat();
         assert!(examined(&object, &other).is_err(), "{title}: client data");
         let Ok(Statement::Certified(certified)) = examined(&object, &client_data) else { panic!("{title}") };
-        let mut foreign = certified.clone();
+        let mut foreign = Certified { not_in_hardware: None, ..certified.clone() };
         foreign.certificates = vec![Maker::of(aaguid).leaf.to_der().unwrap()];
         let judged = judge(&Statement::Certified(foreign), &trusted, now());
         assert!(matches!(judged, Attestation::Untrusted { .. }), "{title}: another chain");
@@ -344,12 +403,21 @@ fn attack_058_no_byte_of_a_w3c_statement_can_be_changed() {
     let (root, examples) = vectors();
     for example in examples.iter().filter(|example| {
         let title = example["title"].as_str().unwrap();
-        STATEMENTS.iter().any(|(known, verdict)| *known == title && *verdict == "proven")
+        STATEMENTS
+            .iter()
+            .any(|(known, verdict)| *known == title && (*verdict == "proven" || verdict.starts_with("untrusted")))
     }) {
         let title = example["title"].as_str().unwrap();
         let part = |name: &str| HEXLOWER.decode(example["registration"][name].as_str().unwrap().as_bytes()).unwrap();
         let (object, client_data) = (part("attestationObject"), part("clientDataJSON"));
-        let trusted = listed(&[&root], &[part("aaguid").try_into().unwrap()]);
+        let mut trusted = listed(&[&root], &[part("aaguid").try_into().unwrap()]);
+        trusted.own = vec![OwnRoot {
+            name: "Google".to_owned(),
+            format: "android-key".to_owned(),
+            aaguids: BTreeSet::new(),
+            roots: BTreeSet::from([root.clone()]),
+            revoked: BTreeSet::new(),
+        }];
         let start = object.windows(7).position(|window| window == b"attStmt").unwrap() + 7;
         for at in (start..object.len()).step_by(3) {
             let mut changed = object.clone();
@@ -363,8 +431,12 @@ fn attack_058_no_byte_of_a_w3c_statement_can_be_changed() {
             if !whole {
                 continue;
             }
-            let proven = examined(&changed, &client_data)
-                .is_ok_and(|statement| matches!(judge(&statement, &trusted, now()), Attestation::Proven(_)));
+            // Also of those that prove no hardware: what certifies them is not to be changed either.
+            let proven = examined(&changed, &client_data).is_ok_and(|statement| {
+                let Statement::Certified(certified) = statement else { return false };
+                let certified = Statement::Certified(Certified { not_in_hardware: None, ..certified });
+                matches!(judge(&certified, &trusted, now()), Attestation::Proven(_))
+            });
             assert!(!proven, "{title}: byte {at} of {}", object.len());
         }
     }

@@ -1,6 +1,6 @@
 //! The `tpm` statement: a TPM certifies the new key with its attestation identity key.
-//! In: a statement. Out: what it certifies.
-//! Implements WebAuthn L3 §8.3 and §8.3.1; TPM 2.0 part 2, §10.12.8 (TPMS_ATTEST) and §12.2.4 (TPMT_PUBLIC).
+//! In: a statement. Out: what it certifies, and whether the TPM made the key and keeps it.
+//! Implements WebAuthn L3 §8.3 and §8.3.1; TPM 2.0 part 2, §10.12.8 (TPMS_ATTEST) and §12.2.4 (TPMT_PUBLIC), §8.3 (TPMA_OBJECT).
 //! Never takes a structure with a byte left over.
 
 use openssl::hash::{MessageDigest, hash};
@@ -18,6 +18,8 @@ const MAGIC: u32 = 0xff54_4347;
 const CERTIFY: u16 = 0x8017;
 /// `TPM_ALG_NULL`.
 const NULL: u16 = 0x0010;
+/// `TPMA_OBJECT`: `fixedTPM`, `fixedParent` and `sensitiveDataOrigin`, without which the key may have come from elsewhere.
+const MADE_AND_KEPT: u32 = 1 << 1 | 1 << 4 | 1 << 5;
 /// The extended key usage of attestation identity keys.
 const AIK_USAGE: &str = "2.23.133.8.3";
 /// Manufacturer, model and version, in the subject's alternative name.
@@ -49,12 +51,15 @@ pub(super) fn examine(signed: &Signed<'_>) -> Reading<Certified> {
         return Err("its TPM certified another key".to_owned());
     }
     requirements(leaf)?;
-    signed.certified("tpm", &path)
+    let mut certified = signed.certified("tpm", &path)?;
+    let in_hardware = area.attributes & MADE_AND_KEPT == MADE_AND_KEPT;
+    certified.not_in_hardware = (!in_hardware).then_some("its TPM does not say that it made and keeps the key");
+    Ok(certified)
 }
 
 /// §8.3.1.
 fn requirements(leaf: &Certificate) -> Reading<()> {
-    leaf.is_of_a_signer()?;
+    leaf.is_of_a_signer(true)?;
     let parsed = leaf.parsed()?;
     let unnamed = parsed.subject().iter().next().is_none();
     let usage = parsed.extended_key_usage().ok().flatten();
@@ -114,6 +119,7 @@ impl<'a> Fields<'a> {
 struct Area {
     name_alg: [u8; 2],
     name_hash: MessageDigest,
+    attributes: u32,
     key: PKey<Public>,
 }
 
@@ -129,7 +135,7 @@ impl Area {
             0x000d => MessageDigest::sha512(),
             _ => return None,
         };
-        let (_attributes, _policy) = (fields.u32()?, fields.sized()?);
+        let (attributes, _policy) = (fields.u32()?, fields.sized()?);
         // A symmetric algorithm is only that of a key that keeps others.
         if fields.u16()? != NULL {
             fields.u32()?;
@@ -149,7 +155,7 @@ impl Area {
             _ => return None,
         };
         fields.ended()?;
-        Some(Self { name_alg, name_hash, key })
+        Some(Self { name_alg, name_hash, attributes, key })
     }
 }
 

@@ -51,6 +51,32 @@ fn attack_058_reports_against_a_model_are_heard() {
 }
 
 #[test]
+fn attack_058_reports_are_heard_where_the_rest_of_an_entry_is_not_good() {
+    let (service, maker) = (Service::fido(), Maker::of([7; 16]));
+    let revoked = ["FIDO_CERTIFIED", "REVOKED"];
+    let mut broken = entry(&maker, &revoked);
+    broken["metadataStatement"]["attestationRootCertificates"] = json!(["!"]);
+    let mut without = entry(&maker, &revoked);
+    without.as_object_mut().unwrap().remove("metadataStatement");
+    let mut bad_report = entry(&maker, &revoked);
+    bad_report["statusReports"][0] = json!(7);
+    let bypass = entry(&maker, &["USER_VERIFICATION_BYPASS"]);
+    let of = |entries: &[Value]| {
+        let metadata = read(&service.blob(1, "2026-12-01", entries), &service.root_pem(), now()).unwrap();
+        let listed = &metadata.entries[&Aaguid([7; 16])];
+        (listed.compromised, listed.bypassed, listed.roots.len(), metadata.skipped)
+    };
+    for entry in [&broken, &without, &bad_report] {
+        assert_eq!(of(std::slice::from_ref(entry)), (true, false, 0, 1), "{entry}");
+    }
+    // Listed twice, in either order.
+    let good = entry(&maker, &[]);
+    assert_eq!(of(&[good.clone(), entry(&maker, &revoked), bypass]), (true, true, 1, 2));
+    assert_eq!(of(&[good.clone(), broken.clone()]), (true, false, 1, 1));
+    assert_eq!(of(&[broken, good]), (true, false, 0, 2));
+}
+
+#[test]
 fn one_bad_entry_is_skipped_and_counted() {
     let (service, maker) = (Service::fido(), Maker::of([7; 16]));
     let good = entry(&maker, &[]);
@@ -69,7 +95,10 @@ fn one_bad_entry_is_skipped_and_counted() {
     let entries = [good.clone(), good, no_roots, broken_root, everybodys, u2f, unknown, json!({ "aaguid": 7 })];
     let blob = service.blob(1, "2026-12-01", &entries);
     let metadata = read(&blob, &service.root_pem(), now()).unwrap();
-    assert_eq!((metadata.entries.len(), metadata.skipped), (2, 5));
+    assert_eq!(metadata.skipped, 5);
+    let vouch: Vec<_> =
+        metadata.entries.iter().filter(|(_, one)| !one.roots.is_empty()).map(|(id, _)| id.0[0]).collect();
+    assert_eq!(vouch, [7, 10]);
 }
 
 #[test]

@@ -1,3 +1,4 @@
+use super::super::evidence::Method;
 use super::*;
 
 const KEY: Aaguid = Aaguid([7; 16]);
@@ -24,8 +25,8 @@ fn own(name: &str, format: &str, aaguids: &[Aaguid]) -> OwnRoot {
 }
 
 fn proof(anchor: u8, source: Source) -> Attestation {
-    let model = Model::default();
-    Attestation::Proven(Box::new(Proof { aaguid: KEY, anchor: Bytes(vec![anchor]), source, model }))
+    let (model, serials) = (Model::default(), vec!["c0ffee".to_owned(), "5".to_owned()]);
+    Attestation::Proven(Box::new(Proof { aaguid: KEY, anchor: Bytes(vec![anchor]), source, model, serials }))
 }
 
 fn now(seconds: i64) -> Timestamp {
@@ -83,6 +84,50 @@ fn a_model_stands_as_it_does_today() {
     assert_eq!(trusted(false, false).standing(&proof(3, by())), Standing::Unlisted);
     assert_eq!(Trusted::default().standing(&proof(1, by())), Standing::Unlisted);
     assert_eq!(trusted(false, false).standing(&Attestation::None), Standing::Unlisted);
+}
+
+#[test]
+fn attack_058_metadata_vouches_for_no_android_key_without_a_list_of_revoked_certificates() {
+    let mut trusted = trusted(false, false);
+    assert!(trusted.candidates("android-key", KEY, now(1)).unwrap_err().contains("revoked certificates"));
+    trusted.own = vec![own("us", "packed", &[KEY])];
+    assert!(trusted.candidates("android-key", KEY, now(1)).is_err());
+    trusted.own = vec![own("google", "android-key", &[])];
+    let sources: Vec<_> =
+        trusted.candidates("android-key", KEY, now(1)).unwrap().into_iter().map(|one| one.source).collect();
+    assert_eq!(sources, [Source::Metadata(42), Source::Configured("google".to_owned())]);
+}
+
+#[test]
+fn attack_058_a_model_of_which_metadata_says_something_else_today_proves_no_more_than_that() {
+    let today = |change: fn(&mut Model), source: Source, anchor| {
+        let mut trusted = trusted(false, false);
+        trusted.own = vec![own("us", "packed", &[KEY])];
+        change(&mut trusted.metadata.as_mut().unwrap().entries.get_mut(&KEY).unwrap().model);
+        trusted.standing(&proof(anchor, source))
+    };
+    let kept: fn(&mut Model) = |model| model.key_protection = BTreeSet::from([KeyProtection::Software]);
+    let verified: fn(&mut Model) = |model| model.verification = vec![BTreeSet::from([Method::PasscodeExternal])];
+    let touched: fn(&mut Model) = |model| model.verification = vec![BTreeSet::from([Method::PresenceInternal])];
+    assert_eq!(today(kept, Source::Metadata(41), 1), Standing::Unlisted);
+    assert_eq!(today(verified, Source::Metadata(41), 1), Standing::VerificationBypassed);
+    assert_eq!(today(touched, Source::Metadata(41), 1), Standing::Good, "a touch verifies nobody, then as now");
+    assert_eq!(today(|model| model.name = "Another".to_owned(), Source::Metadata(41), 1), Standing::Good);
+    // The operator's word is the operator's.
+    assert_eq!(today(kept, Source::Configured("us".to_owned()), 2), Standing::Good);
+}
+
+#[test]
+fn attack_058_a_certificate_that_is_revoked_later_proves_nothing_from_then_on() {
+    let mut trusted = trusted(false, false);
+    trusted.own = vec![own("us", "packed", &[KEY]), own("google", "android-key", &[])];
+    let proofs = [proof(1, Source::Metadata(41)), proof(2, Source::Configured("us".to_owned()))];
+    let standings = |trusted: &Trusted| proofs.each_ref().map(|proof| trusted.standing(proof));
+    trusted.own[1].revoked = BTreeSet::from(["6".to_owned()]);
+    assert_eq!(standings(&trusted), [Standing::Good; 2]);
+    // Whosever list it is on.
+    trusted.own[1].revoked.insert("5".to_owned());
+    assert_eq!(standings(&trusted), [Standing::Compromised; 2]);
 }
 
 #[test]

@@ -1,12 +1,13 @@
-use super::super::evidence::{Model, Source};
+use super::super::Acr;
+use super::super::evidence::{Admission, Model, Source, Vouched};
 use super::*;
 use crate::domain::canonical::Bytes;
 
 const KEY: Aaguid = Aaguid([7; 16]);
 
 fn device(model: Model) -> Device {
-    let proof = Proof { aaguid: KEY, anchor: Bytes(vec![1]), source: Source::Metadata(1), model };
-    Device { attestation: Attestation::Proven(Box::new(proof)), standing: Standing::Good, synced: false }
+    let proof = Proof { aaguid: KEY, anchor: Bytes(vec![1]), source: Source::Metadata(1), model, serials: Vec::new() };
+    Device { attestation: Attestation::Proven(Box::new(proof)), standing: Standing::Good, ..Device::default() }
 }
 
 fn model() -> Model {
@@ -70,12 +71,25 @@ fn attack_059_an_allow_list_never_matches_a_claimed_model() {
         Attestation::SelfAttested,
         Attestation::Untrusted { why: "no metadata is configured".to_owned() },
     ] {
-        let device = Device { attestation, standing: Standing::Good, synced: false };
+        let device = Device { attestation, standing: Standing::Good, ..Device::default() };
         assert!(listed.miss(&device).is_some(), "{device:?}");
     }
     for standing in [Standing::Compromised, Standing::Unlisted] {
         assert!(listed.miss(&Device { standing, ..device(model()) }).is_some(), "{standing:?}");
     }
+}
+
+#[test]
+fn attack_059_a_device_that_a_weaker_one_admitted_proves_nothing_to_a_rules_policy() {
+    let admitted = |acr| Vouched { admitted: Some(Admission { acr, mfa: false }), ..Vouched::default() };
+    assert!(admitted(Acr::Phr).is_admitted_by_weaker() && !admitted(Acr::Phrh).is_admitted_by_weaker());
+    assert!(!Vouched::default().is_admitted_by_weaker());
+    let weaker = Device { admitted_by_weaker: true, ..device(model()) };
+    assert!(missed(&policy(), &weaker).unwrap().contains("weaker"));
+    assert_eq!(missed(&policy(), &device(model())), None);
+    // A policy that asks for no proof takes it, and so does the one that is held at the enrolment.
+    assert_eq!(missed(&DevicePolicy { attestation: false, ..policy() }, &weaker), None);
+    assert_eq!(first_miss([&policy()], &weaker), None);
 }
 
 #[test]
