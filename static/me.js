@@ -41,7 +41,9 @@ function note(text) {
 
 function told(fault) {
   if (fault.code === 'sign_in_needed') return void location.assign(signIn);
-  if (fault.code === 'sign_in_stale') return void show('stale');
+  if (fault.code === 'sign_in_stale') {
+    return find('[data-step=stale]') ? show('stale') : void location.assign(`${signIn}&again=yes`);
+  }
   note(fault.code === 'offline' ? 'No connection. Nothing was sent.' : `${fault.description} ${fault.hint}`.trim());
 }
 

@@ -126,6 +126,21 @@ pub fn active_passkeys(reader: &Reader<'_>, person: &PersonId) -> Result<Vec<Pas
     Ok(reader.passkeys_of(person)?.into_iter().filter(|key| key.suspended.is_none()).collect())
 }
 
+/// The groups of a person, and those of changes that wait: a passkey that is added now signs for them later.
+pub fn groups_to_be(reader: &Reader<'_>, person: &PersonId) -> Result<BTreeSet<GroupName>, StoreError> {
+    let mut groups: BTreeSet<_> = reader.memberships(person)?.into_keys().collect();
+    for row in reader.open_changes()?.into_iter().filter(|row| row.change.person == *person) {
+        match row.change.act {
+            Act::Invite { groups: asked, .. } => groups.extend(asked),
+            Act::Join { group } => {
+                groups.insert(group);
+            }
+            _ => {}
+        }
+    }
+    Ok(groups)
+}
+
 /// A person's passkey by its public key.
 pub fn passkey(reader: &Reader<'_>, person: &PersonId, credential: &Digest) -> Result<PasskeyRow, AppError> {
     let found = active_passkeys(reader, person)?.into_iter().find(|key| key.public_key_sha256 == *credential);

@@ -23,7 +23,7 @@ use crate::store::people::{InvitationRow, PersonRow};
 use crate::store::{Reader, StoreError};
 
 use super::add_passkey::{Admission, NamedBy, NewPasskey, device_name, not_taken, unknown_so_far, write_passkey};
-use super::apply_change::active_passkeys;
+use super::apply_change::{active_passkeys, groups_to_be};
 use super::decide_request::Ceremony;
 use super::known::{device_of, judged};
 use super::{AppError, Countersign};
@@ -140,7 +140,8 @@ impl Countersign {
             };
             let groups: Vec<_> = reader.memberships(&person.id)?.into_keys().collect();
             let passkeys = active_passkeys(reader, &person.id)?.len();
-            let asked = self.settings.devices.policies_for(&groups);
+            let to_be: Vec<_> = groups_to_be(reader, &person.id)?.into_iter().collect();
+            let asked = self.settings.devices.policies_for(&to_be);
             let asked: Vec<_> = asked.map(|one| format!("Policy {}: {}.", one.name, one.wanted())).collect();
             let policy = (!asked.is_empty()).then(|| asked.join(" "));
             Ok(Ok(Welcome { person, invited_by: row.invited_by, expires: row.expires, groups, passkeys, policy }))
@@ -220,7 +221,7 @@ impl Countersign {
             }
             let first = row.ended.is_none();
             let attestation = judge(&registered.statement, &trusted, now);
-            let groups: Vec<_> = unit.reader().memberships(&person.id)?.into_keys().collect();
+            let groups: Vec<_> = groups_to_be(&unit.reader(), &person.id)?.into_iter().collect();
             let vouched = Vouched { attestation, admitted: None };
             let device = device_of(&trusted, (registered.facts, registered.facts), &vouched);
             if let Some(miss) = first_miss(devices.policies_for(&groups), &device) {

@@ -66,12 +66,7 @@ pub(super) fn entitled(
     distinct(unit, row, choice, passkey)?;
     still_open(&unit.reader(), row, (choice, trusted), unit.now())?;
     if choice == Choice::Approve {
-        is_awake(passkey, unit.now())?;
-        if unit.now() < passkey.approves_from() {
-            let until = passkey.approves_from().hour_minute();
-            let text = format!("this passkey was added by another one, and approves nothing before {until} UTC");
-            return Err(AppError::refused(ErrorCode::PasskeyTooNew, text));
-        }
+        may_approve(passkey, unit.now())?;
         let signed = (verified.facts, passkey.registered);
         let device = device_of(trusted, signed, &passkey.vouched);
         if let Some(miss) = device_policy(&row.rule).and_then(|policy| policy.miss(&device)) {
@@ -98,16 +93,20 @@ pub(super) fn is_known(reader: &Reader<'_>, passkey: &PasskeyRow) -> Result<Pers
     Ok(person)
 }
 
-/// A passkey made after a recovery approves nothing for a while: whoever else holds it is seen before it counts.
-pub(super) fn is_awake(passkey: &PasskeyRow, now: Timestamp) -> Result<(), AppError> {
-    match passkey.rests_until.filter(|until| now < *until) {
-        None => Ok(()),
-        Some(until) => {
-            let when = format!("{} {} UTC", until.day_month(), until.hour_minute());
-            let text = format!("this passkey was made after a recovery, and approves nothing before {when}");
-            Err(AppError::refused(ErrorCode::PasskeyRests, text))
-        }
+/// A passkey made after a recovery, or by the word of another one, approves nothing for a while, neither a request nor a
+/// change: whoever else holds it is seen before it counts.
+pub(super) fn may_approve(passkey: &PasskeyRow, now: Timestamp) -> Result<(), AppError> {
+    if let Some(until) = passkey.rests_until.filter(|until| now < *until) {
+        let when = format!("{} {} UTC", until.day_month(), until.hour_minute());
+        let text = format!("this passkey was made after a recovery, and approves nothing before {when}");
+        return Err(AppError::refused(ErrorCode::PasskeyRests, text));
     }
+    if now < passkey.approves_from() {
+        let until = passkey.approves_from().hour_minute();
+        let text = format!("this passkey was added by another one, and approves nothing before {until} UTC");
+        return Err(AppError::refused(ErrorCode::PasskeyTooNew, text));
+    }
+    Ok(())
 }
 
 /// Whether the rule of a request is still the one that people would sign under.

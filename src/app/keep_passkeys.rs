@@ -20,8 +20,9 @@ use crate::store::passkeys::{CeremonyRow, PasskeyRow, SuspendedWhy};
 use crate::store::{Reader, StoreError};
 
 use super::add_passkey::{Admission, NamedBy, NewPasskey, device_name, not_taken, unknown_so_far, write_passkey};
-
+use super::apply_change::{active_passkeys, groups_to_be};
 use super::decide_request::Ceremony;
+use super::entitled::may_approve;
 use super::known::{device_of, judged};
 use super::suspend_passkey::suspend;
 use super::use_session::{SignedIn, actor, fresh_actor};
@@ -63,8 +64,19 @@ pub struct Left {
     pub credentials: Vec<Vec<u8>>,
 }
 
-fn usable(reader: &Reader<'_>, person: &PersonId) -> Result<Vec<PasskeyRow>, StoreError> {
-    Ok(reader.passkeys_of(person)?.into_iter().filter(|row| row.suspended.is_none()).collect())
+/// One that works stays; and for one that may approve another one that may: whoever added one a moment ago does not take
+/// the owner's away.
+fn stays_able(passkey: &PasskeyRow, left: &[PasskeyRow], now: Timestamp) -> Result<(), AppError> {
+    let refused = |text: &str, cure: &str| Err(AppError::refused(ErrorCode::LastPasskey, text).with_hint(cure));
+    if left.is_empty() {
+        return refused("this is your only passkey", "add another passkey first");
+    }
+    let able = |row: &PasskeyRow| may_approve(row, now).is_ok();
+    if passkey.suspended.is_none() && able(passkey) && !left.iter().any(able) {
+        let text = "your other passkeys are too new to stand in for this one";
+        return refused(text, "remove it once another one may approve: an hour after it was added");
+    }
+    Ok(())
 }
 
 fn own(reader: &Reader<'_>, me: &SignedIn, id: i64) -> Result<PasskeyRow, AppError> {
@@ -107,12 +119,10 @@ impl Countersign {
             .write(move |unit| -> Result<_, AppError> {
                 let me = fresh_actor(unit, session.as_ref(), limits)?;
                 let passkey = own(&unit.reader(), &me, id)?;
-                let left = usable(&unit.reader(), &me.person.id)?.into_iter().filter(|row| row.id != passkey.id);
-                let credentials: Vec<_> = left.map(|row| row.credential_id).collect();
-                if credentials.is_empty() {
-                    return Err(AppError::refused(ErrorCode::LastPasskey, "this is your only passkey")
-                        .with_hint("add another passkey first"));
-                }
+                let mut left = active_passkeys(&unit.reader(), &me.person.id)?;
+                left.retain(|row| row.id != passkey.id);
+                stays_able(&passkey, &left, me.now)?;
+                let credentials = left.into_iter().map(|row| row.credential_id).collect();
                 suspend(unit, &passkey, SuspendedWhy::Removed, Some(me.session.entry))?;
                 Ok(Left { user_handle: me.person.user_handle, credentials })
             })
@@ -188,7 +198,7 @@ impl Countersign {
                 let admitted = Some((&me.assurance(&trusted)).into());
                 let vouched = Vouched { attestation, admitted };
                 let facts = (registered.facts, registered.facts);
-                let groups: Vec<_> = unit.reader().memberships(&me.person.id)?.into_keys().collect();
+                let groups: Vec<_> = groups_to_be(&unit.reader(), &me.person.id)?.into_iter().collect();
                 let device = device_of(&trusted, facts, &vouched);
                 if let Some(miss) = first_miss(devices.policies_for(&groups), &device) {
                     return Err(not_taken(&registered, &vouched.attestation, &miss));

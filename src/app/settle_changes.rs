@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::domain::change::standing::{Standing, Terms, lets_in, standing};
+use crate::domain::change::standing::{Moment, Standing, Terms, lets_in, standing};
 use crate::domain::ids::RequestId;
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
@@ -45,7 +45,8 @@ pub fn stands(reader: &Reader<'_>, row: &ChangeRow, terms: &Terms, now: Timestam
         ChangeState::Refused | ChangeState::Failed => Standing::Refused,
         ChangeState::Voided => Standing::Expired,
         ChangeState::Open | ChangeState::Admitted => {
-            standing(&row.change, &reader.change_signatures(&row.change.id)?, &reader.council()?, terms, now)
+            let signatures = reader.change_signatures(&row.change.id)?;
+            standing(&row.change, &signatures, &reader.council()?, terms, (Moment::Seen(row.due), now))
         }
     })
 }

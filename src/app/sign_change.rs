@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::crypto::random;
 use crate::domain::bundle::signatures::AssertionEvidence;
 use crate::domain::canonical::{self, Bytes};
-use crate::domain::change::standing::{Signature, Standing, Terms, admits, standing};
+use crate::domain::change::standing::{Moment, Signature, Standing, Terms, admits, standing};
 use crate::domain::ids::{ChangeId, PersonId, RequestId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
@@ -21,15 +21,16 @@ use crate::domain::time::Timestamp;
 use crate::passkeys::PasskeyError;
 use crate::passkeys::assertion::{self, StoredCredential, Verification};
 use crate::store::changes::{ChangeRow, ChangeState};
-use crate::store::passkeys::PasskeyRow;
+use crate::store::passkeys::{PasskeyRow, SuspendedWhy};
 use crate::store::{StoreError, Unit};
 
 use super::apply_change;
 use super::course::refusal;
 use super::decide_request::Ceremony;
-use super::entitled::is_known;
+use super::entitled::{is_known, may_approve};
 use super::refuse::{Admit, logged};
 use super::settle_changes::{follow, refuse, stands};
+use super::suspend_passkey::suspend;
 use super::{AppError, Countersign};
 
 /// What a signature did.
@@ -106,7 +107,12 @@ impl Countersign {
                 let refusal = refusal(error.code(), error.to_string());
                 let admit = self.refusals.admit_copy(&passkey.person, now);
                 let code = refusal.code;
-                let entry = self.store.write(move |unit| rejected.append(unit, code, admit)).await?;
+                let ended = self.store.write(move |unit| -> Result<_, AppError> {
+                    let entry = rejected.append(unit, code, admit)?;
+                    suspend(unit, &passkey, SuspendedWhy::Copied, None)?;
+                    Ok(entry)
+                });
+                let entry = ended.await?;
                 let refused = logged(refusal, entry);
                 self.tell_copy(&person, &refused);
                 return Err(refused);
@@ -191,7 +197,7 @@ fn judge(
     admits(&row.change, &signatures, &council, (&passkey.person, choice), standing, unit.now())
         .map_err(|(code, text)| AppError::refused(code, text))?;
     if choice == Choice::Approve {
-        super::entitled::is_awake(passkey, unit.now())?;
+        may_approve(passkey, unit.now())?;
         // What cannot be done any more is not signed for.
         if row.state == ChangeState::Open {
             apply_change::possible(&reader, &row.change)?;
@@ -255,7 +261,13 @@ fn record(
     let signature = Signature { person: person.clone(), choice, at: unit.now() };
     let mut signatures = unit.reader().change_signatures(id)?;
     signatures.push(signature.clone());
-    let now_stands = standing(&row.change, &signatures, &unit.reader().council()?, terms, unit.now());
+    // A delay goes on only where one runs by signatures that count still.
+    let runs = match stands(&unit.reader(), row, terms, unit.now())? {
+        Standing::Delayed { from, .. } => Some(from),
+        _ => None,
+    };
+    let moment = (Moment::Signed(runs), unit.now());
+    let now_stands = standing(&row.change, &signatures, &unit.reader().council()?, terms, moment);
     let effective = match now_stands {
         Standing::Due => Some(unit.now()),
         Standing::Delayed { from, .. } => Some(from),
@@ -272,7 +284,7 @@ fn record(
         fault: None,
         evidence,
     })?;
-    unit.insert_change_signature(id, &signature, entry)?;
+    unit.insert_change_signature(id, &signature, passkey.id, entry)?;
     unit.update_passkey(passkey.id, &verified.credential)?;
     let voided = if choice == Choice::Deny {
         refuse(unit, row, entry)?;

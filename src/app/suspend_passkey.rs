@@ -3,7 +3,7 @@
 //! Implements SCREENS ("Not you? Report"), WebAuthn L3 §6.1.1.
 //! Never brings a passkey back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::ids::Digest;
 use crate::domain::log::entry::Event;
@@ -11,10 +11,11 @@ use crate::domain::oauth::error_code::ErrorCode;
 use crate::passkeys::PasskeyError;
 use crate::store::passkeys::{PasskeyRow, SuspendedWhy};
 use crate::store::people::PersonRow;
-use crate::store::{StoreError, Unit};
+use crate::store::{Reader, StoreError, Unit};
 
+use super::apply_change::active_passkeys;
 use super::refuse::logged;
-use super::use_session::actor;
+use super::use_session::{actor, freshly};
 use super::{AppError, Countersign};
 
 /// A passkey that may be in other hands, and whose it is.
@@ -26,8 +27,38 @@ pub struct InDoubt {
     pub person: PersonRow,
 }
 
-/// Suspends a passkey, unless that was done already; the entry's index where one was written.
+/// A passkey's living ones that it admitted, and those that they admitted: whoever held it may have made them.
+fn admitted_by(reader: &Reader<'_>, passkey: &PasskeyRow) -> Result<Vec<PasskeyRow>, StoreError> {
+    let living: Vec<_> =
+        reader.passkeys_of(&passkey.person)?.into_iter().filter(|row| row.suspended.is_none()).collect();
+    let (mut found, mut of) = (Vec::<PasskeyRow>::new(), vec![passkey.id]);
+    while let Some(id) = of.pop() {
+        for row in living.iter().filter(|row| row.admitted_by == Some(id)) {
+            of.push(row.id);
+            found.push(row.clone());
+        }
+    }
+    Ok(found)
+}
+
+/// Suspends a passkey, unless that was done already, and with one that is in doubt those that it admitted; the index of
+/// its entry where one was written.
 pub(super) fn suspend(
+    unit: &mut Unit<'_>,
+    passkey: &PasskeyRow,
+    why: SuspendedWhy,
+    session: Option<u64>,
+) -> Result<Option<u64>, StoreError> {
+    let entry = suspend_one(unit, passkey, why, session)?;
+    if entry.is_some() && why != SuspendedWhy::Removed {
+        for row in admitted_by(&unit.reader(), passkey)? {
+            suspend_one(unit, &row, why, session)?;
+        }
+    }
+    Ok(entry)
+}
+
+fn suspend_one(
     unit: &mut Unit<'_>,
     passkey: &PasskeyRow,
     why: SuspendedWhy,
@@ -64,7 +95,8 @@ impl Countersign {
         refused
     }
 
-    /// "Not you? Report": suspends the passkey that signed, at once.
+    /// "Not you? Report": suspends the passkey that signed, at once. To report another one, or all that are left, takes a
+    /// fresh touch: whoever finds a page open locks nobody out.
     pub async fn report_passkey(&self, session: Option<Digest>, id: i64) -> Result<(), AppError> {
         self.steady_now()?;
         let limits = self.settings.sessions;
@@ -74,6 +106,12 @@ impl Countersign {
                 let passkey = unit.reader().passkey_row(id)?.filter(|row| row.person == me.person.id);
                 let passkey = passkey
                     .ok_or_else(|| AppError::refused(ErrorCode::NotFound, "there is no such passkey of yours"))?;
+                let gone: BTreeSet<_> = admitted_by(&unit.reader(), &passkey)?.into_iter().map(|row| row.id).collect();
+                let mut left = active_passkeys(&unit.reader(), &me.person.id)?.into_iter();
+                let is_last = !left.any(|row| row.id != passkey.id && !gone.contains(&row.id));
+                if is_last || passkey.id != me.passkey.id {
+                    freshly(&me)?;
+                }
                 suspend(unit, &passkey, SuspendedWhy::Reported, Some(me.session.entry))?;
                 Ok(())
             })

@@ -88,8 +88,14 @@ pub(super) fn fresh_actor(
     limits: SessionLimits,
 ) -> Result<SignedIn, AppError> {
     let signed_in = actor(unit, secret_sha256, limits)?;
+    freshly(&signed_in)?;
+    Ok(signed_in)
+}
+
+/// Refuses a session whose touch is too old for this.
+pub(super) fn freshly(signed_in: &SignedIn) -> Result<(), AppError> {
     if signed_in.is_fresh() {
-        Ok(signed_in)
+        Ok(())
     } else {
         Err(AppError::refused(ErrorCode::SignInStale, "you signed in too long ago for this"))
     }

@@ -3,7 +3,7 @@
 //! Implements DESIGN §6, §11; WebAuthn L3 §13.4.3 (single use).
 //! Never decides: when a change takes effect is the domain's to say.
 
-use rusqlite::{Row, params};
+use rusqlite::{Row, ToSql, params};
 
 use crate::domain::canonical;
 use crate::domain::change::Change;
@@ -111,9 +111,9 @@ impl Reader<'_> {
         Ok(due.map(Timestamp::from_millis))
     }
 
-    /// Signatures for and against a change, oldest first.
+    /// Signatures for and against a change that count still, oldest first.
     pub fn change_signatures(&self, id: &ChangeId) -> Result<Vec<Signature>, StoreError> {
-        let sql = "SELECT person, choice, at FROM change_signature WHERE change = ?1 ORDER BY entry";
+        let sql = "SELECT person, choice, at FROM change_signature WHERE change = ?1 AND ended = 0 ORDER BY entry";
         collect(&mut self.conn().prepare_cached(sql)?, params![id.as_str()], |row| {
             Ok(Signature {
                 person: parsed(row, "person", PersonId::parse)?,
@@ -152,11 +152,45 @@ impl Unit<'_> {
         Ok(())
     }
 
-    /// Records a signature.
-    pub fn insert_change_signature(&mut self, id: &ChangeId, by: &Signature, entry: u64) -> Result<(), StoreError> {
-        let sql = "INSERT INTO change_signature (change, person, choice, at, entry) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let values = params![id.as_str(), by.person.as_str(), by.choice.as_str(), by.at.millis(), as_i64(entry)?];
-        self.conn().prepare_cached(sql)?.execute(values)?;
+    /// Records a signature, by the passkey of that row id; it takes the place of one that was ended.
+    pub fn insert_change_signature(
+        &mut self,
+        id: &ChangeId,
+        by: &Signature,
+        passkey: i64,
+        entry: u64,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO change_signature (change, person, choice, at, entry, passkey)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                   ON CONFLICT (change, person, choice) DO UPDATE
+                   SET at = excluded.at, entry = excluded.entry, passkey = excluded.passkey, ended = 0 WHERE ended = 1";
+        let (person, choice, entry) = (by.person.as_str(), by.choice.as_str(), as_i64(entry)?);
+        let values = params![id.as_str(), person, choice, by.at.millis(), entry, passkey];
+        let changed = self.conn().prepare_cached(sql)?.execute(values)?;
+        if changed == 1 { Ok(()) } else { Err(corrupt("change_signature")) }
+    }
+
+    /// Ends what a passkey signed for open changes.
+    pub(super) fn end_change_signatures_of_passkey(&mut self, passkey: i64) -> Result<(), StoreError> {
+        self.end_change_signatures("passkey = ?1", params![passkey])
+    }
+
+    /// Ends what a person signed for open changes.
+    pub(super) fn end_change_signatures_of(&mut self, person: &PersonId) -> Result<(), StoreError> {
+        self.end_change_signatures("person = ?1", params![person.as_str()])
+    }
+
+    /// Ends signatures for open changes. A delay that ran by one of them runs no more: the next signature starts it.
+    fn end_change_signatures(&mut self, whose: &str, value: &[&dyn ToSql]) -> Result<(), StoreError> {
+        let ends = format!(
+            "{whose} AND ended = 0 AND choice = 'approve'
+             AND change IN (SELECT id FROM change WHERE state IN ('open', 'admitted'))"
+        );
+        let disarm =
+            format!("UPDATE change SET due = NULL WHERE id IN (SELECT change FROM change_signature WHERE {ends})");
+        self.conn().prepare_cached(&disarm)?.execute(value)?;
+        let end = format!("UPDATE change_signature SET ended = 1 WHERE {ends}");
+        self.conn().prepare_cached(&end)?.execute(value)?;
         Ok(())
     }
 

@@ -248,12 +248,12 @@ impl Unit<'_> {
         Ok(())
     }
 
-    /// Gives a person another role.
+    /// Gives a person another role; what they signed as an admin does not count again.
     pub fn set_role(&mut self, id: &PersonId, role: Role) -> Result<(), StoreError> {
         let sql = "UPDATE person SET admin = ?2, auditor = ?3 WHERE id = ?1";
         let values = params![id.as_str(), role == Role::Admin, role == Role::Auditor];
         self.conn().prepare_cached(sql)?.execute(values)?;
-        Ok(())
+        if role == Role::Admin { Ok(()) } else { self.end_change_signatures_of(id) }
     }
 
     /// Suspends a person: their links and ceremonies end, and what they signed for open requests does not count again.
@@ -272,7 +272,7 @@ impl Unit<'_> {
         // A session does not come back with its person.
         let end = "UPDATE session SET ended = coalesce(ended, ?2) WHERE person = ?1";
         conn.prepare_cached(end)?.execute(params![id.as_str(), now])?;
-        Ok(())
+        self.end_change_signatures_of(id)
     }
 
     /// Lets a suspended person in again.
@@ -283,11 +283,14 @@ impl Unit<'_> {
         Ok(())
     }
 
-    /// Records an invitation; earlier ones of the same person end.
+    /// Records an invitation; earlier ones of the same person end, and the sessions that they began.
     pub fn insert_invitation(&mut self, row: &InvitationRow) -> Result<(), StoreError> {
         let now = self.now().millis();
         self.conn()
-            .prepare_cached("UPDATE invitation SET ended = ?2 WHERE person = ?1 AND ended IS NULL")?
+            .prepare_cached(
+                "UPDATE invitation SET ended = coalesce(ended, ?2), session_sha256 = NULL, session_until = NULL
+                 WHERE person = ?1",
+            )?
             .execute(params![row.person.as_str(), now])?;
         let sql = "INSERT INTO invitation (secret_sha256, person, invited_by, expires, recovery, created, entry)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";

@@ -1,5 +1,7 @@
 //! Enrolment: one link, one person, one first passkey.
 
+use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
+use countersign::app::propose_change::Wish;
 use countersign::cli::demo::authenticator::{Attestation, Behaviour};
 use serde_json::json;
 
@@ -92,6 +94,40 @@ fn attack_052_a_second_passkey_needs_the_session_of_the_first() {
     let answer = enrol(&server, &mara.link, "options", &mara.cookie, &json!({}));
     answer.expect_error(410, "access_denied", "link_spent");
     assert_eq!(Snapshot::of(&server).count("passkey"), 2);
+}
+
+#[test]
+fn attack_052_the_session_of_a_first_passkey_ends_with_the_next_link_and_with_a_passkey() {
+    let server = Server::start();
+    let invite_again = |person: &Person| {
+        server.console(ConsoleCommand::Change { wish: Wish::Recover { person: person.id.clone() }, propose: false });
+    };
+    let take_a_passkey = |person: &Person| {
+        let ConsoleAnswer::Person { person: shown } =
+            server.console(ConsoleCommand::Show { person: person.id.clone() })
+        else {
+            panic!("nobody")
+        };
+        let passkey = shown.keys[0].credential.to_string();
+        let wish = Wish::RemovePasskey { person: person.id.clone(), passkey };
+        server.console(ConsoleCommand::Change { wish, propose: false });
+    };
+    let ways: [(&str, &dyn Fn(&Person)); 2] = [("Mara", &invite_again), ("Ben", &take_a_passkey)];
+    for (name, way) in ways {
+        let one = Person::manager(&server, name);
+        let add = || {
+            let options = enrol(&server, &one.link, "options", &one.cookie, &json!({})).expect(200).json();
+            json!({ "ceremony": options["ceremony"], "response": authenticator().create(&options).unwrap() })
+        };
+        enrol(&server, &one.link, "passkey", &one.cookie, &add()).expect(200);
+        let begun = add();
+        way(&one);
+        let before = Snapshot::of(&server);
+        let answer = enrol(&server, &one.link, "passkey", &one.cookie, &begun);
+        refused(&server, &before, &answer.expect_error(410, "access_denied", "link_spent"), Logged::No);
+        let answer = enrol(&server, &one.link, "options", &one.cookie, &json!({}));
+        refused(&server, &before, &answer.expect_error(410, "access_denied", "link_spent"), Logged::No);
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use countersign::domain::log::note::VerifierKey;
 use countersign::domain::people::Role;
 use serde_json::{Value, json};
 
-use crate::support::person::{authenticator, decide, register};
+use crate::support::person::{add_passkey, authenticator, decide, in_session, register};
 use crate::support::rules::AWS;
 use crate::support::{Answer, Logged, Person, Server, Snapshot, collector, refused, rejected};
 
@@ -38,6 +38,16 @@ fn enrolment_is_dead(server: &Server, link: &str) {
     assert_eq!(server.get(&format!("/enrol/{link}")).status, 410);
     let answer = server.post_page(&format!("/enrol/{link}/options"), &json!({}));
     answer.expect_error(410, "access_denied", "link_spent");
+}
+
+fn role(person: &Person, role: Role) -> ConsoleCommand {
+    at_once(Wish::Role { person: person.id.clone(), role })
+}
+
+/// What the page of a change says of it.
+fn state(server: &Server, change: &str) -> String {
+    let page = server.get(&format!("/changes/{change}")).expect(200).text();
+    page.split("data-state=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
 }
 
 fn changes(snapshot: &Snapshot) -> Vec<(String, Option<String>)> {
@@ -204,6 +214,88 @@ fn attack_052_only_an_admins_signature_counts_and_only_once() {
         let answer = server.post_page(&format!("/changes/{unknown}/options"), &json!({ "decision": "approve" }));
         answer.expect_error(404, "invalid_request", "not_found");
     }
+}
+
+#[test]
+fn attack_052_a_passkey_that_was_added_signs_no_change_for_an_hour() {
+    let server = Server::start();
+    let mut ada = Person::first_admin(&server);
+    let tom = Person::enrol(&server, "Tom Ahl", &[]);
+    let session = ada.sign_in(&server);
+    let mut keys = authenticator();
+    add_passkey(&server, &session, &mut keys).expect(200);
+    std::mem::swap(&mut ada.authenticator, &mut keys);
+    let (change, _) = server.propose(Wish::Suspend { person: tom.id.clone() });
+    let before = Snapshot::of(&server);
+    let answer = ada.sign_change(&server, &change, "approve").expect_error(403, "access_denied", "passkey_too_new");
+    rejected(&server, &before, &answer);
+    server.pass(3601);
+    assert_eq!(ada.sign_change(&server, &change, "approve").expect(200).json()["state"], "done");
+}
+
+#[test]
+fn attack_054_a_copied_key_signs_no_change_any_more() {
+    let server = Server::start();
+    let (mut ada, mut bea) = (Person::first_admin(&server), Person::admin(&server, "Bea Admin"));
+    let tom = Person::enrol(&server, "Tom Ahl", &[]);
+    let (first, _) = server.propose(join(&tom));
+    bea.authenticator.behaviour.counter_step = 6;
+    bea.sign_change(&server, &first, "approve").expect(200);
+    let (change, _) = server.propose(Wish::Suspend { person: tom.id.clone() });
+    bea.authenticator.behaviour.counter_step = -1;
+    let before = Snapshot::of(&server);
+    bea.sign_change(&server, &change, "approve").invalid("assertion_invalid");
+    let after = Snapshot::of(&server);
+    let new: Vec<_> = after.since(&before).iter().map(|one| one["outcome"].clone()).collect();
+    assert_eq!(new, ["rejected", "copied"]);
+    bea.authenticator.behaviour.counter_step = 100;
+    bea.sign_change(&server, &change, "approve").expect_error(403, "access_denied", "passkey_unknown");
+    // What it signed before does not count either, and its delay does not run out.
+    server.pass(2 * DAY);
+    assert_eq!(state(&server, &first), "waiting");
+    assert_eq!(ada.sign_change(&server, &first, "approve").expect(200).json()["state"], "delayed");
+}
+
+#[test]
+fn attack_100_what_an_admin_signed_ends_with_the_admin() {
+    let server = Server::start();
+    let (mut ada, mut bea) = (Person::first_admin(&server), Person::admin(&server, "Bea Admin"));
+    let (tom, eve) = (Person::enrol(&server, "Tom Ahl", &[]), Person::enrol(&server, "Eve", &[]));
+    let _mara = Person::manager(&server, "Mara");
+    let (gone, back) = (
+        [at_once(Wish::Suspend { person: bea.id.clone() }), role(&bea, Role::Member)],
+        [at_once(Wish::Restore { person: bea.id.clone() }), role(&bea, Role::Admin)],
+    );
+    for ((gone, back), whose) in gone.into_iter().zip(back).zip([&tom, &eve]) {
+        let (change, _) = server.propose(join(whose));
+        assert_eq!(bea.sign_change(&server, &change, "approve").expect(200).json()["state"], "delayed");
+        server.console(gone);
+        assert_eq!(state(&server, &change), "waiting");
+        server.console(back);
+        assert_eq!(state(&server, &change), "waiting");
+        server.pass(DAY + 60);
+        assert_eq!(state(&server, &change), "waiting");
+        // Another signature starts the delay anew; the same admin may sign again.
+        assert_eq!(ada.sign_change(&server, &change, "approve").expect(200).json()["state"], "delayed");
+        server.pass(DAY - 60);
+        assert_eq!(state(&server, &change), "delayed");
+        assert_eq!(bea.sign_change(&server, &change, "approve").expect(200).json()["state"], "done");
+    }
+}
+
+#[test]
+fn attack_100_what_a_reported_passkey_signed_does_not_count() {
+    let server = Server::start();
+    let (mut ada, mut bea) = (Person::first_admin(&server), Person::admin(&server, "Bea Admin"));
+    let tom = Person::enrol(&server, "Tom Ahl", &[]);
+    let (change, _) = server.propose(join(&tom));
+    bea.sign_change(&server, &change, "approve").expect(200);
+    let session = bea.sign_in(&server);
+    let page = server.call("GET", "/me/passkeys").header("cookie", &session).send().expect(200).text();
+    let number = page.split("data-passkey=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    in_session(&server, &session, &format!("/me/passkeys/{number}/report"), &json!({})).expect(200);
+    assert_eq!(state(&server, &change), "waiting");
+    assert_eq!(ada.sign_change(&server, &change, "approve").expect(200).json()["state"], "delayed");
 }
 
 #[test]

@@ -463,6 +463,12 @@ fn attack_062_the_last_passkey_stays() {
     server.pass(301);
     let answer = remove(&session, &first).expect_error(403, "access_denied", "sign_in_stale");
     refused(server, &before, &answer, Logged::No);
+    // One that was added a moment ago does not stand in for the one that approves, in whoever's hand it is.
+    let session = scene.mara.sign_in(server);
+    let before = Snapshot::of(server);
+    let answer = remove(&session, &first).expect_error(409, "access_denied", "last_passkey");
+    refused(server, &before, &answer, Logged::No);
+    server.pass(3600);
     let session = scene.mara.sign_in(server);
     let before = Snapshot::of(server);
     let left = remove(&session, &first).expect(200).json();
@@ -479,6 +485,39 @@ fn attack_062_the_last_passkey_stays() {
     let session = scene.mara.sign_in(server);
     let html = page(server, &session, "/me/passkeys").expect(200).text();
     assert_eq!(html.matches("data-passkey=").count(), 1, "{html}");
+}
+
+#[test]
+fn attack_062_an_open_page_takes_no_other_passkey_and_not_the_last_one() {
+    let mut scene = scene();
+    let server = &scene.server;
+    let session = scene.mara.sign_in(server);
+    let first = number_of(server, &session, "Passkey");
+    let report =
+        |session: &str, number: &str| in_session(server, session, &format!("/me/passkeys/{number}/report"), &json!({}));
+    server.pass(301);
+    let before = Snapshot::of(server);
+    let answer = report(&session, &first).expect_error(403, "access_denied", "sign_in_stale");
+    refused(server, &before, &answer, Logged::No);
+    let session = scene.mara.sign_in(server);
+    let mut second = authenticator();
+    add_passkey(server, &session, &mut second).expect(200);
+    std::mem::swap(&mut scene.mara.authenticator, &mut second);
+    let session = scene.mara.sign_in(server);
+    server.pass(301);
+    let before = Snapshot::of(server);
+    let answer = report(&session, &first).expect_error(403, "access_denied", "sign_in_stale");
+    refused(server, &before, &answer, Logged::No);
+    // What the reported one admitted is in doubt as well.
+    let session = scene.mara.sign_in(server);
+    let before = Snapshot::of(server);
+    report(&session, &first).expect(200);
+    let after = Snapshot::of(server);
+    let new: Vec<_> = after.since(&before).iter().map(|one| one["outcome"].clone()).collect();
+    assert_eq!(new, ["reported", "reported"]);
+    signed_out(server, &session);
+    let signed = scene.mara.sign_in_answer(server);
+    server.post_page(BEGIN, &signed.body()).expect_error(403, "access_denied", "passkey_unknown");
 }
 
 #[test]

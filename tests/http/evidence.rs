@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use countersign::app::propose_change::Wish;
 use countersign::app::settings::{DeviceSettings, MetadataDocuments, OwnRootDocuments};
 use countersign::app::start::start;
 use countersign::app::verify_bundle::verify_bundle;
@@ -11,6 +12,7 @@ use countersign::domain::assurance::policy::DevicePolicy;
 use countersign::domain::bundle::report::StepOutcome;
 use countersign::domain::ids::GroupName;
 use countersign::domain::log::note::VerifierKey;
+use countersign::domain::people::Role;
 use countersign::domain::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -353,6 +355,30 @@ fn a_groups_policy_holds_for_its_members_alone() {
     let (_, link) = server.invite("Tom", &["readers"]);
     let (_, signed) = answer(&server, &link, Made::Plain, false);
     server.post_page(&format!("/enrol/{link}/passkey"), &signed.body()).expect(200);
+}
+
+#[test]
+fn a_groups_policy_holds_before_a_change_puts_anybody_into_it() {
+    let mut world = World::new();
+    let group = GroupName::parse("release-managers").unwrap();
+    let policy = vec!["security keys".to_owned()];
+    let server = world.serve(|devices| drop(devices.groups.insert(group.clone(), policy)));
+    let mut ada = Person::first_admin(&server);
+    // Let in by one admin: the group waits, its policy does not.
+    let groups = [group.clone()].into();
+    let (change, link) = server.propose(Wish::Invite { name: "Mara".to_owned(), groups, role: Role::Member });
+    assert_eq!(ada.sign_change(&server, &change, "approve").expect(200).json()["state"], "delayed");
+    let (id, waiting) = server.invite("Tom", &["readers"]);
+    server.propose(Wish::Join { person: id, group });
+    for link in [link.unwrap(), waiting] {
+        let page = server.get(&format!("/enrol/{link}")).expect(200).text();
+        assert!(page.contains("Policy security keys"), "{page}");
+        let (_, signed) = answer(&server, &link, Made::Plain, false);
+        let refused = server.post_page(&format!("/enrol/{link}/passkey"), &signed.body());
+        assert_eq!(refused.code(), "policy_not_met");
+        let (_, signed) = answer(&server, &link, Made::By(&world.makers[&1], 1), false);
+        server.post_page(&format!("/enrol/{link}/passkey"), &signed.body()).expect(200);
+    }
 }
 
 #[test]

@@ -111,7 +111,7 @@ impl Trusted {
             } else if listed.compromised {
                 why = format!("metadata no. {} lists the model as revoked or compromised", metadata.number);
             } else if format == ANDROID && !self.own.iter().any(|own| own.format == ANDROID) {
-                why = "no list of Android's revoked certificates is configured".to_owned();
+                "no list of Android's revoked certificates is configured".clone_into(&mut why);
             } else {
                 let source = Source::Metadata(metadata.number);
                 let model = listed.model.clone();

@@ -68,6 +68,15 @@ pub enum Standing {
     Expired,
 }
 
+/// When a change is judged, and until when its delay runs, where one does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// With a signature: a delay that does not run yet starts.
+    Signed(Option<Timestamp>),
+    /// At any other time: only a delay that was started runs out.
+    Seen(Option<Timestamp>),
+}
+
 /// Whether the person concerned is kept from signing: whoever gains has no say, but for the only admin there is.
 fn is_barred(change: &Change, council: &Council, person: &PersonId) -> bool {
     let alone = council.iter().all(|admin| *admin == change.person);
@@ -92,18 +101,15 @@ pub fn needed(change: &Change, council: &Council, terms: &Terms) -> u32 {
     }
 }
 
-/// The times of the signatures that count, oldest first: one a person, of those who are admins now.
-fn counted(change: &Change, signatures: &[Signature], council: &Council) -> Vec<Timestamp> {
-    let mut people = BTreeSet::new();
-    let mut times: Vec<_> = signatures
+/// How many signatures count: one a person, of those who are admins now.
+fn counted(change: &Change, signatures: &[Signature], council: &Council) -> u32 {
+    let people: BTreeSet<_> = signatures
         .iter()
         .filter(|one| one.choice == Choice::Approve && one.at <= change.sign_by)
         .filter(|one| council.contains(&one.person) && !is_barred(change, council, &one.person))
-        .filter(|one| people.insert(&one.person))
-        .map(|one| one.at)
+        .map(|one| &one.person)
         .collect();
-    times.sort_unstable();
-    times
+    u32::try_from(people.len()).unwrap_or(u32::MAX)
 }
 
 /// Where the change stands at `now` (the log's time, which never goes back).
@@ -113,20 +119,25 @@ pub fn standing(
     signatures: &[Signature],
     council: &Council,
     terms: &Terms,
-    now: Timestamp,
+    (moment, now): (Moment, Timestamp),
 ) -> Standing {
     if signatures.iter().any(|one| one.choice == Choice::Deny) {
         return Standing::Refused;
     }
-    let times = counted(change, signatures, council);
-    let needed = needed(change, council, terms);
-    let signed = u32::try_from(times.len()).unwrap_or(u32::MAX);
-    let enough = usize::try_from(needed).ok().and_then(|count| times.get(count.saturating_sub(1)));
-    let from = match (change.act.weight(), enough) {
-        (Weight::Recovery, Some(last)) => Some(*last + RECOVERY_DELAY),
-        (_, Some(_)) => return Standing::Due,
-        (Weight::Staged | Weight::Heavy, None) => times.first().map(|first| *first + terms.delay),
-        (Weight::Light | Weight::Recovery | Weight::Vouch, None) => None,
+    let (signed, needed) = (counted(change, signatures, council), needed(change, council, terms));
+    let enough = signed >= needed;
+    // The delay with which these signatures take effect; `None` where they do not.
+    let delay = match change.act.weight() {
+        Weight::Recovery => enough.then_some(RECOVERY_DELAY),
+        _ if enough => Some(Duration::ZERO),
+        Weight::Staged | Weight::Heavy if signed > 0 => Some(terms.delay),
+        _ => None,
+    };
+    let from = match (delay, moment) {
+        (Some(Duration::ZERO), Moment::Signed(_)) => Some(now),
+        (Some(delay), Moment::Signed(runs)) => Some(runs.unwrap_or(now + delay)),
+        (Some(_), Moment::Seen(runs)) => runs,
+        (None, _) => None,
     };
     match from {
         Some(from) if now >= from => Standing::Due,

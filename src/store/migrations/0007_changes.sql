@@ -22,8 +22,13 @@ CREATE TABLE change_signature (
     choice TEXT NOT NULL CHECK (choice IN ('approve', 'deny')),
     at     INTEGER NOT NULL,
     entry  INTEGER NOT NULL REFERENCES log_entry (idx),
+    -- What signed.
+    passkey INTEGER REFERENCES passkey (id),
+    -- Its passkey or its person came into doubt or left: it does not count again when they come back.
+    ended  INTEGER NOT NULL DEFAULT 0 CHECK (ended IN (0, 1)),
     PRIMARY KEY (change, person, choice)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX change_signature_of_passkey ON change_signature (passkey);
 
 -- One table a kind of ceremony: a challenge of one kind is never found by the other.
 CREATE TABLE change_ceremony (

@@ -25,9 +25,8 @@ fn attack_059_the_operators_root_proves_no_more_than_it_can() {
     assert_eq!(is_within_its_source(&proven(own(), |_| ())), Ok(()));
     let verified = |model: &mut Model| model.verification.push(BTreeSet::from([Method::PasscodeExternal]));
     assert!(is_within_its_source(&proven(own(), verified)).is_err());
-    assert!(
-        is_within_its_source(&proven(own(), |model| drop(model.key_protection.insert(KeyProtection::Tee)))).is_err()
-    );
+    let guarded = |model: &mut Model| model.key_protection.extend([KeyProtection::Tee]);
+    assert!(is_within_its_source(&proven(own(), guarded)).is_err());
     assert!(is_within_its_source(&proven(own(), |model| model.key_protection.clear())).is_err());
     assert_eq!(is_within_its_source(&proven(Source::Metadata(1), verified)), Ok(()));
 }

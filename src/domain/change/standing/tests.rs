@@ -51,7 +51,37 @@ fn sign(number: u8, choice: Choice, hours: i64) -> Signature {
 }
 
 fn stands(act: Act, signatures: &[Signature], admins: &[u8], hours: i64) -> Standing {
-    standing(&change(act), signatures, &council(admins), &TERMS, at(hours))
+    let (one, admins) = (change(act), council(admins));
+    let judged = |count: usize, moment, now| standing(&one, &signatures[..count], &admins, &TERMS, (moment, now));
+    let mut runs = None;
+    for (before, signature) in signatures.iter().enumerate() {
+        runs = match judged(before + 1, Moment::Signed(runs), signature.at) {
+            Standing::Delayed { from, .. } => Some(from),
+            Standing::Due => Some(signature.at),
+            _ => None,
+        };
+    }
+    judged(signatures.len(), Moment::Seen(runs), at(hours))
+}
+
+/// At an hour at which a delay runs until hour 100.
+fn seen(hours: i64) -> (Moment, Timestamp) {
+    (Moment::Seen(Some(at(100))), at(hours))
+}
+
+#[test]
+fn attack_100_a_delay_runs_from_the_signature_that_starts_it() {
+    let one = [sign(1, Approve, 1)];
+    let judged = |moment, hours| standing(&change(join()), &one, &council(&[1, 2]), &TERMS, (moment, at(hours)));
+    // An old signature that counts again takes nothing into effect, however long ago it was made.
+    assert_eq!(judged(Moment::Seen(None), 100), Standing::Waiting { signed: 1, needed: 2 });
+    assert_eq!(judged(Moment::Signed(None), 100), Standing::Delayed { signed: 1, needed: 2, from: at(124) });
+    assert_eq!(judged(Moment::Signed(Some(at(110))), 100), Standing::Delayed { signed: 1, needed: 2, from: at(110) });
+    assert_eq!(judged(Moment::Seen(Some(at(110))), 110), Standing::Due);
+    let both = [sign(1, Approve, 1), sign(2, Approve, 2)];
+    let all = |moment| standing(&change(recover()), &both, &council(&[1, 2]), &TERMS, (moment, at(100)));
+    assert_eq!(all(Moment::Signed(None)), Standing::Delayed { signed: 2, needed: 2, from: at(124) });
+    assert_eq!(all(Moment::Seen(None)), Standing::Waiting { signed: 2, needed: 2 });
 }
 
 #[test]
@@ -179,7 +209,7 @@ proptest! {
     ) {
         let admins: Vec<_> = admins.into_iter().collect();
         let one = change(act);
-        let stands = standing(&one, &given, &council(&admins), &TERMS, at(hours));
+        let stands = standing(&one, &given, &council(&admins), &TERMS, seen(hours));
         if matches!(stands, Standing::Due | Standing::Delayed { .. }) {
             prop_assert!(given.iter().all(|signature| signature.choice == Approve));
             let sole = admins == [9];
@@ -195,18 +225,18 @@ proptest! {
     ) {
         let admins: Vec<_> = admins.into_iter().collect();
         let one = change(act);
-        let before = standing(&one, &given, &council(&admins), &TERMS, at(hours));
+        let before = standing(&one, &given, &council(&admins), &TERMS, seen(hours));
         let mut more = given.clone();
         more.push(sign(77, Approve, 1));
         more.extend(given.iter().map(|signature| Signature { at: at(500), ..signature.clone() }));
-        prop_assert_eq!(standing(&one, &more, &council(&admins), &TERMS, at(hours)), before);
+        prop_assert_eq!(standing(&one, &more, &council(&admins), &TERMS, seen(hours)), before);
     }
 
     #[test]
     fn a_denial_ends_it_whatever_else_was_signed(act in acts(), given in signatures(), hours in 0_i64..300) {
         let mut given = given;
         given.push(sign(1, Deny, 1));
-        let stands = standing(&change(act), &given, &council(&[1, 2, 3]), &TERMS, at(hours));
+        let stands = standing(&change(act), &given, &council(&[1, 2, 3]), &TERMS, seen(hours));
         prop_assert_eq!(stands, Standing::Refused);
     }
 
@@ -214,8 +244,8 @@ proptest! {
     fn more_time_never_takes_effect_away(act in acts(), given in signatures(), hours in 0_i64..300) {
         let one = change(act);
         let admins = council(&[1, 2, 3]);
-        if standing(&one, &given, &admins, &TERMS, at(hours)) == Standing::Due {
-            prop_assert_eq!(standing(&one, &given, &admins, &TERMS, at(hours + 1)), Standing::Due);
+        if standing(&one, &given, &admins, &TERMS, seen(hours)) == Standing::Due {
+            prop_assert_eq!(standing(&one, &given, &admins, &TERMS, seen(hours + 1)), Standing::Due);
         }
     }
 }
