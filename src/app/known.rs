@@ -188,3 +188,6 @@ pub fn know(
     }
     Ok(known)
 }
+
+#[cfg(test)]
+mod tests;
