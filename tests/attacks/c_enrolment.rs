@@ -112,8 +112,7 @@ fn attack_052_the_session_of_a_first_passkey_ends_with_the_next_link_and_with_a_
         let wish = Wish::RemovePasskey { person: person.id.clone(), passkey };
         server.console(ConsoleCommand::Change { wish, propose: false });
     };
-    let ways: [(&str, &dyn Fn(&Person)); 2] = [("Mara", &invite_again), ("Ben", &take_a_passkey)];
-    for (name, way) in ways {
+    for (name, way) in [("Mara", &invite_again as &dyn Fn(&Person)), ("Ben", &take_a_passkey)] {
         let one = Person::manager(&server, name);
         let add = || {
             let options = enrol(&server, &one.link, "options", &one.cookie, &json!({})).expect(200).json();
