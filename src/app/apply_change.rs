@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use crate::domain::assurance::Acr;
+use crate::domain::assurance::evidence::Admission;
 use crate::domain::canonical;
 use crate::domain::change::{Act, Change, LinkKind};
 use crate::domain::ids::{ChangeId, Digest, GroupName, IssuerName, PersonId, RequestId};
@@ -343,6 +345,14 @@ fn inviter(reader: &Reader<'_>, by: &str) -> Result<String, AppError> {
     Ok(first.transpose()?.flatten().map_or_else(|| "An admin".to_owned(), |person| person.name))
 }
 
+/// The least that the admins proved whose signatures let somebody in; the console's word has no level.
+fn vouching(reader: &Reader<'_>, by: &str) -> Result<Option<Admission>, StoreError> {
+    let Ok(change) = ChangeId::parse(by) else { return Ok(None) };
+    let proved = reader.change_proved(&change)?;
+    let acr = proved.iter().map(|one| one.acr).min().unwrap_or(Acr::Phr);
+    Ok(Some(Admission { acr, mfa: !proved.is_empty() && proved.iter().all(|one| one.mfa) }))
+}
+
 /// An enrolment link that is made.
 pub struct Letter<'a> {
     /// On whose word.
@@ -381,6 +391,7 @@ pub fn renew_link(
         session_sha256: None,
         session_until: None,
         recovery: letter.recovery.then(|| letter.by.to_owned()),
+        admitted: vouching(&unit.reader(), letter.by)?,
         created: unit.now(),
         entry,
     })?;

@@ -222,7 +222,8 @@ impl Countersign {
             let first = row.ended.is_none();
             let attestation = judge(&registered.statement, &trusted, now);
             let groups: Vec<_> = groups_to_be(&unit.reader(), &person.id)?.into_iter().collect();
-            let vouched = Vouched { attestation, admitted: None };
+            // It never carries more than the statement of the admins who let its owner in.
+            let vouched = Vouched { attestation, admitted: row.admitted };
             let device = device_of(&trusted, (registered.facts, registered.facts), &vouched);
             if let Some(miss) = first_miss(devices.policies_for(&groups), &device) {
                 return Err(not_taken(&registered, &vouched.attestation, &miss));

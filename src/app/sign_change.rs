@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::crypto::random;
+use crate::domain::assurance::evidence::Admission;
 use crate::domain::bundle::signatures::AssertionEvidence;
 use crate::domain::canonical::{self, Bytes};
 use crate::domain::change::standing::{Moment, Signature, Standing, Terms, admits, standing};
@@ -28,6 +29,7 @@ use super::apply_change;
 use super::course::refusal;
 use super::decide_request::Ceremony;
 use super::entitled::{is_known, may_approve};
+use super::known::judged;
 use super::refuse::{Admit, logged};
 use super::settle_changes::{follow, refuse, stands};
 use super::suspend_passkey::suspend;
@@ -120,7 +122,7 @@ impl Countersign {
             verified => verified?,
         };
         let (refusals, next_due) = (Arc::clone(&self.refusals), Arc::clone(&self.next_due));
-        let terms = self.settings.people;
+        let (terms, trusted) = (self.settings.people, self.trusted());
         let outcome = self.store.write(move |unit| -> Result<Result<_, (Refusal, Option<u64>)>, AppError> {
             let row = unit.reader().change(&signed.change.id)?.ok_or_else(unknown_change)?;
             if row.change != signed.change {
@@ -128,7 +130,9 @@ impl Countersign {
             }
             match judge(unit, &row, signed.decision, &passkey, &terms) {
                 Ok(()) => {
-                    let made = Made { choice: signed.decision, statement, passkey, verified };
+                    let facts = (verified.facts, passkey.registered);
+                    let proved = (&judged(&trusted, facts, &passkey.vouched, unit.now())).into();
+                    let made = Made { choice: signed.decision, statement, passkey, verified, proved };
                     let (signed, voided) = record(unit, &row, made, &terms)?;
                     next_due.set(unit.reader().next_due()?);
                     Ok(Ok((signed, voided)))
@@ -236,6 +240,7 @@ struct Made {
     statement: Vec<u8>,
     passkey: PasskeyRow,
     verified: Verification,
+    proved: Admission,
 }
 
 /// Records a signature, and does what follows from it.
@@ -245,7 +250,7 @@ fn record(
     made: Made,
     terms: &Terms,
 ) -> Result<(Signed, Vec<RequestId>), AppError> {
-    let Made { choice, statement, passkey, verified } = made;
+    let Made { choice, statement, passkey, verified, proved } = made;
     let (id, person) = (&row.change.id, passkey.person.clone());
     let assertion = canonical::to_bytes(&AssertionEvidence {
         authenticator_data: Bytes(verified.authenticator_data.clone()),
@@ -284,7 +289,7 @@ fn record(
         fault: None,
         evidence,
     })?;
-    unit.insert_change_signature(id, &signature, passkey.id, entry)?;
+    unit.insert_change_signature(id, &signature, (passkey.id, &proved), entry)?;
     unit.update_passkey(passkey.id, &verified.credential)?;
     let voided = if choice == Choice::Deny {
         refuse(unit, row, entry)?;

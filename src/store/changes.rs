@@ -5,6 +5,7 @@
 
 use rusqlite::{Row, ToSql, params};
 
+use crate::domain::assurance::evidence::Admission;
 use crate::domain::canonical;
 use crate::domain::change::Change;
 use crate::domain::change::standing::{Council, Signature};
@@ -125,6 +126,15 @@ impl Reader<'_> {
         })
     }
 
+    /// What the signatures for a change proved that count still.
+    pub fn change_proved(&self, id: &ChangeId) -> Result<Vec<Admission>, StoreError> {
+        let sql = "SELECT proved FROM change_signature WHERE change = ?1 AND ended = 0 AND choice = 'approve'";
+        collect(&mut self.conn().prepare_cached(sql)?, params![id.as_str()], |row| {
+            let proved: String = row.get("proved")?;
+            serde_json::from_str(&proved).map_err(|_| corrupt("proved"))
+        })
+    }
+
     /// Admins who can sign: active, with a passkey that is not suspended.
     pub fn council(&self) -> Result<Council, StoreError> {
         let sql = "SELECT DISTINCT person.id FROM person JOIN passkey ON passkey.person = person.id
@@ -152,20 +162,21 @@ impl Unit<'_> {
         Ok(())
     }
 
-    /// Records a signature, by the passkey of that row id; it takes the place of one that was ended.
+    /// Records a signature, by the passkey of that row id, and what it proved; it takes the place of one that was ended.
     pub fn insert_change_signature(
         &mut self,
         id: &ChangeId,
         by: &Signature,
-        passkey: i64,
+        (passkey, proved): (i64, &Admission),
         entry: u64,
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO change_signature (change, person, choice, at, entry, passkey)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                   ON CONFLICT (change, person, choice) DO UPDATE
-                   SET at = excluded.at, entry = excluded.entry, passkey = excluded.passkey, ended = 0 WHERE ended = 1";
+        let proved = serde_json::to_string(proved).map_err(|_| corrupt("proved"))?;
+        let sql = "INSERT INTO change_signature (change, person, choice, at, entry, passkey, proved)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                   ON CONFLICT (change, person, choice) DO UPDATE SET at = excluded.at, entry = excluded.entry,
+                   passkey = excluded.passkey, proved = excluded.proved, ended = 0 WHERE ended = 1";
         let (person, choice, entry) = (by.person.as_str(), by.choice.as_str(), as_i64(entry)?);
-        let values = params![id.as_str(), person, choice, by.at.millis(), entry, passkey];
+        let values = params![id.as_str(), person, choice, by.at.millis(), entry, passkey, proved];
         let changed = self.conn().prepare_cached(sql)?.execute(values)?;
         if changed == 1 { Ok(()) } else { Err(corrupt("change_signature")) }
     }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Row, params};
 
+use crate::domain::assurance::evidence::Admission;
 use crate::domain::change::LinkKind;
 use crate::domain::ids::{Digest, GroupName, IssuerName, PersonId};
 use crate::domain::people::Role;
@@ -78,6 +79,8 @@ pub struct InvitationRow {
     pub session_until: Option<Timestamp>,
     /// It lets in a person who lost every passkey: on the console's word, or a change's.
     pub recovery: Option<String>,
+    /// The most that a passkey made with it may carry, where admins let the person in.
+    pub admitted: Option<Admission>,
     /// When it was made.
     pub created: Timestamp,
     /// The log entry of the invitation.
@@ -98,6 +101,7 @@ fn person(row: &Row<'_>) -> Result<PersonRow, StoreError> {
 }
 
 fn invitation(row: &Row<'_>) -> Result<InvitationRow, StoreError> {
+    let admitted: Option<String> = row.get("admitted")?;
     Ok(InvitationRow {
         secret_sha256: digest(row, "secret_sha256")?,
         person: parsed(row, "person", PersonId::parse)?,
@@ -107,6 +111,7 @@ fn invitation(row: &Row<'_>) -> Result<InvitationRow, StoreError> {
         session_sha256: optional_digest(row, "session_sha256")?,
         session_until: optional_time(row, "session_until")?,
         recovery: row.get("recovery")?,
+        admitted: admitted.map(|text| serde_json::from_str(&text)).transpose().map_err(|_| corrupt("admitted"))?,
         created: time(row, "created")?,
         entry: index(row, "entry")?,
     })
@@ -292,8 +297,10 @@ impl Unit<'_> {
                  WHERE person = ?1",
             )?
             .execute(params![row.person.as_str(), now])?;
-        let sql = "INSERT INTO invitation (secret_sha256, person, invited_by, expires, recovery, created, entry)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let sql =
+            "INSERT INTO invitation (secret_sha256, person, invited_by, expires, recovery, created, entry, admitted)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        let admitted = row.admitted.map(|admitted| serde_json::to_string(&admitted)).transpose();
         let values = params![
             row.secret_sha256.as_bytes(),
             row.person.as_str(),
@@ -301,7 +308,8 @@ impl Unit<'_> {
             row.expires.millis(),
             row.recovery,
             row.created.millis(),
-            as_i64(row.entry)?
+            as_i64(row.entry)?,
+            admitted.map_err(|_| corrupt("admitted"))?
         ];
         self.conn().prepare_cached(sql)?.execute(values)?;
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
 use countersign::app::propose_change::Wish;
 use countersign::app::settings::{DeviceSettings, MetadataDocuments, OwnRootDocuments};
 use countersign::app::start::start;
@@ -317,6 +318,47 @@ fn attack_053_a_policy_is_held_at_the_signature() {
 }
 
 #[test]
+fn attack_052_a_passkey_carries_no_more_than_the_admins_who_let_its_owner_in() {
+    let mut world = World::new();
+    let server = world.serve(|_| ());
+    let mut ada = Person::first_admin(&server);
+    let keys = || Made::By(&world.makers[&1], 1);
+    let invite = |admin: &mut Person, name: &str| {
+        let wish = Wish::Invite { name: name.to_owned(), groups: BTreeSet::new(), role: Role::Member };
+        let (change, link) = server.propose(wish);
+        assert_eq!(admin.sign_change(&server, &change, "approve").expect(200).json()["state"], "done");
+        let link = link.unwrap();
+        let (mut person, signed) = answer(&server, &link, keys(), false);
+        let made = server.post_page(&format!("/enrol/{link}/passkey"), &signed.body()).expect(200).json();
+        let ConsoleAnswer::Person { person: shown } = server.console(ConsoleCommand::Show { person: name.to_owned() })
+        else {
+            panic!("nobody")
+        };
+        person.id = shown.line.person.to_string();
+        let group = GroupName::parse("release-managers").unwrap();
+        let wish = Wish::Join { person: person.id.clone(), group };
+        server.console(ConsoleCommand::Change { wish, propose: false });
+        (person, made["passkey"]["strength"].clone())
+    };
+    // Let in by an admin whose key proves no hardware: his own key is no better.
+    let (mut mara, strength) = invite(&mut ada, "Mara");
+    assert_ne!(strength, "Hardware key, proven");
+    let job = server.job().environment("vault").sign();
+    let id = server.ask(&job, &collector());
+    mara.decide(&server, &id, "approve").expect_error(403, "access_denied", "acr_not_reached");
+    assert_eq!(token(&server, &mut mara, "production")["approval"]["by"][0]["acr"], "phr");
+    // By one whose key does.
+    let (mut bea, _) = enrol(&server, keys(), false);
+    server.console(ConsoleCommand::Change {
+        wish: Wish::Role { person: bea.id.clone(), role: Role::Admin },
+        propose: false,
+    });
+    let (mut tom, strength) = invite(&mut bea, "Tom");
+    assert_eq!(strength, "Hardware key, proven");
+    assert_eq!(token(&server, &mut tom, "vault")["acr"], "phrh");
+}
+
+#[test]
 fn attack_053_a_policy_is_held_at_the_enrolment() {
     let mut world = World::new();
     let server = world.serve(|devices| devices.enrolment = vec!["security keys".to_owned()]);
@@ -370,14 +412,16 @@ fn a_groups_policy_holds_before_a_change_puts_anybody_into_it() {
     assert_eq!(ada.sign_change(&server, &change, "approve").expect(200).json()["state"], "delayed");
     let (id, waiting) = server.invite("Tom", &["readers"]);
     server.propose(Wish::Join { person: id, group });
-    for link in [link.unwrap(), waiting] {
+    for (link, weaker) in [(link.unwrap(), true), (waiting, false)] {
         let page = server.get(&format!("/enrol/{link}")).expect(200).text();
         assert!(page.contains("Policy security keys"), "{page}");
         let (_, signed) = answer(&server, &link, Made::Plain, false);
         let refused = server.post_page(&format!("/enrol/{link}/passkey"), &signed.body());
         assert_eq!(refused.code(), "policy_not_met");
         let (_, signed) = answer(&server, &link, Made::By(&world.makers[&1], 1), false);
-        server.post_page(&format!("/enrol/{link}/passkey"), &signed.body()).expect(200);
+        let made = server.post_page(&format!("/enrol/{link}/passkey"), &signed.body());
+        // Where an admin without such a key let somebody in, the maker's word proves nothing to the policy.
+        assert_eq!(made.status, if weaker { 400 } else { 200 }, "{}", made.text());
     }
 }
 

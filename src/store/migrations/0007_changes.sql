@@ -24,6 +24,8 @@ CREATE TABLE change_signature (
     entry  INTEGER NOT NULL REFERENCES log_entry (idx),
     -- What signed.
     passkey INTEGER REFERENCES passkey (id),
+    -- What that proved: whoever is let in by it never carries more.
+    proved TEXT NOT NULL,
     -- Its passkey or its person came into doubt or left: it does not count again when they come back.
     ended  INTEGER NOT NULL DEFAULT 0 CHECK (ended IN (0, 1)),
     PRIMARY KEY (change, person, choice)
@@ -48,4 +50,6 @@ ALTER TABLE passkey ADD COLUMN rests_until INTEGER;
 ALTER TABLE decision ADD COLUMN ended INTEGER NOT NULL DEFAULT 0 CHECK (ended IN (0, 1));
 -- 'console' or the change that lets a person in who lost every passkey.
 ALTER TABLE invitation ADD COLUMN recovery TEXT;
+-- The most that a passkey made with it may carry, where admins let the person in.
+ALTER TABLE invitation ADD COLUMN admitted TEXT;
 ALTER TABLE invitation ADD COLUMN created INTEGER NOT NULL DEFAULT 0;
