@@ -412,16 +412,15 @@ fn a_groups_policy_holds_before_a_change_puts_anybody_into_it() {
     assert_eq!(ada.sign_change(&server, &change, "approve").expect(200).json()["state"], "delayed");
     let (id, waiting) = server.invite("Tom", &["readers"]);
     server.propose(Wish::Join { person: id, group });
-    for (link, weaker) in [(link.unwrap(), true), (waiting, false)] {
+    for link in [link.unwrap(), waiting] {
         let page = server.get(&format!("/enrol/{link}")).expect(200).text();
         assert!(page.contains("Policy security keys"), "{page}");
         let (_, signed) = answer(&server, &link, Made::Plain, false);
         let refused = server.post_page(&format!("/enrol/{link}/passkey"), &signed.body());
         assert_eq!(refused.code(), "policy_not_met");
         let (_, signed) = answer(&server, &link, Made::By(&world.makers[&1], 1), false);
-        let made = server.post_page(&format!("/enrol/{link}/passkey"), &signed.body());
-        // Where an admin without such a key let somebody in, the maker's word proves nothing to the policy.
-        assert_eq!(made.status, if weaker { 400 } else { 200 }, "{}", made.text());
+        // Whoever let its owner in, the device is what the policy asks for; what it may prove later is another matter.
+        server.post_page(&format!("/enrol/{link}/passkey"), &signed.body()).expect(200);
     }
 }
 
