@@ -1,7 +1,7 @@
 // The approval page. A tap never waits for the network: what a passkey signs is fetched and checked beforehand.
 // Everything that the server says arrives as rendered HTML; errors find their words in the page's templates.
 
-import { announce, copyLink, credentialJson, Failure, now, post, requestOptions, sha256, showTimes, supported } from './passkey.js';
+import { announce, copyLink, credentialJson, Failure, now, post, sha256, showTimes, supported, usePasskey } from './passkey.js';
 import { fillList, shows } from './statement.js';
 
 const RENEW = 240_000; // the server keeps a ceremony for 300 s
@@ -151,12 +151,7 @@ function sign() {
   if (!used || Date.now() - used.at > STALE) return renew();
   signing = new AbortController();
   const { signal } = signing;
-  let asked;
-  try {
-    asked = navigator.credentials.get({ publicKey: requestOptions(used.publicKey), signal });
-  } catch (fault) {
-    asked = Promise.reject(fault);
-  }
+  const asked = usePasskey(used.publicKey, signal);
   prepared = null;
   clearTimeout(timer);
   show('sign');

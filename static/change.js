@@ -1,6 +1,6 @@
 // The page of a change. A tap never waits for the network: what a passkey signs is fetched and checked beforehand.
 
-import { announce, copyLink, credentialJson, Failure, post, requestOptions, sha256, showTimes, supported } from './passkey.js';
+import { announce, copyLink, credentialJson, Failure, post, sha256, showTimes, supported, usePasskey } from './passkey.js';
 import { fillList, shows } from './statement.js';
 
 const RENEW = 240_000; // the server keeps a ceremony for 300 s
@@ -110,12 +110,7 @@ function sign() {
   const used = prepared;
   if (!used || Date.now() - used.at > STALE) return renew();
   signing = new AbortController();
-  let asked;
-  try {
-    asked = navigator.credentials.get({ publicKey: requestOptions(used.publicKey), signal: signing.signal });
-  } catch (fault) {
-    asked = Promise.reject(fault);
-  }
+  const asked = usePasskey(used.publicKey, signing.signal);
   prepared = null;
   wanted = null;
   clearTimeout(timer);

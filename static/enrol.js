@@ -1,6 +1,6 @@
 // The enrolment page: three steps on one page, a passkey made inside the tap itself.
 
-import { announce, copyLink, creationOptions, credentialJson, Failure, post, showTimes, supported } from './passkey.js';
+import { announce, copyLink, credentialJson, Failure, makePasskey, post, showTimes, supported } from './passkey.js';
 
 const RENEW = 240_000; // the server keeps a ceremony for 300 s
 const STALE = 285_000;
@@ -74,12 +74,7 @@ function make() {
   if (!used || Date.now() - used.at > STALE) return renew();
   busy = true;
   note('');
-  let asked;
-  try {
-    asked = navigator.credentials.create({ publicKey: creationOptions(used.publicKey) });
-  } catch (fault) {
-    asked = Promise.reject(fault);
-  }
+  const asked = makePasskey(used.publicKey);
   prepared = null;
   clearTimeout(timer);
   enable();

@@ -1,6 +1,6 @@
 // My passkeys and What I signed: panels in place, and a passkey made inside the tap itself.
 
-import { announce, creationOptions, credentialJson, Failure, now, post, showTimes, supported } from './passkey.js';
+import { announce, credentialJson, Failure, makePasskey, now, post, showTimes, supported } from './passkey.js';
 
 const RENEW = 240_000; // the server keeps a ceremony for 300 s
 const STALE = 285_000;
@@ -116,12 +116,7 @@ function make() {
   if (!used || Date.now() - used.at > STALE) return renew();
   busy = true;
   note('');
-  let asked;
-  try {
-    asked = navigator.credentials.create({ publicKey: creationOptions(used.publicKey) });
-  } catch (fault) {
-    asked = Promise.reject(fault);
-  }
+  const asked = makePasskey(used.publicKey);
   prepared = null;
   clearTimeout(timer);
   enable();

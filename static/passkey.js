@@ -15,7 +15,7 @@ export function requestOptions(json) {
   return { ...json, challenge: decode(json.challenge), allowCredentials: withIds(json.allowCredentials) };
 }
 
-export function creationOptions(json) {
+function creationOptions(json) {
   if (PublicKeyCredential.parseCreationOptionsFromJSON) return PublicKeyCredential.parseCreationOptionsFromJSON(json);
   const user = { ...json.user, id: decode(json.user.id) };
   return { ...json, user, challenge: decode(json.challenge), excludeCredentials: withIds(json.excludeCredentials) };
@@ -35,6 +35,19 @@ export function credentialJson(credential) {
       ...part('userHandle'), ...(response.getTransports ? { transports: response.getTransports() } : {}),
     },
   };
+}
+
+// Ask the browser inside the tap itself; what it throws at once is told like what it refuses later.
+export const makePasskey = (publicKey) => promised(() => navigator.credentials.create({ publicKey: creationOptions(publicKey) }));
+export const usePasskey = (publicKey, signal) =>
+  promised(() => navigator.credentials.get({ publicKey: requestOptions(publicKey), signal }));
+
+function promised(ask) {
+  try {
+    return ask();
+  } catch (fault) {
+    return Promise.reject(fault);
+  }
 }
 
 export const sha256 = async (text) => encode(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)));

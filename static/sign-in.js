@@ -1,7 +1,7 @@
 // The sign-in page: the browser offers passkeys by itself where it can, and a button asks for one. A tap never waits
 // for the network: what a passkey answers is fetched beforehand.
 
-import { announce, copyLink, credentialJson, Failure, post, requestOptions, supported } from './passkey.js';
+import { announce, copyLink, credentialJson, Failure, post, requestOptions, supported, usePasskey } from './passkey.js';
 
 const RENEW = 240_000; // the server keeps a ceremony for 300 s
 const STALE = 285_000;
@@ -102,12 +102,7 @@ function use() {
   offered = null;
   asking = new AbortController();
   busy = true;
-  let asked;
-  try {
-    asked = navigator.credentials.get({ publicKey: requestOptions(used.publicKey), signal: asking.signal });
-  } catch (fault) {
-    asked = Promise.reject(fault);
-  }
+  const asked = usePasskey(used.publicKey, asking.signal);
   prepared = null;
   clearTimeout(timer);
   show('signing');
