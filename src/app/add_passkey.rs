@@ -12,14 +12,31 @@ use crate::domain::canonical::{self, Bytes};
 use crate::domain::ids::MAX_NAME_CHARS;
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::statement::challenge;
 use crate::domain::time::Timestamp;
-use crate::passkeys::device;
-use crate::passkeys::registration::Registered;
+use crate::passkeys::registration::{self, Registered};
+use crate::passkeys::{RelyingParty, device};
 use crate::store::passkeys::PasskeyRow;
 use crate::store::people::PersonRow;
 use crate::store::{Reader, Unit};
 
 use super::AppError;
+use super::decide_request::Ceremony;
+
+/// What a browser is asked, so that the passkey it makes signs the statement.
+pub(super) fn ask_for_passkey(
+    relying_party: &RelyingParty,
+    id: String,
+    statement: Vec<u8>,
+    person: &PersonRow,
+    known: &[Vec<u8>],
+) -> Result<Ceremony, AppError> {
+    let (handle, name, challenge) = (&person.user_handle, &person.name, challenge(&statement));
+    let options = registration::options(relying_party, handle, name, name, known, challenge);
+    let options = options.map_err(AppError::internal)?;
+    let statement = String::from_utf8(statement).map_err(AppError::internal)?;
+    Ok(Ceremony { id, options, statement })
+}
 
 /// A passkey that is added.
 pub(super) struct NewPasskey<'a> {

@@ -22,7 +22,9 @@ use crate::store::passkeys::{CeremonyRow, PasskeyRow};
 use crate::store::people::{InvitationRow, PersonRow};
 use crate::store::{Reader, StoreError};
 
-use super::add_passkey::{Admission, NamedBy, NewPasskey, device_name, not_taken, unknown_so_far, write_passkey};
+use super::add_passkey::{
+    Admission, NamedBy, NewPasskey, ask_for_passkey, device_name, not_taken, unknown_so_far, write_passkey,
+};
 use super::apply_change::{active_passkeys, groups_to_be};
 use super::decide_request::Ceremony;
 use super::known::{device_of, judged};
@@ -184,17 +186,7 @@ impl Countersign {
             Ok((bytes, person, known))
         });
         let (statement, person, known) = started.await?;
-        let options = registration::options(
-            &self.relying_party,
-            &person.user_handle,
-            &person.name,
-            &person.name,
-            &known,
-            challenge(&statement),
-        )
-        .map_err(AppError::internal)?;
-        let statement = String::from_utf8(statement).map_err(AppError::internal)?;
-        Ok(Ceremony { id, options, statement })
+        ask_for_passkey(&self.relying_party, id, statement, &person, &known)
     }
 
     /// Finishes a registration: verifies, then adds the passkey and spends the link in one unit.

@@ -19,7 +19,9 @@ use crate::passkeys::registration;
 use crate::store::passkeys::{CeremonyRow, PasskeyRow, SuspendedWhy};
 use crate::store::{Reader, StoreError};
 
-use super::add_passkey::{Admission, NamedBy, NewPasskey, device_name, not_taken, unknown_so_far, write_passkey};
+use super::add_passkey::{
+    Admission, NamedBy, NewPasskey, ask_for_passkey, device_name, not_taken, unknown_so_far, write_passkey,
+};
 use super::apply_change::{active_passkeys, groups_to_be};
 use super::decide_request::Ceremony;
 use super::entitled::may_approve;
@@ -155,17 +157,7 @@ impl Countersign {
             Ok((bytes, me.person, known))
         });
         let (statement, person, known) = started.await?;
-        let options = registration::options(
-            &self.relying_party,
-            &person.user_handle,
-            &person.name,
-            &person.name,
-            &known,
-            challenge(&statement),
-        )
-        .map_err(AppError::internal)?;
-        let statement = String::from_utf8(statement).map_err(AppError::internal)?;
-        Ok(Ceremony { id, options, statement })
+        ask_for_passkey(&self.relying_party, id, statement, &person, &known)
     }
 
     /// Finishes it: verifies, then adds the passkey with its entry.

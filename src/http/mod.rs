@@ -5,6 +5,7 @@
 
 pub mod approval;
 pub mod assets;
+pub mod bodies;
 pub mod caller;
 pub mod changes;
 pub mod discovery;

@@ -22,6 +22,7 @@ use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::request::Request;
 use crate::domain::request::standing::Standing;
 use crate::domain::statement::Choice;
+use crate::http::bodies::PasskeyBody;
 use crate::http::edge::{Shared, json_answer};
 use crate::http::problem;
 
@@ -40,14 +41,6 @@ pub struct OptionsBody {
     decision: Choice,
     #[serde(default)]
     reason: Option<String>,
-}
-
-/// A browser's answer.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DecisionBody {
-    ceremony: String,
-    response: Value,
 }
 
 fn unknown() -> AppError {
@@ -93,7 +86,7 @@ pub async fn decision(request: HttpRequest, id: Path<String>, payload: Payload, 
     if let Some(answer) = edge.refuse_beyond(&edge.wrong_ceremonies, address) {
         return answer;
     }
-    let body: DecisionBody = match edge.json_from_our_page(&request, payload).await {
+    let body: PasskeyBody = match edge.json_from_our_page(&request, payload).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };

@@ -15,6 +15,7 @@ use crate::app::view_change::SeenChange;
 use crate::app::{AppError, Countersign};
 use crate::domain::ids::ChangeId;
 use crate::domain::statement::Choice;
+use crate::http::bodies::PasskeyBody;
 use crate::http::edge::Shared;
 use crate::http::problem;
 
@@ -25,14 +26,6 @@ use super::view::{ChangeInput, ChangeView, change_view, page_state};
 #[serde(deny_unknown_fields)]
 pub struct OptionsBody {
     decision: Choice,
-}
-
-/// A browser's answer.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SignatureBody {
-    ceremony: String,
-    response: Value,
 }
 
 async fn find(app: &Countersign, id: &str) -> Result<SeenChange, AppError> {
@@ -73,7 +66,7 @@ pub async fn signature(request: HttpRequest, id: Path<String>, payload: Payload,
     if let Some(answer) = edge.refuse_beyond(&edge.wrong_ceremonies, address) {
         return answer;
     }
-    let body: SignatureBody = match edge.json_from_our_page(&request, payload).await {
+    let body: PasskeyBody = match edge.json_from_our_page(&request, payload).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };

@@ -7,13 +7,13 @@ use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::app::console::CONSOLE;
 use crate::app::enrol::{DeadLink, Enrolled, LinkHolder};
 use crate::domain::ids::Digest;
 use crate::domain::time::SECOND_PASSKEY;
+use crate::http::bodies::{EmptyBody, NameBody, PasskeyBody};
 use crate::http::edge::{Edge, Shared, json_answer};
 use crate::http::problem;
 
@@ -21,26 +21,6 @@ use super::view::{self, EnrolmentInput, dead_link_view, enrolment_view};
 
 /// The cookie of the session that may add a second passkey.
 pub const COOKIE: &str = "__Host-countersign-enrolment";
-
-/// Nothing.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EmptyBody {}
-
-/// A browser's answer.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PasskeyBody {
-    ceremony: String,
-    response: Value,
-}
-
-/// A name for the new passkey.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NameBody {
-    name: String,
-}
 
 fn holder(request: &HttpRequest, link: &str) -> LinkHolder {
     let session = request.cookie(COOKIE).map(|cookie| Digest::of(cookie.value().as_bytes()));

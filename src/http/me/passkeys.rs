@@ -7,36 +7,16 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use data_encoding::BASE64URL_NOPAD;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::app::use_session::SignedIn;
 use crate::app::{AppError, Countersign};
 use crate::domain::oauth::error_code::ErrorCode;
+use crate::http::bodies::{EmptyBody, NameBody, PasskeyBody};
 use crate::http::edge::{Shared, json_answer};
 use crate::http::{problem, session};
 
 use super::passkeys_view::{PasskeysInput, passkeys_view};
-
-/// Nothing.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EmptyBody {}
-
-/// A browser's answer.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PasskeyBody {
-    ceremony: String,
-    response: Value,
-}
-
-/// A name.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NameBody {
-    name: String,
-}
 
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, AppError> {
     text.parse().map_err(|_| AppError::refused(ErrorCode::NotFound, "there is nothing of yours under this number"))

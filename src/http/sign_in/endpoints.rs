@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::app::sign_in::Browser;
 use crate::domain::session::device_hint;
+use crate::http::bodies::PasskeyBody;
 use crate::http::edge::{Shared, json_answer};
 use crate::http::{problem, session};
 
@@ -22,14 +23,6 @@ use super::view::{SignInInput, sign_in_view};
 pub struct OptionsBody {
     #[serde(default)]
     user: Option<String>,
-}
-
-/// A browser's answer.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SessionBody {
-    ceremony: String,
-    response: Value,
 }
 
 /// Where to sign out.
@@ -87,7 +80,7 @@ pub async fn begin(request: HttpRequest, payload: Payload, edge: Shared) -> Http
     if let Some(answer) = edge.refuse_beyond(&edge.wrong_ceremonies, address) {
         return answer;
     }
-    let body: SessionBody = match edge.json_from_our_page(&request, payload).await {
+    let body: PasskeyBody = match edge.json_from_our_page(&request, payload).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };
