@@ -22,8 +22,6 @@ pub const QUEUE: usize = 256;
 pub const ATTEMPTS: usize = 5;
 /// Pause after the first failure; each further one is five times as long.
 pub const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Most webhooks.
-pub const MAX_WEBHOOKS: usize = 10;
 
 /// Why nothing can be sent.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +86,7 @@ impl Outbound {
         let Sending { webhooks, secret, now, first_pause } = sending;
         let secret = Arc::new(secret);
         let mut lines = Vec::new();
-        for url in webhooks.into_iter().take(MAX_WEBHOOKS) {
+        for url in webhooks {
             let host = url.host_str().unwrap_or("a webhook").to_owned();
             let (queue, notices) = sync_channel(QUEUE);
             let (stop, stopped) = channel();
