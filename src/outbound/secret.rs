@@ -66,6 +66,12 @@ mod tests {
         for wrong in ["", "secret", "whsec_", "whsec_c2hvcnQ=", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_!!!!"] {
             assert!(Secret::parse(wrong).is_err(), "{wrong}");
         }
+        for (length, fits) in
+            [(LEAST_SECRET - 1, false), (LEAST_SECRET, true), (MOST_SECRET, true), (MOST_SECRET + 1, false)]
+        {
+            let text = format!("whsec_{}", BASE64.encode(&vec![1; length]));
+            assert_eq!(Secret::parse(&text).is_ok(), fits, "{length}");
+        }
         let secret = Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         assert_eq!(format!("{secret:?}"), "Secret(…)");
     }

@@ -1,6 +1,10 @@
 //! The table of routes, row by row, and what every answer carries.
 
-use countersign::app::propose_change::Wish;
+use std::collections::BTreeSet;
+
+use countersign::app::console::ConsoleCommand;
+use countersign::app::propose_change::{MAX_OPEN_CHANGES, Wish};
+use countersign::domain::people::Role;
 use countersign::http::routes::{Row, TABLE, Who};
 use countersign::http::serve::CONTENT_SECURITY_POLICY;
 use serde_json::json;
@@ -276,6 +280,22 @@ fn whoever_is_not_signed_in_reaches_no_writer_and_has_an_end() {
     }
     let answer = server.post_page(calls[0].0, &calls[0].1);
     answer.expect_error(429, "temporarily_unavailable", "rate_limited");
+}
+
+#[test]
+fn changes_that_wait_have_an_end() {
+    let server = Server::start();
+    let wish = |n: usize| Wish::Invite { name: format!("Person {n}"), groups: BTreeSet::new(), role: Role::Member };
+    for n in 0..MAX_OPEN_CHANGES {
+        server.propose(wish(n));
+    }
+    let before = Snapshot::of(&server);
+    let more = || ConsoleCommand::Change { wish: wish(MAX_OPEN_CHANGES), propose: true };
+    assert_eq!(server.console_refuses(more()), "rate_limited");
+    assert_eq!(Snapshot::of(&server).table("change"), before.table("change"));
+    // What nobody signed in time makes room.
+    server.pass(7 * 24 * 3600 + 1);
+    server.console(more());
 }
 
 #[test]

@@ -176,6 +176,14 @@ fn attack_098_limits_and_sizes_have_bounds() {
     ] {
         assert!(fault_of(KEYS, &format!("{added}{KEYS}")).contains(says), "{added}");
     }
+    let webhooks: Vec<_> = (0..=notify::MAX_WEBHOOKS).map(|n| format!("\"https://hooks.example.com/{n}\"")).collect();
+    let webhooks = webhooks.join(", ");
+    let many = format!("[notify]\nwebhooks = [{webhooks}]\nsecret_file = \"x\"\n{KEYS}");
+    let refused = settings(&LEAST.replacen(KEYS, &many, 1)).unwrap_err();
+    assert!(
+        refused.faults.iter().any(|fault| fault.to_string().contains("11 addresses; 10 are the most")),
+        "{refused:?}"
+    );
     assert_eq!(parse_size("20GiB"), Some(20 << 30));
 }
 

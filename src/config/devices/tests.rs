@@ -69,6 +69,10 @@ fn what_cannot_be_meant_is_refused() {
     assert!(policy("aaguids = [\"yubikey\"]\n").contains("no AAGUID"));
     assert!(policy("aaguids = [\"01020304-0506-0708-0102-030405060708\"]\n").contains("everybody has"));
     assert!(policy("aaguids = []\n").contains("1 to"));
+    let models = vec!["\"2fc0579f-8113-47ea-b116-bb5a8db9202a\""; MAX_POLICY_AAGUIDS + 1].join(", ");
+    assert!(policy(&format!("aaguids = [{models}]\n")).contains("1 to 200 models"));
+    let many: Vec<_> = (0..=MAX_POLICIES).map(|n| format!("[[device_policy]]\nname = \"p{n}\"\n")).collect();
+    assert!(fault(&many.concat()).contains("101 of [[device_policy]]; 100 is the most"));
     assert!(policy("certification = \"L9\"\n").contains("no level"));
     assert!(policy("key_protection = [\"steel\"]\n").contains("no word"));
     assert!(policy("groups = [\"No Group!\"]\n").contains("groups"));

@@ -122,6 +122,7 @@ fn attack_058_a_blob_is_fidos_or_nothing() {
     for broken in [&b""[..], b"a.b", b"a.b.c.d", b"\xff"] {
         assert!(read(broken, &root, now()).is_err());
     }
+    assert!(refused(&vec![b'a'; MAX_BLOB + 1], &root).contains("more than"));
     assert!(refused(&service.blob(1, "tomorrow", &[]), &root).contains("no date"));
     assert!(refused(&blob, b"no certificate").contains("no certificate"));
 }
