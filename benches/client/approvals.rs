@@ -144,6 +144,7 @@ async fn until_waiting(shared: &Shared, count: usize) {
             return;
         }
         assert!(start.elapsed() < PATIENCE, "not all jobs wait: {ready}");
+        // Between two looks: another process, which is not to be kept busy with telling.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -1,7 +1,6 @@
 //! Lost answers, a clock that jumps, and many who wait.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use countersign::domain::time::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -9,21 +8,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::support::gitlab::claims_of;
 use crate::support::person::{Signed, decide};
 use crate::support::rules::AWS;
-use crate::support::server::block_on;
+use crate::support::server::{block_on, until};
 use crate::support::wire::{Answer, PATIENCE};
 use crate::support::{Logged, Options, Person, Server, Snapshot, collector, refused};
 
 /// Waits until the log has so many tokens.
 fn until_tokens(server: &Server, wanted: usize) {
-    let reached = block_on(async {
-        tokio::time::timeout(PATIENCE, async {
-            while Snapshot::of(server).count("token") < wanted {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        })
-        .await
-    });
-    assert!(reached.is_ok(), "the log never had {wanted} tokens");
+    until(&format!("{wanted} tokens in the log"), || Snapshot::of(server).count("token") >= wanted);
 }
 
 #[test]
@@ -159,15 +150,7 @@ fn attack_091_each_of_many_waiters_gets_its_own_answer() {
         })
     });
     waiting.recv_timeout(PATIENCE).unwrap();
-    let all_held = block_on(async {
-        tokio::time::timeout(PATIENCE, async {
-            while server.app.waiting().count() < WAITERS {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        })
-        .await
-    });
-    assert!(all_held.is_ok(), "only {} are held", server.app.waiting().count());
+    until("all of them held", || server.app.waiting().count() >= WAITERS);
     // The server is not busy with waiting.
     server.get("/healthz").expect(200);
     in_a_burst(&signed, |(id, signed)| decide(&server, id, signed).expect(200));

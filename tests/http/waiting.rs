@@ -3,21 +3,13 @@
 use std::time::Duration;
 
 use crate::support::rules::{AWS, VAULT};
-use crate::support::server::block_on;
-use crate::support::wire::{PATIENCE, finish};
+use crate::support::server::until;
+use crate::support::wire::finish;
 use crate::support::{Options, Person, Server, collector};
 
 /// Waits until so many requests have somebody waiting.
 fn until_held(server: &Server, wanted: usize) {
-    let reached = block_on(async {
-        tokio::time::timeout(PATIENCE, async {
-            while server.app.waiting().count() != wanted {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        })
-        .await
-    });
-    assert!(reached.is_ok(), "{} wait, not {wanted}", server.app.waiting().count());
+    until(&format!("{wanted} held"), || server.app.waiting().count() == wanted);
 }
 
 #[test]

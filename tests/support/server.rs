@@ -37,7 +37,7 @@ use countersign::http::serve::{Listening, serve};
 use super::exchange::{Exchange, exchange_pairs};
 use super::gitlab::{Issuer, JobToken, claims_of, gitlab, other};
 use super::rules::RULES;
-use super::wire::{Answer, Call, form};
+use super::wire::{Answer, Call, PATIENCE, form};
 
 /// The server's public URL.
 pub const URL: &str = "https://sign.shop.example";
@@ -202,6 +202,20 @@ pub fn parts(directory: &Path, clock: &Clock, options: &Options) -> Parts {
         max_size: None,
         fatal: Box::new(|why| panic!("the store ended the process: {why}")),
     }
+}
+
+/// Waits until something is so.
+pub fn until(what: &str, reached: impl Fn() -> bool) {
+    let found = block_on(async {
+        tokio::time::timeout(PATIENCE, async {
+            while !reached() {
+                // Between two looks: what is waited for tells nobody of itself.
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await
+    });
+    assert!(found.is_ok(), "never {what}");
 }
 
 /// Runs a future to its end.
