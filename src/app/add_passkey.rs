@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use crate::domain::assurance::evidence::{Aaguid, Attestation, Source, Vouched};
-use crate::domain::assurance::policy::Miss;
+use crate::domain::assurance::models::Trusted;
+use crate::domain::assurance::policy::{Miss, first_miss};
 use crate::domain::bundle::signatures::RegistrationEvidence;
 use crate::domain::canonical::{self, Bytes};
-use crate::domain::ids::MAX_NAME_CHARS;
+use crate::domain::ids::{MAX_NAME_CHARS, PersonId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::statement::challenge;
@@ -21,7 +22,10 @@ use crate::store::people::PersonRow;
 use crate::store::{Reader, Unit};
 
 use super::AppError;
+use super::apply_change::groups_to_be;
 use super::decide_request::Ceremony;
+use super::known::device_of;
+use super::settings::DeviceSettings;
 
 /// What a browser is asked, so that the passkey it makes signs the statement.
 pub(super) fn ask_for_passkey(
@@ -50,7 +54,7 @@ pub(super) struct NewPasskey<'a> {
 
 /// Whose word admits a passkey.
 #[derive(Debug, Default)]
-pub(super) struct Admission {
+pub(super) struct AdmittedBy {
     /// Index of the invitation's entry.
     pub enrolment: Option<u64>,
     /// The passkey that admits it.
@@ -69,10 +73,36 @@ pub(super) fn unknown_so_far(reader: &Reader<'_>, registered: &Registered) -> Re
     Ok(())
 }
 
+/// A passkey's name: 1 to 100 characters, no control characters, no white space around it. Its owner alone reads it.
+pub(super) fn passkey_name(name: &str) -> Result<String, AppError> {
+    let name = name.trim();
+    let count = name.chars().count();
+    if count == 0 || count > MAX_NAME_CHARS || name.chars().any(char::is_control) {
+        let text = format!("a name has 1 to {MAX_NAME_CHARS} characters and no control characters");
+        return Err(AppError::refused(ErrorCode::ParameterInvalid, text).with_hint("write the name on one line"));
+    }
+    Ok(name.to_owned())
+}
+
+/// The device is what the policies of enrolments and of the person's groups ask for, those that wait included.
+pub(super) fn meets_policies(
+    reader: &Reader<'_>,
+    person: &PersonId,
+    (devices, trusted): (&DeviceSettings, &Trusted),
+    (registered, vouched): (&Registered, &Vouched),
+) -> Result<(), AppError> {
+    let groups: Vec<_> = groups_to_be(reader, person)?.into_iter().collect();
+    let device = device_of(trusted, (registered.facts, registered.facts), vouched);
+    match first_miss(devices.policies_for(&groups), &device) {
+        None => Ok(()),
+        Some(miss) => Err(not_taken(registered, &vouched.attestation, &miss)),
+    }
+}
+
 /// Adds a passkey, with its evidence: the log entry.
 pub(super) fn write_passkey(
     unit: &mut Unit<'_>,
-    admission: &Admission,
+    admission: &AdmittedBy,
     person: &PersonRow,
     statement: &[u8],
     passkey: &NewPasskey<'_>,
@@ -153,7 +183,7 @@ pub(super) fn device_name(registered: &Registered, attestation: &Attestation) ->
 }
 
 /// A device that a policy does not take: what was seen, which policy, what would do.
-pub(super) fn not_taken(registered: &Registered, attestation: &Attestation, miss: &Miss) -> AppError {
+fn not_taken(registered: &Registered, attestation: &Attestation, miss: &Miss) -> AppError {
     let (name, named_by) = device_name(registered, attestation);
     let seen = match named_by {
         NamedBy::Maker => format!("This is a {name}, proven by its maker"),

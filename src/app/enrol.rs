@@ -9,9 +9,8 @@ use serde_json::Value;
 
 use crate::crypto::random;
 use crate::domain::assurance::evidence::Vouched;
-use crate::domain::assurance::policy::first_miss;
 use crate::domain::canonical::Bytes;
-use crate::domain::ids::{Digest, GroupName, MAX_NAME_CHARS};
+use crate::domain::ids::{Digest, GroupName};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::statement::{Registration, Statement, challenge};
@@ -23,11 +22,12 @@ use crate::store::people::{InvitationRow, PersonRow};
 use crate::store::{Reader, StoreError};
 
 use super::add_passkey::{
-    Admission, NamedBy, NewPasskey, ask_for_passkey, device_name, not_taken, unknown_so_far, write_passkey,
+    AdmittedBy, NamedBy, NewPasskey, ask_for_passkey, device_name, meets_policies, passkey_name, unknown_so_far,
+    write_passkey,
 };
 use super::apply_change::{active_passkeys, groups_to_be};
 use super::decide_request::Ceremony;
-use super::known::{device_of, judged};
+use super::known::judged;
 use super::{AppError, Countersign};
 
 /// Most passkeys that one invitation admits.
@@ -213,13 +213,9 @@ impl Countersign {
             }
             let first = row.ended.is_none();
             let attestation = judge(&registered.statement, &trusted, now);
-            let groups: Vec<_> = groups_to_be(&unit.reader(), &person.id)?.into_iter().collect();
             // It never carries more than the statement of the admins who let its owner in.
             let vouched = Vouched { attestation, admitted: row.admitted };
-            let device = device_of(&trusted, (registered.facts, registered.facts), &vouched);
-            if let Some(miss) = first_miss(devices.policies_for(&groups), &device) {
-                return Err(not_taken(&registered, &vouched.attestation, &miss));
-            }
+            meets_policies(&unit.reader(), &person.id, (&devices, &trusted), (&registered, &vouched))?;
             let proves = judged(&trusted, (registered.facts, registered.facts), &vouched, now);
             let no_hardware = proves.amr_missing.get("hwk").cloned();
             let (name, named_by) = device_name(&registered, &vouched.attestation);
@@ -227,7 +223,7 @@ impl Countersign {
             let before = active_passkeys(&unit.reader(), &person.id)?;
             // It carries what admitted it, which was no passkey of this person's.
             let rests_until = row.recovery.as_ref().map(|_| now + RECOVERED_RESTS);
-            let admission = Admission { enrolment: Some(row.entry), rests_until, ..Admission::default() };
+            let admission = AdmittedBy { enrolment: Some(row.entry), rests_until, ..AdmittedBy::default() };
             let entry = write_passkey(unit, &admission, &person, &statement, &passkey)?;
             if first && row.recovery.is_some() {
                 retire(unit, &person, before)?;
@@ -304,12 +300,7 @@ impl Countersign {
 
     /// Names the newest passkey of the enrolment session.
     pub async fn name_passkey(&self, holder: LinkHolder, name: &str) -> Result<(), AppError> {
-        let name = name.trim().to_owned();
-        let length = name.chars().count();
-        if length == 0 || length > MAX_NAME_CHARS || name.chars().any(char::is_control) {
-            let text = format!("a name has 1 to {MAX_NAME_CHARS} characters and no control characters");
-            return Err(AppError::refused(ErrorCode::ParameterInvalid, text));
-        }
+        let name = passkey_name(name)?;
         self.find_link(&holder)?;
         self.store
             .write(move |unit| -> Result<(), AppError> {

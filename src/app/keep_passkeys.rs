@@ -8,9 +8,8 @@ use serde_json::Value;
 use crate::crypto::random;
 use crate::domain::assurance::Assurance;
 use crate::domain::assurance::evidence::Vouched;
-use crate::domain::assurance::policy::first_miss;
 use crate::domain::canonical::Bytes;
-use crate::domain::ids::{Digest, MAX_NAME_CHARS, PersonId};
+use crate::domain::ids::{Digest, PersonId};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::statement::{Registration, Statement, challenge};
 use crate::domain::time::Timestamp;
@@ -20,12 +19,13 @@ use crate::store::passkeys::{CeremonyRow, PasskeyRow, SuspendedWhy};
 use crate::store::{Reader, StoreError};
 
 use super::add_passkey::{
-    Admission, NamedBy, NewPasskey, ask_for_passkey, device_name, not_taken, unknown_so_far, write_passkey,
+    AdmittedBy, NamedBy, NewPasskey, ask_for_passkey, device_name, meets_policies, passkey_name, unknown_so_far,
+    write_passkey,
 };
-use super::apply_change::{active_passkeys, groups_to_be};
+use super::apply_change::active_passkeys;
 use super::decide_request::Ceremony;
 use super::entitled::may_approve;
-use super::known::{device_of, judged};
+use super::known::judged;
 use super::suspend_passkey::suspend;
 use super::use_session::{SignedIn, actor, fresh_actor};
 use super::{AppError, Countersign};
@@ -102,7 +102,7 @@ impl Countersign {
 
     /// Names a passkey of one's own.
     pub async fn rename_own_passkey(&self, session: Option<Digest>, id: i64, name: &str) -> Result<(), AppError> {
-        let name = checked_label(name)?;
+        let name = passkey_name(name)?;
         let limits = self.settings.sessions;
         self.store
             .write(move |unit| -> Result<(), AppError> {
@@ -189,18 +189,13 @@ impl Countersign {
                 // It never carries more than the sign-in under which it was added.
                 let admitted = Some((&me.assurance(&trusted)).into());
                 let vouched = Vouched { attestation, admitted };
-                let facts = (registered.facts, registered.facts);
-                let groups: Vec<_> = groups_to_be(&unit.reader(), &me.person.id)?.into_iter().collect();
-                let device = device_of(&trusted, facts, &vouched);
-                if let Some(miss) = first_miss(devices.policies_for(&groups), &device) {
-                    return Err(not_taken(&registered, &vouched.attestation, &miss));
-                }
-                let admission = Admission {
+                meets_policies(&unit.reader(), &me.person.id, (&devices, &trusted), (&registered, &vouched))?;
+                let admission = AdmittedBy {
                     by: Some(me.passkey.clone()),
                     session: Some(me.session.entry),
                     // One that rests lends its rest.
                     rests_until: me.passkey.rests_until,
-                    ..Admission::default()
+                    ..AdmittedBy::default()
                 };
                 let (name, named_by) = device_name(&registered, &vouched.attestation);
                 let passkey = NewPasskey { registered: &registered, vouched: &vouched, name: &name };
@@ -234,17 +229,6 @@ impl Countersign {
         }
         Ok(row.statement)
     }
-}
-
-/// A passkey's name: 1 to 100 characters, no control characters, no white space around it. Its owner alone reads it.
-fn checked_label(name: &str) -> Result<String, AppError> {
-    let name = name.trim();
-    let count = name.chars().count();
-    if count == 0 || count > MAX_NAME_CHARS || name.chars().any(char::is_control) {
-        let text = format!("a name has 1 to {MAX_NAME_CHARS} characters and no control characters");
-        return Err(AppError::refused(ErrorCode::ParameterInvalid, text).with_hint("write the name on one line"));
-    }
-    Ok(name.to_owned())
 }
 
 fn room_for_one(reader: &Reader<'_>, person: &PersonId) -> Result<(), AppError> {

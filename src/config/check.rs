@@ -20,6 +20,7 @@ use super::settings::{
     KeySettings, LimitSettings, LogSettings, MasterKeySource, PeopleSettings, ServerSettings, Settings, TlsFiles,
 };
 use super::source::{Origins, Source};
+use crate::domain::change::standing::RECOVERY_SIGNATURES;
 use crate::domain::session::SessionLimits;
 use crate::domain::time;
 
@@ -47,8 +48,6 @@ pub const DATABASE_LEAST: u64 = 16 * 1024 * 1024;
 pub const CHANGE_DELAY_LEAST: Duration = Duration::from_hours(1);
 /// Most `people.delay`.
 pub const CHANGE_DELAY_MOST: Duration = Duration::from_hours(14 * 24);
-/// How many other admins let somebody in again.
-pub const RECOVERY_SIGNATURES: u32 = 2;
 /// Most `people.recovery_signatures`.
 pub const RECOVERY_SIGNATURES_MOST: u32 = 10;
 /// Longest `people.contact`, in characters.

@@ -12,6 +12,9 @@ use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::statement::Choice;
 use crate::domain::time::{CHANGE_DELAY, RECOVERY_DELAY, Timestamp};
 
+/// How many other admins let somebody in again, unless the operator says otherwise.
+pub const RECOVERY_SIGNATURES: u32 = 2;
+
 /// A signature that was recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
@@ -37,7 +40,7 @@ pub struct Terms {
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { delay: CHANGE_DELAY, recovery_signatures: 2 }
+        Self { delay: CHANGE_DELAY, recovery_signatures: RECOVERY_SIGNATURES }
     }
 }
 
