@@ -103,8 +103,12 @@ impl Countersign {
         let metadata = self.metadata_finding().filter(|finding| finding.severity == Severity::Warn);
         warnings.extend(metadata.map(|finding| format!("metadata: {}", finding.text)));
         warnings.extend(self.notice_troubles());
-        let metadata = self.metadata_finding().filter(|finding| finding.severity == Severity::Warn);
-        warnings.extend(metadata.map(|finding| format!("metadata: {}", finding.text)));
+        warnings.extend(self.store.overlong().map(|bytes| {
+            let size = bytes / 1024 / 1024;
+            format!(
+                "database: the write-ahead log has grown to {size} MiB: another process keeps the database open; end it"
+            )
+        }));
         match self.recoveries() {
             Ok(found) => warnings.extend(found),
             Err(error) => warnings.push(format!("people: {error}")),

@@ -16,6 +16,8 @@ use super::{Reader, StoreError};
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The write-ahead log is cut back to this many bytes when it is reset.
 pub const JOURNAL_SIZE_LIMIT: u32 = 64 * 1024 * 1024;
+/// An operator is warned of a write-ahead log of more bytes than this.
+pub const WAL_ALARM: u64 = 128 * 1024 * 1024;
 /// Pages in the write-ahead log after which they are carried over into the database.
 pub const WAL_PAGES: u32 = 4_000;
 /// Prepared statements kept by each connection.

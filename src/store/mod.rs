@@ -24,6 +24,7 @@ pub mod tokens;
 mod unit;
 mod writer;
 
+use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -32,7 +33,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 pub use check::{CheckReport, Fault, check_log};
-pub use connection::{BUSY_TIMEOUT, JOURNAL_SIZE_LIMIT};
+pub use connection::{BUSY_TIMEOUT, JOURNAL_SIZE_LIMIT, WAL_ALARM, WAL_PAGES};
 pub use error::StoreError;
 pub use log::{EvidenceRow, MAX_ENTRIES_AT_ONCE};
 pub use open::{Clock, DATABASE, Fatal, LOCK, Opening, Random, Seal};
@@ -55,6 +56,8 @@ struct Inner {
     pool: Pool,
     hindrance: Arc<Hindrance>,
     progress: Arc<Progress>,
+    /// The database's write-ahead log.
+    ahead: PathBuf,
 }
 
 impl Store {
@@ -62,6 +65,14 @@ impl Store {
     #[must_use]
     pub fn hindrance(&self) -> Option<String> {
         self.0.hindrance.get()
+    }
+
+    /// How large the write-ahead log is, in bytes, where that is more than `WAL_ALARM`: somebody keeps it from being
+    /// carried over.
+    #[must_use]
+    pub fn overlong(&self) -> Option<u64> {
+        let bytes = std::fs::metadata(&self.0.ahead).map_or(0, |file| file.len());
+        (bytes > WAL_ALARM).then_some(bytes)
     }
 
     /// Reads in one snapshot; waits for a free connection for at most `BUSY_TIMEOUT`. Do not nest.

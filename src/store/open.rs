@@ -126,7 +126,8 @@ impl Store {
         let pool = Pool::open(&path, readers, Access::ReadOnly)?;
         pool.read(|reader| migrations::check(reader.conn()))?;
         let (hindrance, progress) = (Arc::default(), Arc::default());
-        Ok(Self(Arc::new(Inner { queue: Mutex::new(None), writer: Mutex::new(None), pool, hindrance, progress })))
+        let (queue, writer, ahead) = (Mutex::new(None), Mutex::new(None), write_ahead_log(&path));
+        Ok(Self(Arc::new(Inner { queue, writer, pool, hindrance, progress, ahead })))
     }
 
     /// Checks the newest entries, the root and the newest checkpoint, as `open` does: how many entries there are.
@@ -180,7 +181,15 @@ pub(super) fn start(
     });
     let thread = thread.map_err(|source| StoreError::Io { path: path.to_owned(), source })?;
     let (queue, writer) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
-    Ok(Store(Arc::new(Inner { queue, writer, pool, hindrance, progress })))
+    let ahead = write_ahead_log(path);
+    Ok(Store(Arc::new(Inner { queue, writer, pool, hindrance, progress, ahead })))
+}
+
+/// Beside the database, under its name.
+fn write_ahead_log(database: &Path) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push("-wal");
+    path.into()
 }
 
 /// Takes the state directory for this process, until the file is closed.

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use countersign::http::caller::MAX_STREAMS_OF_ADDRESS;
+
 use crate::support::rules::AWS;
 use crate::support::wire::read_until;
 use crate::support::{Person, Server, Snapshot, collector};
@@ -38,6 +40,25 @@ fn an_open_page_is_told_of_every_change() {
         told.iter().map(|one| (one["state"].as_str().unwrap(), one["signed"].as_u64().unwrap())).collect();
     assert_eq!(lines, [("waiting", 0), ("waiting", 1), ("approved", 2), ("collected", 2)]);
     assert!(told[3]["html"].as_str().unwrap().contains('<'), "the main part comes along");
+}
+
+#[test]
+fn an_address_keeps_so_many_pages_open_and_no_more() {
+    let server = Server::start();
+    Person::manager(&server, "Mara");
+    let (token, key) = (server.job().sign(), collector());
+    let path = format!("/a/{}/events", server.ask(&token, &key));
+    let open = || {
+        let mut stream = server.call("GET", &path).start();
+        read_until(&mut stream, &mut Vec::new(), "\n\n", 1);
+        stream
+    };
+    let pages: Vec<_> = (0..MAX_STREAMS_OF_ADDRESS).map(|_| open()).collect();
+    let refused = server.get(&path).expect(429);
+    assert_eq!(refused.json()["error_code"], "rate_limited");
+    assert!(refused.header("retry-after").is_some());
+    server.get(path.trim_end_matches("/events")).expect(200);
+    drop(pages);
 }
 
 #[test]
