@@ -71,7 +71,7 @@ impl Store {
     /// carried over.
     #[must_use]
     pub fn overlong(&self) -> Option<u64> {
-        let bytes = std::fs::metadata(&self.0.ahead).map_or(0, |file| file.len());
+        let bytes = self.0.ahead.metadata().map_or(0, |file| file.len());
         (bytes > WAL_ALARM).then_some(bytes)
     }
 
