@@ -49,6 +49,16 @@ impl Condition {
         conditions.collect()
     }
 
+    /// The claim's row of the inventory; none for a claim that no job has.
+    pub(super) const fn row(&self) -> Option<usize> {
+        self.row
+    }
+
+    /// The text that the whole claim must be, where it must be one.
+    pub(super) fn text(&self) -> Option<&str> {
+        (self.exact && !self.list).then_some(self.pattern.as_str())
+    }
+
     fn holds(&self, text: &str) -> bool {
         match (self.list, self.exact) {
             (true, _) => any_item(&self.pattern, text),
@@ -63,7 +73,7 @@ impl Condition {
 }
 
 /// A job's claims by their row of the inventory: found at once, however many rules ask.
-struct View<'a> {
+pub(super) struct View<'a> {
     job: &'a Job,
     claims: Vec<Option<&'a str>>,
     fork: bool,
@@ -71,7 +81,7 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn of(job: &'a Job) -> Self {
+    pub(super) fn of(job: &'a Job) -> Self {
         // On old instances `project_id` stands in, as it does in every other place.
         let claim = |name: &str| if name == "job_project_id" { Some(job.job_project_id()) } else { job.claim(name) };
         Self {
@@ -83,7 +93,27 @@ impl<'a> View<'a> {
     }
 
     fn claim(&self, condition: &Condition) -> Option<&'a str> {
-        self.claims.get(condition.row?).copied().flatten()
+        self.of_row(condition.row?)
+    }
+
+    pub(super) fn of_row(&self, row: usize) -> Option<&'a str> {
+        self.claims.get(row).copied().flatten()
+    }
+
+    pub(super) fn meets(&self, condition: &Condition) -> bool {
+        self.claim(condition).is_some_and(|text| condition.holds(text))
+    }
+
+    pub(super) fn issuer(&self) -> &str {
+        self.job.issuer.as_str()
+    }
+
+    pub(super) const fn is_fork(&self) -> bool {
+        self.fork
+    }
+
+    pub(super) const fn is_merge_request(&self) -> bool {
+        self.merge_request
     }
 }
 
@@ -134,8 +164,7 @@ fn walk<'a>(rule: &'a SealedRule, view: &View<'a>, see: &mut dyn FnMut(&Compared
     {
         return false;
     }
-    // Anyone who may open a merge request starts its pipeline, so a rule must say that it means those too.
-    if view.merge_request && rule.allow().is_some() && !rule.matches.contains_key("pipeline_source") {
+    if view.merge_request && rule.takes_no_merge_request() {
         return compare("pipeline_source", "not a merge request", Some(MERGE_REQUEST), false);
     }
     others.iter().all(|condition| {
@@ -154,7 +183,7 @@ fn grants(allowed: &[Audience], asked: &[Audience]) -> bool {
 }
 
 /// What one rule says of a job, in words.
-fn trace_of(rule: &SealedRule, view: &View<'_>, asked: &[Audience]) -> RuleTrace {
+pub(super) fn trace_of(rule: &SealedRule, view: &View<'_>, asked: &[Audience]) -> RuleTrace {
     let mut checks = Vec::new();
     let fits = walk(rule, view, &mut |compared| checks.push(compared.check()));
     if let (true, Some(allow)) = (fits, rule.allow()) {
@@ -175,11 +204,11 @@ impl Rules {
         let view = View::of(job);
         let mut other_audiences = None;
         let mut near: Option<(usize, &Arc<SealedRule>)> = None;
-        for rule in self.candidates(job) {
-            let mut passed = 0_usize;
-            let fits = walk(rule, &view, &mut |_| passed += 1);
+        let numbered = self.steps().numbered(&view);
+        for (at, rule) in self.candidates(job) {
+            let (fits, passed) = self.steps().ask(at, &numbered);
             if !fits {
-                if rule.allow().is_some() && near.is_none_or(|(most, _)| passed > most) {
+                if near.is_none_or(|(most, _)| passed > most) && rule.allow().is_some() {
                     near = Some((passed, rule));
                 }
                 continue;
@@ -200,10 +229,12 @@ impl Rules {
     #[must_use]
     pub fn allowing(&self, job: &Job, asked: &[Audience]) -> Option<&Arc<SealedRule>> {
         let view = View::of(job);
-        let fits = |rule: &SealedRule| {
-            walk(rule, &view, &mut |_| ()) && rule.allow().is_none_or(|allow| grants(&allow.audience, asked))
+        let numbered = self.steps().numbered(&view);
+        let fits = |at: usize, rule: &SealedRule| {
+            self.steps().ask(at, &numbered).0 && rule.allow().is_none_or(|allow| grants(&allow.audience, asked))
         };
-        self.candidates(job).find(|rule| fits(rule)).filter(|rule| rule.allow().is_some())
+        let (_, rule) = self.candidates(job).find(|(at, rule)| fits(*at, rule))?;
+        rule.allow().is_some().then_some(rule)
     }
 
     /// Every check of every rule until the one that the job falls under.

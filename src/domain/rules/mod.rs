@@ -14,6 +14,7 @@ pub mod pattern;
 pub mod set;
 mod shadow;
 pub mod source;
+mod steps;
 mod terms;
 
 #[cfg(test)]

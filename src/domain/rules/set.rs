@@ -8,6 +8,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::matching::Condition;
+use super::steps::Steps;
 use super::{Effect, Require, Rule};
 use crate::domain::canonical::{self, CanonicalError};
 use crate::domain::ids::{Digest, GroupName, RuleName};
@@ -46,6 +47,11 @@ impl SealedRule {
         self.places
     }
 
+    /// Anyone who may open a merge request starts its pipeline, so a rule must say that it means those too.
+    pub(super) fn takes_no_merge_request(&self) -> bool {
+        self.rule.allow().is_some() && !self.rule.matches.contains_key("pipeline_source")
+    }
+
     /// The canonical form.
     #[must_use]
     pub fn canonical(&self) -> &[u8] {
@@ -75,6 +81,7 @@ pub struct Rules {
     of_project: HashMap<String, Vec<usize>>,
     /// All others.
     elsewhere: Vec<usize>,
+    steps: Steps,
     digest: Digest,
 }
 
@@ -97,11 +104,18 @@ impl Rules {
                 None => elsewhere.push(at),
             }
         }
-        Ok(Self { in_order: rules, of_project, elsewhere, digest })
+        let steps = Steps::of(&rules);
+        Ok(Self { in_order: rules, of_project, elsewhere, steps, digest })
     }
 
-    /// The rules that can fit a job, in the order asked: all but those that are for another project alone.
-    pub(super) fn candidates(&self, job: &Job) -> impl Iterator<Item = &Arc<SealedRule>> {
+    /// What they compare.
+    pub(super) const fn steps(&self) -> &Steps {
+        &self.steps
+    }
+
+    /// The rules that can fit a job, in the order asked, with their positions: all but those that are for another project
+    /// alone.
+    pub(super) fn candidates(&self, job: &Job) -> impl Iterator<Item = (usize, &Arc<SealedRule>)> {
         let own = self.of_project.get(job.job_project_id()).map(Vec::as_slice).unwrap_or_default();
         let (mut own, mut others) = (own.iter().peekable(), self.elsewhere.iter().peekable());
         std::iter::from_fn(move || match (own.peek(), others.peek()) {
@@ -109,7 +123,7 @@ impl Rules {
             (_, Some(_)) => others.next(),
             (_, None) => own.next(),
         })
-        .filter_map(|at| self.in_order.get(*at))
+        .filter_map(|at| Some((*at, self.in_order.get(*at)?)))
     }
 
     /// Every rule, in the order asked.

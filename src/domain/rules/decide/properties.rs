@@ -9,6 +9,7 @@ use super::*;
 use crate::domain::assurance::policy::Device;
 use crate::domain::ids::{Digest, GroupName, IssuerName, RuleName};
 use crate::domain::job::samples::{job as sample, now};
+use crate::domain::rules::matching::{View, trace_of};
 use crate::domain::rules::pattern::Pattern;
 use crate::domain::rules::{Allow, Effect, TokenAlg, TokenTerms};
 
@@ -179,6 +180,19 @@ fn shuffled(rules: &[Rule], order: &[u8]) -> Vec<Rule> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn a_rule_asked_in_numbers_answers_as_in_words(rules in rules(), job in job()) {
+        let rules = Rules::from_rules(rules).unwrap();
+        let view = View::of(&job);
+        let numbered = rules.steps().numbered(&view);
+        for (at, rule) in rules.iter().enumerate() {
+            let mut words = trace_of(rule, &view, &[]).checks;
+            words.retain(|check| check.subject != "audience");
+            let fits = words.iter().all(|check| check.passed);
+            prop_assert_eq!(rules.steps().ask(at, &numbered), (fits, words.len()), "{}", rule.name);
+        }
+    }
 
     #[test]
     fn deciding_is_total_and_repeatable_and_every_yes_is_earned(
