@@ -164,22 +164,24 @@ pub(super) enum NamedBy {
     Us,
 }
 
+/// What a model is called, and on whose word; `None` where nobody says.
+pub(super) fn model_name(aaguid: &[u8; 16], attestation: &Attestation) -> Option<(String, NamedBy)> {
+    let known = device::claimed_name(aaguid);
+    let Attestation::Proven(proof) = attestation else { return Some((known?.to_owned(), NamedBy::Client)) };
+    // The operator's own roots have a name that is not a device's; the model is proven all the same.
+    let name = match proof.source {
+        Source::Metadata(_) => proof.model.name.as_str(),
+        Source::Configured(_) => known.unwrap_or("Passkey"),
+    };
+    Some((name.chars().take(MAX_NAME_CHARS).collect(), NamedBy::Maker))
+}
+
 /// A name for a device.
 pub(super) fn device_name(registered: &Registered, attestation: &Attestation) -> (String, NamedBy) {
-    if let Attestation::Proven(proof) = attestation {
-        // The operator's own roots have a name that is not a device's; the model is proven all the same.
-        let known = device::claimed_name(&registered.aaguid);
-        let name = match proof.source {
-            Source::Metadata(_) => proof.model.name.as_str(),
-            Source::Configured(_) => known.unwrap_or("Passkey"),
-        };
-        return (name.chars().take(MAX_NAME_CHARS).collect(), NamedBy::Maker);
-    }
-    match device::claimed_name(&registered.aaguid) {
-        Some(name) => (name.to_owned(), NamedBy::Client),
-        None if registered.facts.backup_eligible => ("Synced passkey".to_owned(), NamedBy::Us),
-        None => ("Passkey".to_owned(), NamedBy::Us),
-    }
+    model_name(&registered.aaguid, attestation).unwrap_or_else(|| {
+        let ours = if registered.facts.backup_eligible { "Synced passkey" } else { "Passkey" };
+        (ours.to_owned(), NamedBy::Us)
+    })
 }
 
 /// A device that a policy does not take: what was seen, which policy, what would do.

@@ -7,27 +7,43 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::domain::assurance::Acr;
-use crate::domain::assurance::evidence::Admission;
 use crate::domain::canonical;
+use crate::domain::change::authority::Authority;
 use crate::domain::change::{Act, Change, LinkKind};
-use crate::domain::ids::{ChangeId, Digest, GroupName, IssuerName, PersonId, RequestId};
+use crate::domain::ids::{Digest, GroupName, IssuerName, PersonId, RequestId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::people::Role;
 use crate::domain::people::name::confusable;
 use crate::domain::request::standing::Mark;
-use crate::domain::statement::Choice;
-use crate::domain::time::{ENROLMENT_LINK, Timestamp};
+use crate::domain::time::Timestamp;
+use crate::store::changes::ChangeRow;
 use crate::store::passkeys::{PasskeyRow, SuspendedWhy};
-use crate::store::people::{InvitationRow, LinkRow, PersonRow};
+use crate::store::people::{LinkRow, PersonRow};
 use crate::store::{Reader, StoreError, Unit};
 
 use super::AppError;
 use super::decide_request::end;
+use super::enrolment_link::{Letter, renew_link};
 
-/// Who does something at once, in documents and rows.
-pub const CONSOLE: &str = "console";
+/// On whose word something is done.
+#[derive(Debug, Clone, Copy)]
+pub enum Word<'a> {
+    /// The console's, at once.
+    Console,
+    /// Admins', who signed a change.
+    Change(&'a ChangeRow),
+}
+
+impl Word<'_> {
+    /// As documents spell it.
+    pub const fn authority(self) -> Authority {
+        match self {
+            Self::Console => Authority::Console,
+            Self::Change(row) => Authority::Change(row.entry),
+        }
+    }
+}
 
 /// What was done beside the entries.
 #[derive(Debug, Default)]
@@ -150,25 +166,26 @@ pub fn passkey(reader: &Reader<'_>, person: &PersonId, credential: &Digest) -> R
 }
 
 /// The first stage of an invitation: the person is there and may come; groups and role wait.
-pub fn admit(unit: &mut Unit<'_>, change: &Change, by: &str) -> Result<Applied, AppError> {
+pub fn admit(unit: &mut Unit<'_>, change: &Change, word: Word<'_>) -> Result<Applied, AppError> {
     possible(&unit.reader(), change)?;
-    add_person(unit, &change.person, &change.name, Role::Member, by)?;
+    add_person(unit, &change.person, &change.name, Role::Member, word.authority())?;
     let Act::Invite { invitation, .. } = &change.act else { return Ok(Applied::default()) };
-    let expires = renew_link(unit, &change.person, *invitation, &Letter { by, recovery: false, from: unit.now() })?;
+    let letter = Letter { word, recovery: false, from: unit.now() };
+    let expires = renew_link(unit, &change.person, *invitation, &letter)?;
     Ok(Applied { expires: Some(expires), ..Applied::default() })
 }
 
 /// Does it all; `admitted` says that the first stage of an invitation is done.
-pub fn apply(unit: &mut Unit<'_>, change: &Change, by: &str, admitted: bool) -> Result<Applied, AppError> {
+pub fn apply(unit: &mut Unit<'_>, change: &Change, word: Word<'_>, admitted: bool) -> Result<Applied, AppError> {
     let mut applied = if let (Act::Invite { .. }, false) = (&change.act, admitted) {
-        admit(unit, change, by)?
+        admit(unit, change, word)?
     } else {
         if !admitted {
             possible(&unit.reader(), change)?;
         }
         Applied::default()
     };
-    let person = &change.person;
+    let (person, by) = (&change.person, word.authority());
     match &change.act {
         Act::Invite { groups, role, .. } => {
             // Whoever was suspended meanwhile gets nothing.
@@ -208,16 +225,16 @@ pub fn apply(unit: &mut Unit<'_>, change: &Change, by: &str, admitted: bool) -> 
             applied.voided = void_requests_of(unit, issuer, user_id)?;
         }
         Act::Unlink { issuer, user_id } => {
-            let document = json!({ "by": by, "issuer": issuer, "person": person, "user_id": user_id });
+            let document = json!({ "by": by.to_string(), "issuer": issuer, "person": person, "user_id": user_id });
             link_entry(unit, "removed", person, issuer, &document)?;
             unit.delete_link(issuer, user_id)?;
             applied.voided = void_requests_of(unit, issuer, user_id)?;
         }
         Act::Recover { invitation } => {
-            if by == CONSOLE {
+            if by == Authority::Console {
                 act(unit, "recovered", person, by, json!({}))?;
             }
-            let letter = Letter { by, recovery: true, from: unit.now() };
+            let letter = Letter { word, recovery: true, from: unit.now() };
             applied.expires = Some(renew_link(unit, person, *invitation, &letter)?);
         }
     }
@@ -225,18 +242,19 @@ pub fn apply(unit: &mut Unit<'_>, change: &Change, by: &str, admitted: bool) -> 
 }
 
 /// Ends what the first stage of an invitation began: the invited person gets nothing.
-pub fn shut_out(unit: &mut Unit<'_>, change: &Change) -> Result<(), AppError> {
-    if unit.reader().person(&change.person)?.is_some_and(|row| row.suspended.is_none()) {
-        act(unit, "suspended", &change.person, change.id.as_str(), json!({}))?;
-        unit.suspend_person(&change.person)?;
+pub fn shut_out(unit: &mut Unit<'_>, row: &ChangeRow) -> Result<(), AppError> {
+    let person = &row.change.person;
+    if unit.reader().person(person)?.is_some_and(|found| found.suspended.is_none()) {
+        act(unit, "suspended", person, Word::Change(row).authority(), json!({}))?;
+        unit.suspend_person(person)?;
     }
     Ok(())
 }
 
 /// Adds a person.
-pub fn add_person(unit: &mut Unit<'_>, id: &PersonId, name: &str, role: Role, by: &str) -> Result<(), AppError> {
+pub fn add_person(unit: &mut Unit<'_>, id: &PersonId, name: &str, role: Role, by: Authority) -> Result<(), AppError> {
     let user_handle = unit.random()?;
-    let document = json!({ "admin": role == Role::Admin, "name": name, "person": id, "by": by });
+    let document = json!({ "admin": role == Role::Admin, "name": name, "person": id, "by": by.to_string() });
     let digest = unit.put_evidence("person", &canonical::to_bytes(&document)?, Some(id))?;
     let entry = unit.append(Event::Person {
         outcome: "added".to_owned(),
@@ -257,7 +275,12 @@ pub fn add_person(unit: &mut Unit<'_>, id: &PersonId, name: &str, role: Role, by
 }
 
 /// Puts a person into groups.
-pub fn join(unit: &mut Unit<'_>, person: &PersonId, groups: &BTreeSet<GroupName>, by: &str) -> Result<(), AppError> {
+pub fn join(
+    unit: &mut Unit<'_>,
+    person: &PersonId,
+    groups: &BTreeSet<GroupName>,
+    by: Authority,
+) -> Result<(), AppError> {
     if groups.is_empty() {
         return Ok(());
     }
@@ -269,20 +292,20 @@ pub fn join(unit: &mut Unit<'_>, person: &PersonId, groups: &BTreeSet<GroupName>
 }
 
 /// Takes a passkey away.
-pub fn remove_passkey(unit: &mut Unit<'_>, person: &PersonId, key: &PasskeyRow, by: &str) -> Result<(), AppError> {
+pub fn remove_passkey(unit: &mut Unit<'_>, person: &PersonId, key: &PasskeyRow, by: Authority) -> Result<(), AppError> {
     act(unit, "passkey_removed", person, by, json!({ "credential": key.public_key_sha256 }))?;
     Ok(unit.suspend_passkey(key.id, SuspendedWhy::Removed)?)
 }
 
-fn set_role(unit: &mut Unit<'_>, person: &PersonId, role: Role, by: &str) -> Result<(), AppError> {
+fn set_role(unit: &mut Unit<'_>, person: &PersonId, role: Role, by: Authority) -> Result<(), AppError> {
     let before = unit.reader().person(person)?.map(|row| row.role());
     act(unit, "role", person, by, json!({ "before": before, "role": role }))?;
     Ok(unit.set_role(person, role)?)
 }
 
 /// An entry about a person: what was done, on whose word, and the values of it.
-fn act(unit: &mut Unit<'_>, what: &str, person: &PersonId, by: &str, values: Value) -> Result<u64, AppError> {
-    let mut document = json!({ "act": what, "by": by, "person": person });
+fn act(unit: &mut Unit<'_>, what: &str, person: &PersonId, by: Authority, values: Value) -> Result<u64, AppError> {
+    let mut document = json!({ "act": what, "by": by.to_string(), "person": person });
     if let (Value::Object(document), Value::Object(values)) = (&mut document, values) {
         document.extend(values);
     }
@@ -297,10 +320,10 @@ fn act(unit: &mut Unit<'_>, what: &str, person: &PersonId, by: &str, values: Val
 fn link(
     unit: &mut Unit<'_>,
     person: &PersonId,
-    by: &str,
+    by: Authority,
     (issuer, user_id, owner): (&IssuerName, &str, LinkKind),
 ) -> Result<(), AppError> {
-    let mut document = json!({ "by": by, "issuer": issuer, "person": person, "user_id": user_id });
+    let mut document = json!({ "by": by.to_string(), "issuer": issuer, "person": person, "user_id": user_id });
     if let (LinkKind::Bot, Value::Object(members)) = (owner, &mut document) {
         members.insert("owner".to_owned(), json!(owner));
     }
@@ -335,65 +358,4 @@ fn void_requests_of(unit: &mut Unit<'_>, issuer: &IssuerName, user_id: &str) -> 
         }
     }
     Ok(voided)
-}
-
-/// Who invites, as the page says it: the console, or the admin who signed first.
-fn inviter(reader: &Reader<'_>, by: &str) -> Result<String, AppError> {
-    let Ok(change) = ChangeId::parse(by) else { return Ok(super::console::CONSOLE.to_owned()) };
-    let signatures = reader.change_signatures(&change)?;
-    let first = signatures.iter().find(|one| one.choice == Choice::Approve).map(|one| reader.person(&one.person));
-    Ok(first.transpose()?.flatten().map_or_else(|| "An admin".to_owned(), |person| person.name))
-}
-
-/// The least that the admins proved whose signatures let somebody in; the console's word has no level.
-fn vouching(reader: &Reader<'_>, by: &str) -> Result<Option<Admission>, StoreError> {
-    let Ok(change) = ChangeId::parse(by) else { return Ok(None) };
-    let proved = reader.change_proved(&change)?;
-    let acr = proved.iter().map(|one| one.acr).min().unwrap_or(Acr::Phr);
-    Ok(Some(Admission { acr, mfa: !proved.is_empty() && proved.iter().all(|one| one.mfa) }))
-}
-
-/// An enrolment link that is made.
-pub struct Letter<'a> {
-    /// On whose word.
-    pub by: &'a str,
-    /// The person lost every passkey.
-    pub recovery: bool,
-    /// When its day begins.
-    pub from: Timestamp,
-}
-
-/// Makes an enrolment link; earlier ones of the person end.
-pub fn renew_link(
-    unit: &mut Unit<'_>,
-    person: &PersonId,
-    secret_sha256: Digest,
-    letter: &Letter<'_>,
-) -> Result<Timestamp, AppError> {
-    let expires = letter.from + ENROLMENT_LINK;
-    let invited_by = inviter(&unit.reader(), letter.by)?;
-    let document =
-        json!({ "expires": expires, "invitation": secret_sha256, "invited_by": letter.by, "person": person });
-    let evidence = unit.put_evidence("invitation", &canonical::to_bytes(&document)?, Some(person))?;
-    let entry = unit.append(Event::Enrolment {
-        outcome: if letter.recovery { "recovery" } else { "invited" }.to_owned(),
-        person: person.clone(),
-        invitation: secret_sha256,
-        expires,
-        evidence: BTreeMap::from([("invitation".to_owned(), evidence)]),
-    })?;
-    unit.insert_invitation(&InvitationRow {
-        secret_sha256,
-        person: person.clone(),
-        invited_by,
-        expires,
-        ended: None,
-        session_sha256: None,
-        session_until: None,
-        recovery: letter.recovery.then(|| letter.by.to_owned()),
-        admitted: vouching(&unit.reader(), letter.by)?,
-        created: unit.now(),
-        entry,
-    })?;
-    Ok(expires)
 }

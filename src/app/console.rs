@@ -15,9 +15,10 @@ use crate::domain::people::Role;
 use crate::domain::time::Timestamp;
 use crate::store::Unit;
 
-use super::apply_change::{self, Letter, add_person, join, renew_link};
+use super::apply_change::{self, Word, add_person, join};
+use super::enrolment_link::{Letter, renew_link};
 use super::list_people::{ChangeLine, PersonDetails, PersonLine};
-use super::propose_change::{AtOnce, Proposed, Wish, checked_name};
+use super::propose_change::{Asker, AtOnce, Proposed, Wish, checked_name};
 use super::{AppError, Countersign};
 
 /// Who invites when the console does.
@@ -159,16 +160,18 @@ impl Countersign {
         match command {
             ConsoleCommand::Invite { name, groups, admin } => self.invite(name, groups, admin).await,
             ConsoleCommand::Link { person, issuer, user_id } => self.link(person, issuer, user_id).await,
-            ConsoleCommand::Change { wish, propose: true } => self.propose(wish).await.map(|made| self.proposed(made)),
+            ConsoleCommand::Change { wish, propose: true } => {
+                self.propose(wish, Asker::Console).await.map(|made| self.proposed(made))
+            }
             ConsoleCommand::Change { wish: Wish::Invite { name, groups, role }, propose: false }
                 if role != Role::Auditor =>
             {
                 self.invite(name, groups, role == Role::Admin).await
             }
             ConsoleCommand::Change { wish, propose: false } => self.do_at_once(wish).await.map(|done| self.done(done)),
-            ConsoleCommand::List => self.list_people(),
+            ConsoleCommand::List => Ok(ConsoleAnswer::People { people: self.list_people()? }),
             ConsoleCommand::Show { person } => self.show_person(&person),
-            ConsoleCommand::Changes => self.list_changes(),
+            ConsoleCommand::Changes => Ok(ConsoleAnswer::Changes { changes: self.list_changes()? }),
             ConsoleCommand::Warnings => Ok(ConsoleAnswer::Warnings { warnings: self.warnings() }),
             ConsoleCommand::NewAdminLink => self.new_admin_link().await,
             ConsoleCommand::AcceptTime => self.accept_time().await,
@@ -301,7 +304,7 @@ pub struct Invitation {
 
 /// Adds a person (or finds the one of that name who has no passkey), joins the groups, makes the link.
 pub fn invite(unit: &mut Unit<'_>, invitation: &Invitation) -> Result<(PersonId, Timestamp), AppError> {
-    let by = apply_change::CONSOLE;
+    let by = Word::Console.authority();
     let same = unit.reader().people()?.into_iter().find(|row| row.name == invitation.name);
     let person = match same {
         Some(one)
@@ -325,6 +328,6 @@ pub fn invite(unit: &mut Unit<'_>, invitation: &Invitation) -> Result<(PersonId,
 }
 
 fn renew_console_link(unit: &mut Unit<'_>, person: &PersonId, digest: Digest) -> Result<Timestamp, AppError> {
-    let letter = Letter { by: apply_change::CONSOLE, recovery: false, from: unit.now() };
+    let letter = Letter { word: Word::Console, recovery: false, from: unit.now() };
     renew_link(unit, person, digest, &letter)
 }

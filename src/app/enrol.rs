@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::crypto::random;
 use crate::domain::assurance::evidence::Vouched;
 use crate::domain::canonical::Bytes;
+use crate::domain::change::authority::Authority;
 use crate::domain::ids::{Digest, GroupName};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
@@ -319,7 +320,7 @@ impl Countersign {
 /// After a recovery the lost passkeys are somebody else's, as far as anybody knows.
 fn retire(unit: &mut crate::store::Unit<'_>, person: &PersonRow, lost: Vec<PasskeyRow>) -> Result<(), AppError> {
     for key in lost {
-        super::apply_change::remove_passkey(unit, &person.id, &key, "recovery")?;
+        super::apply_change::remove_passkey(unit, &person.id, &key, Authority::Recovery)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Lists people, one person's passkeys, and the changes that wait, for the console.
-//! In: nothing, or a person. Out: lines that print or serialise.
-//! Implements DESIGN §12.
-//! Never reachable over the network, and never changes anything.
+//! Lists people, one person's passkeys, and the changes that wait.
+//! In: nothing, or a person. Out: lines that print, serialise, or stand on a page.
+//! Implements DESIGN §11, §12.
+//! Never changes anything.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,7 @@ use super::apply_change::active_passkeys;
 use super::console::ConsoleAnswer;
 use super::propose_change::find_person;
 use super::settle_changes::stands;
+use super::use_session::log_time;
 use super::{AppError, Countersign};
 
 /// A person, listed.
@@ -87,13 +88,17 @@ pub struct ChangeLine {
     pub link: String,
 }
 
+impl ChangeLine {
+    /// Whether more signatures would do something.
+    pub const fn wants_signatures(&self) -> bool {
+        self.signed < self.needed
+    }
+}
+
 impl Countersign {
     /// Everybody, by name.
-    pub(super) fn list_people(&self) -> Result<ConsoleAnswer, AppError> {
-        let people = self.store.read(|reader| -> Result<_, AppError> {
-            reader.people()?.into_iter().map(|row| line(reader, row)).collect()
-        })?;
-        Ok(ConsoleAnswer::People { people })
+    pub(super) fn list_people(&self) -> Result<Vec<PersonLine>, AppError> {
+        self.store.read(|reader| reader.people()?.into_iter().map(|row| line(reader, row)).collect())
     }
 
     /// One person, with their passkeys.
@@ -113,9 +118,10 @@ impl Countersign {
     }
 
     /// Changes that wait for signatures, or for their time.
-    pub(super) fn list_changes(&self) -> Result<ConsoleAnswer, AppError> {
-        let (now, terms) = (self.clock.now(), self.settings.people);
-        let changes = self.store.read(|reader| -> Result<_, AppError> {
+    pub fn list_changes(&self) -> Result<Vec<ChangeLine>, AppError> {
+        let (wall, terms) = (self.clock.now(), self.settings.people);
+        self.store.read(|reader| -> Result<_, AppError> {
+            let now = log_time(reader, wall)?;
             let mut lines = Vec::new();
             for row in reader.open_changes()? {
                 let (signed, needed, effective) = match stands(reader, &row, &terms, now)? {
@@ -135,12 +141,11 @@ impl Countersign {
                 });
             }
             Ok(lines)
-        })?;
-        Ok(ConsoleAnswer::Changes { changes })
+        })
     }
 }
 
-fn line(reader: &Reader<'_>, row: PersonRow) -> Result<PersonLine, AppError> {
+pub(super) fn line(reader: &Reader<'_>, row: PersonRow) -> Result<PersonLine, AppError> {
     let links = reader.links_of(&row.id)?.into_iter();
     let links = links.map(|(issuer, id, bot)| format!("{issuer}:{id}{}", if bot { " (bot)" } else { "" }));
     Ok(PersonLine {

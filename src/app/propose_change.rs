@@ -1,5 +1,5 @@
 //! Proposes a change for admins to sign, or does it at once where the console says so.
-//! In: a wish, as somebody typed it. Out: a change with its link, or what was done.
+//! In: a wish, as somebody typed or chose it. Out: a change with its link, or what was done.
 //! Implements DESIGN §11, §12: the same acts on both ways.
 //! Never proposes what could not be done.
 
@@ -16,18 +16,30 @@ use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::people::Role;
 use crate::domain::people::name;
 use crate::domain::time::{CHANGE_OPEN, Timestamp};
-use crate::store::Reader;
 use crate::store::people::PersonRow;
+use crate::store::{Reader, Unit};
 
-use super::apply_change::{self, CONSOLE};
+use super::apply_change::{self, Word};
+use super::use_session::admin_actor;
 use super::{AppError, Countersign};
 
 /// Most changes that wait for signatures.
 pub const MAX_OPEN_CHANGES: usize = 200;
+/// Most of them that one admin proposed on a page: whoever holds one session leaves room for the others.
+pub const MAX_OPEN_CHANGES_OF_PERSON: usize = 50;
+
+/// Who asks for a change.
+#[derive(Debug, Clone)]
+pub enum Asker {
+    /// The server's console.
+    Console,
+    /// A page, in the session whose secret has this digest.
+    Page(Option<Digest>),
+}
 
 /// What somebody wants done, with people named as they type them: by id, or by a name that only one has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "act", rename_all = "kebab-case")]
+#[serde(tag = "act", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Wish {
     /// Adds a person and makes an enrolment link.
     Invite {
@@ -144,41 +156,26 @@ impl Drawn {
 }
 
 impl Countersign {
-    /// Makes a change and its link; nothing is done about anybody yet.
+    /// Makes a change and its link; nothing is done about anybody yet. Whoever asks on a page is judged in the same unit.
     ///
     /// # Errors
-    /// What could not be done in any case, or waits already.
-    pub async fn propose(&self, wish: Wish) -> Result<Proposed, AppError> {
+    /// What could not be done in any case, or waits already; whoever may not ask.
+    pub async fn propose(&self, wish: Wish, asker: Asker) -> Result<Proposed, AppError> {
         self.steady_now()?;
-        let (drawn, issuer) = (Drawn::new()?, self.settings.url.clone());
+        let (drawn, issuer, limits) = (Drawn::new()?, self.settings.url.clone(), self.settings.sessions);
         self.check_wish(&wish)?;
         let proposed = self.store.write(move |unit| -> Result<Proposed, AppError> {
-            let change = resolve(&unit.reader(), &wish, &drawn, (&issuer, unit.now()))?;
+            let (by, session) = match asker {
+                Asker::Console => (Proposer::Console, None),
+                Asker::Page(session) => {
+                    let me = admin_actor(unit, session.as_ref(), limits)?;
+                    (Proposer::Person(me.person.id), Some(me.session.entry))
+                }
+            };
+            let change = resolve(&unit.reader(), &wish, &drawn, (&issuer, by, unit.now()))?;
             apply_change::possible(&unit.reader(), &change)?;
-            let open: Vec<_> =
-                unit.reader().open_changes()?.into_iter().filter(|row| unit.now() <= row.change.sign_by).collect();
-            if open.iter().any(|row| is_same(&row.change, &change)) {
-                return Err(AppError::refused(ErrorCode::AlreadyDecided, "this change waits for signatures already")
-                    .with_hint("see `countersign people changes`"));
-            }
-            if open.len() >= MAX_OPEN_CHANGES {
-                let text = format!("{MAX_OPEN_CHANGES} changes wait for signatures already");
-                return Err(AppError::refused(ErrorCode::RateLimited, text).with_hint("let admins sign or refuse some"));
-            }
-            let document = canonical::to_bytes(&change)?;
-            let evidence =
-                BTreeMap::from([("change".to_owned(), unit.put_evidence("change", &document, Some(&change.person))?)]);
-            let entry = unit.append(Event::Change {
-                outcome: "proposed".to_owned(),
-                change: change.id.clone(),
-                person: change.person.clone(),
-                by: None,
-                passkey: None,
-                proposed: None,
-                effective: None,
-                fault: None,
-                evidence,
-            })?;
+            room_for(&unit.reader(), &change)?;
+            let entry = append(unit, &change, session)?;
             unit.insert_change(&change, entry)?;
             let secret = has_link(&change.act).then_some(drawn.secret);
             Ok(Proposed { change, secret })
@@ -197,8 +194,9 @@ impl Countersign {
         let (drawn, issuer) = (Drawn::new()?, self.settings.url.clone());
         self.check_wish(&wish)?;
         let done = self.store.write(move |unit| -> Result<_, AppError> {
-            let change = resolve(&unit.reader(), &wish, &drawn, (&issuer, unit.now()))?;
-            let applied = apply_change::apply(unit, &change, CONSOLE, false)?;
+            let at = (issuer.as_str(), Proposer::Console, unit.now());
+            let change = resolve(&unit.reader(), &wish, &drawn, at)?;
+            let applied = apply_change::apply(unit, &change, Word::Console, false)?;
             Ok((AtOnce { change, link: applied.expires.map(|until| (drawn.secret, until)) }, applied.voided))
         });
         let (done, voided) = done.await?;
@@ -228,6 +226,48 @@ impl Countersign {
     }
 }
 
+/// Whether this change may wait beside those that do.
+fn room_for(reader: &Reader<'_>, change: &Change) -> Result<(), AppError> {
+    let mut open = reader.open_changes()?;
+    open.retain(|row| change.at <= row.change.sign_by);
+    if open.iter().any(|row| is_same(&row.change, change)) {
+        return Err(AppError::refused(ErrorCode::AlreadyDecided, "this change waits for signatures already")
+            .with_hint("see `countersign people changes`"));
+    }
+    let limited =
+        |text: String| Err(AppError::refused(ErrorCode::RateLimited, text).with_hint("let admins sign or refuse some"));
+    if open.len() >= MAX_OPEN_CHANGES {
+        return limited(format!("{MAX_OPEN_CHANGES} changes wait for signatures already"));
+    }
+    let own = open.iter().filter(|row| row.change.by == change.by).count();
+    if change.by != Proposer::Console && own >= MAX_OPEN_CHANGES_OF_PERSON {
+        return limited(format!("{MAX_OPEN_CHANGES_OF_PERSON} changes that you proposed wait for signatures already"));
+    }
+    Ok(())
+}
+
+/// The entry of a proposal: who made it, where a page did, and in which session.
+fn append(unit: &mut Unit<'_>, change: &Change, session: Option<u64>) -> Result<u64, AppError> {
+    let document = canonical::to_bytes(change)?;
+    let evidence =
+        BTreeMap::from([("change".to_owned(), unit.put_evidence("change", &document, Some(&change.person))?)]);
+    Ok(unit.append(Event::Change {
+        outcome: "proposed".to_owned(),
+        change: None,
+        person: change.person.clone(),
+        by: match &change.by {
+            Proposer::Console => None,
+            Proposer::Person(person) => Some(person.clone()),
+        },
+        session,
+        passkey: None,
+        proposed: None,
+        effective: None,
+        fault: None,
+        evidence,
+    })?)
+}
+
 const fn has_link(act: &Act) -> bool {
     matches!(act, Act::Invite { .. } | Act::Recover { .. })
 }
@@ -242,7 +282,12 @@ fn is_same(one: &Change, other: &Change) -> bool {
 }
 
 /// The change that a wish means, about the person whom it names.
-fn resolve(reader: &Reader<'_>, wish: &Wish, drawn: &Drawn, at: (&str, Timestamp)) -> Result<Change, AppError> {
+fn resolve(
+    reader: &Reader<'_>,
+    wish: &Wish,
+    drawn: &Drawn,
+    (issuer, by, now): (&str, Proposer, Timestamp),
+) -> Result<Change, AppError> {
     let invitation = Digest::of(drawn.secret.as_bytes());
     let (person, name, act) = match wish {
         Wish::Invite { name, groups, role } => {
@@ -278,11 +323,10 @@ fn resolve(reader: &Reader<'_>, wish: &Wish, drawn: &Drawn, at: (&str, Timestamp
             (row.id, row.name, Act::Vouch { credential })
         }
     };
-    let (issuer, now) = at;
     Ok(Change {
         id: drawn.id.clone(),
         issuer: issuer.to_owned(),
-        by: Proposer::Console,
+        by,
         at: now,
         sign_by: now + CHANGE_OPEN,
         person,

@@ -15,7 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::store::changes::{ChangeRow, ChangeState};
 use crate::store::{Reader, StoreError, Unit};
 
-use super::apply_change::{self, Applied};
+use super::apply_change::{self, Applied, Word};
 use super::{AppError, Countersign};
 
 /// When the next change takes effect by itself, in milliseconds; a hint, the store knows. Set inside units, so that it
@@ -95,25 +95,25 @@ impl Countersign {
 /// Somebody said no: the change ends, and with it whoever it let in.
 pub(super) fn refuse(unit: &mut Unit<'_>, row: &ChangeRow, entry: u64) -> Result<(), AppError> {
     if row.state == ChangeState::Admitted {
-        apply_change::shut_out(unit, &row.change)?;
+        apply_change::shut_out(unit, row)?;
     }
     Ok(unit.end_change(&row.change.id, ChangeState::Refused, entry)?)
 }
 
 /// Does what a standing allows; the requests that ended with it.
 pub(super) fn follow(unit: &mut Unit<'_>, row: &ChangeRow, stands: Standing) -> Result<Vec<RequestId>, AppError> {
-    let (change, by) = (&row.change, row.change.id.as_str());
+    let (change, word) = (&row.change, Word::Change(row));
     let admitted = row.state == ChangeState::Admitted;
     match stands {
         Standing::Due => {
-            let Applied { voided, .. } = apply_change::apply(unit, change, by, admitted)?;
+            let Applied { voided, .. } = apply_change::apply(unit, change, word, admitted)?;
             let entry = note(unit, row, "done", None)?;
             unit.end_change(&change.id, ChangeState::Done, entry)?;
             Ok(voided)
         }
         Standing::Delayed { from, .. } => {
             if lets_in(change, stands) && !admitted {
-                apply_change::admit(unit, change, by)?;
+                apply_change::admit(unit, change, word)?;
                 note(unit, row, "admitted", None)?;
                 unit.admit_change(&change.id)?;
             }
@@ -144,9 +144,10 @@ fn settle(unit: &mut Unit<'_>, row: &ChangeRow, terms: &Terms) -> Result<Vec<Req
 fn note(unit: &mut Unit<'_>, row: &ChangeRow, outcome: &str, fault: Option<ErrorCode>) -> Result<u64, AppError> {
     Ok(unit.append(Event::Change {
         outcome: outcome.to_owned(),
-        change: row.change.id.clone(),
+        change: None,
         person: row.change.person.clone(),
         by: None,
+        session: None,
         passkey: None,
         proposed: Some(row.entry),
         effective: None,

@@ -222,9 +222,10 @@ impl Rejected {
         let (Admit::Log(_), Some(row)) = (admit, unit.reader().change(&self.change)?) else { return Ok(None) };
         let entry = unit.append(Event::Change {
             outcome: "rejected".to_owned(),
-            change: self.change,
+            change: None,
             person: row.change.person,
             by: Some(self.by),
+            session: None,
             passkey: Some(self.passkey),
             proposed: Some(row.entry),
             effective: None,
@@ -280,9 +281,10 @@ fn record(
     };
     let entry = unit.append(Event::Change {
         outcome: if choice == Choice::Approve { "signed" } else { "refused" }.to_owned(),
-        change: id.clone(),
+        change: None,
         person: row.change.person.clone(),
         by: Some(person.clone()),
+        session: None,
         passkey: Some(passkey.entry),
         proposed: Some(row.entry),
         effective,

@@ -43,6 +43,20 @@ impl SignedIn {
         !matches!(self.person.role(), Role::Member)
     }
 
+    /// Whether they may propose changes about people: admins alone, by what they are now.
+    ///
+    /// # Errors
+    /// An auditor looks, and proposes nothing; for a member there is nothing to see.
+    pub fn may_propose(&self) -> Result<(), AppError> {
+        match self.person.role() {
+            Role::Admin => Ok(()),
+            Role::Auditor => Err(AppError::refused(ErrorCode::NotAnAdmin, "an auditor looks, and proposes nothing")),
+            Role::Member => {
+                Err(AppError::refused(ErrorCode::NotFound, "there is no such page, or it is not yours to see"))
+            }
+        }
+    }
+
     /// What the touch that began the session proved, by today's knowledge.
     pub fn assurance(&self, trusted: &Trusted) -> Assurance {
         let facts = (self.session.facts, self.passkey.registered);
@@ -84,6 +98,17 @@ pub(super) fn actor(
     let signed_in =
         found.ok_or_else(|| AppError::refused(ErrorCode::SignInNeeded, "you are not signed in (any more)"))?;
     unit.note_session(&signed_in.session.secret_sha256)?;
+    Ok(signed_in)
+}
+
+/// As `actor`, for what only an admin may ask. Whoever may not even look is told that there is nothing.
+pub(super) fn admin_actor(
+    unit: &mut Unit<'_>,
+    secret_sha256: Option<&Digest>,
+    limits: SessionLimits,
+) -> Result<SignedIn, AppError> {
+    let signed_in = actor(unit, secret_sha256, limits)?;
+    signed_in.may_propose()?;
     Ok(signed_in)
 }
 

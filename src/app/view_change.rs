@@ -1,10 +1,10 @@
 //! Shows a change: what the page draws.
-//! In: a link id. Out: the record, where it stands, and how things are now.
+//! In: a link id, and who looks. Out: the record, where it stands, how things are now, and whether its names are shown.
 //! Implements SCREENS (Admin: each change shows the difference and is signed with a passkey).
-//! Never shows another change: the link opens this one alone.
+//! Never shows another change: the link opens this one alone; of one that is over it names nobody to strangers.
 
-use crate::domain::change::Act;
 use crate::domain::change::standing::Standing;
+use crate::domain::change::{Act, Change, Proposer};
 use crate::domain::ids::ChangeId;
 use crate::domain::people::Role;
 use crate::domain::statement::Choice;
@@ -14,7 +14,30 @@ use crate::store::{Reader, StoreError};
 
 use super::apply_change::active_passkeys;
 use super::settle_changes::stands;
+use super::use_session::SignedIn;
 use super::{AppError, Countersign};
+
+/// Who looks at a change.
+#[derive(Debug, Clone, Copy)]
+pub enum Onlooker<'a> {
+    /// Whoever has the link.
+    LinkHolder,
+    /// Somebody who is signed in.
+    SignedIn(&'a SignedIn),
+    /// Whoever has just signed it.
+    Signer,
+}
+
+impl Onlooker<'_> {
+    /// Whether names are shown to them whatever became of the change: to admins, auditors, and whom it concerns.
+    fn is_concerned(self, change: &Change) -> bool {
+        match self {
+            Self::LinkHolder => false,
+            Self::SignedIn(me) => me.sees_administration() || me.person.id == change.person,
+            Self::Signer => true,
+        }
+    }
+}
 
 /// A change, seen.
 #[derive(Debug, Clone)]
@@ -29,13 +52,17 @@ pub struct SeenChange {
     pub refused_at: Option<Timestamp>,
     /// What keeps it from being done now, where something does.
     pub hindrance: Option<String>,
+    /// Whether names are shown: while it waits whoever signs must see whom it concerns, afterwards not everybody.
+    pub named: bool,
+    /// What the admin is called who proposed it on a page, for those whom it concerns.
+    pub proposer: Option<String>,
     /// The present, by the log.
     pub now: Timestamp,
 }
 
 impl Countersign {
     /// A change by its link id; `None` where there is none. Does what its time has come for first.
-    pub async fn view_change(&self, id: &ChangeId) -> Result<Option<SeenChange>, AppError> {
+    pub async fn view_change(&self, id: &ChangeId, looks: Onlooker<'_>) -> Result<Option<SeenChange>, AppError> {
         self.settle_changes().await?;
         let (terms, wall) = (self.settings.people, self.clock.now());
         self.store.read(|reader| -> Result<_, AppError> {
@@ -49,12 +76,32 @@ impl Countersign {
                 Err(fault @ AppError::Fault { .. }) => return Err(fault),
                 _ => None,
             };
-            Ok(Some(SeenChange { refused_at: refusal.map(|one| one.at), difference, hindrance, standing, now, row }))
+            let concerned = looks.is_concerned(&row.change);
+            let proposer = match &row.change.by {
+                Proposer::Person(person) if concerned => reader.person(person)?.map(|person| person.name),
+                _ => None,
+            };
+            Ok(Some(SeenChange {
+                refused_at: refusal.map(|one| one.at),
+                named: concerned || matches!(standing, Standing::Waiting { .. } | Standing::Delayed { .. }),
+                proposer,
+                difference,
+                hindrance,
+                standing,
+                now,
+                row,
+            }))
         })
     }
 }
 
 impl SeenChange {
+    /// What it does, as an instruction; of nobody by name where names are not shown.
+    pub fn words(&self) -> String {
+        let change = &self.row.change;
+        if self.named { change.words() } else { change.act.words("somebody") }
+    }
+
     /// Whether it could not be done when its time came.
     pub fn has_failed(&self) -> bool {
         self.row.state == ChangeState::Failed

@@ -22,6 +22,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("home.js", "text/javascript; charset=utf-8", include_str!("../../static/home.js")),
     ("me.js", "text/javascript; charset=utf-8", include_str!("../../static/me.js")),
     ("sign-in.js", "text/javascript; charset=utf-8", include_str!("../../static/sign-in.js")),
+    ("people.js", "text/javascript; charset=utf-8", include_str!("../../static/people.js")),
     ("passkey.js", "text/javascript; charset=utf-8", include_str!("../../static/passkey.js")),
     ("icon.svg", "image/svg+xml", include_str!("../../static/icon.svg")),
 ];

@@ -92,6 +92,9 @@ pub const TABLE: &[Row] = &[
     get("/me/signed/{number}", Who::SignedIn, || web::route().to(me::signed::receipt)),
     // admins
     get("/admin", Who::Admin, || web::route().to(admin::endpoints::health)),
+    get("/admin/people", Who::Admin, || web::route().to(admin::people::endpoints::list)),
+    post("/admin/people/changes", Who::OurPageAdmin, || web::route().to(admin::people::endpoints::propose)),
+    get("/admin/people/{person}", Who::Admin, || web::route().to(admin::people::endpoints::person)),
     get("/static/{name}", Who::Anybody, || web::route().to(assets::asset)),
     get("/docs/errors", Who::Anybody, || web::route().to(assets::errors)),
     get("/docs/{name}", Who::Anybody, || web::route().to(assets::document)),

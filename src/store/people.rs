@@ -168,6 +168,14 @@ impl Reader<'_> {
         Ok(rows.into_iter().collect())
     }
 
+    /// Every group that somebody is in.
+    pub fn group_names(&self) -> Result<BTreeSet<GroupName>, StoreError> {
+        let sql = "SELECT DISTINCT group_name FROM membership";
+        let names =
+            collect(&mut self.conn().prepare_cached(sql)?, [], |row| parsed(row, "group_name", GroupName::parse))?;
+        Ok(names.into_iter().collect())
+    }
+
     /// The person tied to an issuer's user.
     pub fn linked(&self, issuer: &IssuerName, user_id: &str) -> Result<Option<LinkRow>, StoreError> {
         let sql = "SELECT person, bot, entry FROM link WHERE issuer = ?1 AND user_id = ?2";

@@ -112,7 +112,7 @@ fn attack_100_a_second_admin_makes_it_so_at_once_and_any_admin_stops_it() {
     let report = verify_bundle(&bundle, &pinned);
     assert!(report.failed().is_none(), "{report:?}");
     let page = server.get(&format!("/changes/{change}")).expect(200).text();
-    assert!(page.contains("data-state=\"done\"") && page.contains("Add Tom Ahl to release-managers"), "{page}");
+    assert!(page.contains("data-state=\"done\"") && page.contains("Add somebody to release-managers"), "{page}");
     bea.sign_change(&server, &change, "deny").expect_error(409, "access_denied", "already_decided");
 
     let (change, _) = server.propose(join(&eve));
@@ -556,7 +556,9 @@ fn attack_100_what_takes_effect_by_itself_survives_a_restart_and_a_crowd() {
         }
     });
     let snapshot = Snapshot::of(&server);
-    let of_this = snapshot.of_kind("change").filter(|entry| entry["change"] == change.as_str());
+    let proposed =
+        snapshot.of_kind("change").filter(|entry| entry["outcome"] == "proposed").last().unwrap()["seq"].clone();
+    let of_this = snapshot.of_kind("change").filter(|one| one["seq"] == proposed || one["proposed"] == proposed);
     let outcomes: Vec<_> = of_this.map(|entry| entry["outcome"].as_str().unwrap()).collect();
     assert_eq!(outcomes, ["proposed", "signed", "signed", "done"]);
     let joined = snapshot.of_kind("admin").filter(|entry| entry["person"] == eve.id.as_str());

@@ -26,6 +26,7 @@ mod b_rules;
 mod c_enrolment;
 mod c_passkeys;
 mod c_people;
+mod c_proposals;
 mod d_sessions;
 mod e_entries;
 mod e_erasure;

@@ -22,7 +22,7 @@ fn open_sign_in(browser: &Browser, world: &World, query: &str) {
 }
 
 /// Signs in by the button.
-fn sign_in(browser: &Browser, world: &World, query: &str, key: &Authenticator<'_>, person: &Person) {
+pub fn sign_in(browser: &Browser, world: &World, query: &str, key: &Authenticator<'_>, person: &Person) {
     key.clear();
     open_sign_in(browser, world, query);
     key.add(&counted(person));
@@ -31,7 +31,7 @@ fn sign_in(browser: &Browser, world: &World, query: &str, key: &Authenticator<'_
 }
 
 /// The same key, further on than it was: Chromium starts anew each time that it is given one.
-fn counted(person: &Person) -> serde_json::Value {
+pub fn counted(person: &Person) -> serde_json::Value {
     use std::sync::atomic::{AtomicU64, Ordering};
     static COUNT: AtomicU64 = AtomicU64::new(100);
     let mut credential = person.credential.clone();

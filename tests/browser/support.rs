@@ -175,6 +175,16 @@ impl World {
         self.by_link(id, &link)
     }
 
+    /// Somebody who lost every passkey, and made a new one with the console's link.
+    pub fn recovered(&self, name: &str) -> Person {
+        let id = self.person(name, &[]).id;
+        let wish = Wish::Recover { person: id.to_string() };
+        match wait(self.app.console(ConsoleCommand::Change { wish, propose: false })).unwrap() {
+            ConsoleAnswer::Invited { link, .. } => self.by_link(id, &link),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Somebody who makes a passkey with a link that works.
     fn by_link(&self, id: PersonId, link: &str) -> Person {
         let (mut soft, drawn) = software(&self.url);

@@ -15,6 +15,7 @@ mod discovery;
 mod evidence;
 mod home;
 mod notices;
+mod people;
 mod routes;
 mod token;
 mod waiting;

@@ -20,7 +20,7 @@ fn paths(row: &Row, scene: &Scene) -> [String; 2] {
     let link = &scene.link;
     let fill = |id: &str, link: &str, name: &str| {
         let path = row.path.replace("{id}", id).replace("{link}", link).replace("{name}", name);
-        path.replace("{number}", name)
+        path.replace("{number}", name).replace("{person}", name)
     };
     let name = if row.path.starts_with("/static") { "countersign.css" } else { "rules" };
     [fill(request, link, name), fill("AAAAAAAAAAAAAAAAAAAAAA", "unknown", "unknown")]

@@ -119,14 +119,14 @@ impl Case<'_> {
         let mut read: Vec<&EvidenceDigests> = vec![self.roles.issuer_keys.1, self.roles.signing_key.2];
         if let Some(part) = &self.roles.asked {
             read.push(part.evidence);
-            read.extend(part.starter.map(|(_, _, evidence)| evidence));
+            read.extend(part.starter.map(|(.., evidence)| evidence));
         }
         for decision in &self.roles.decisions {
             read.extend([
                 decision.evidence,
                 decision.passkey.evidence,
                 decision.passkey.invitation_evidence,
-                decision.membership.1,
+                decision.membership.2,
             ]);
         }
         let token = self.roles.token_part()?;

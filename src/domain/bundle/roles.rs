@@ -36,7 +36,7 @@ pub(super) struct AskedPart<'a> {
     pub job: &'a JobFields,
     pub asked: &'a Asked,
     pub evidence: &'a EvidenceDigests,
-    pub starter: Option<(&'a PersonId, &'a IssuerName, &'a EvidenceDigests)>,
+    pub starter: Option<(u64, &'a PersonId, &'a IssuerName, &'a EvidenceDigests)>,
 }
 
 pub(super) struct DecisionPart<'a> {
@@ -45,7 +45,7 @@ pub(super) struct DecisionPart<'a> {
     pub person: &'a PersonId,
     pub evidence: &'a EvidenceDigests,
     pub passkey: PasskeyPart<'a>,
-    pub membership: (&'a PersonId, &'a EvidenceDigests),
+    pub membership: (u64, &'a PersonId, &'a EvidenceDigests),
 }
 
 pub(super) struct PasskeyPart<'a> {
@@ -163,7 +163,9 @@ fn asked_part<'a>(walk: &mut Walk<'a>, index: u64) -> Result<AskedPart<'a>, Stri
     let starter = match asked.starter {
         None => None,
         Some(link) => match &walk.get(link, "the starter's link")?.event {
-            Event::Link { outcome, person, issuer, evidence } if outcome == "added" => Some((person, issuer, evidence)),
+            Event::Link { outcome, person, issuer, evidence } if outcome == "added" => {
+                Some((link, person, issuer, evidence))
+            }
             other => return Err(format!("entry {link} is of kind `{}`, not a link", other.kind())),
         },
     };
@@ -183,7 +185,7 @@ fn decision_part<'a>(walk: &mut Walk<'a>, index: u64, part: &AskedPart<'_>) -> R
     }
     let joined = membership.ok_or_else(|| format!("entry {index} names no membership"))?;
     let membership = match &walk.get(joined, "a membership")?.event {
-        Event::Admin { outcome, person, evidence } if outcome == "joined" => (person, evidence),
+        Event::Admin { outcome, person, evidence } if outcome == "joined" => (joined, person, evidence),
         other => return Err(format!("entry {joined} is of kind `{}`, not a membership", other.kind())),
     };
     let passkey = passkey_part(walk, *passkey)?;

@@ -18,7 +18,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::claims::{self, ApprovalClaims, Issue};
 
 use super::case::Case;
-use super::signer::{Signer, is_known_source, signed_by};
+use super::signer::{Signer, is_known_authority, signed_by};
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,7 +52,7 @@ impl Case<'_> {
         let Some((part, request)) = self.roles.asked.as_ref().zip(request) else {
             return Ok((None, "nobody was asked".to_owned()));
         };
-        let Some((person, issuer, evidence)) = part.starter else {
+        let Some((tied, person, issuer, evidence)) = part.starter else {
             let excluded = matches!(&rule.effect, Effect::Allow(allow)
                 if matches!(&allow.require, Require::Approval(terms) if !terms.not.is_empty()));
             if excluded {
@@ -61,7 +61,7 @@ impl Case<'_> {
             return Ok((None, "the rule does not ask who started the job".to_owned()));
         };
         let link: LinkDocument = self.read(evidence, "link")?;
-        let same = is_known_source(&link.by)
+        let same = is_known_authority(&link.by, tied)
             && link.person == *person
             && link.issuer == *issuer
             && *issuer == part.job.issuer

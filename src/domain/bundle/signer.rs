@@ -10,6 +10,7 @@ use crate::domain::assurance::evidence::{
 };
 use crate::domain::assurance::policy::Device;
 use crate::domain::assurance::{Assurance, AuthenticatorFacts, assess};
+use crate::domain::change::authority::Authority;
 use crate::domain::ids::{ChangeId, Digest, GroupName, PersonId};
 use crate::domain::request::Request;
 use crate::domain::statement::{Choice, Statement, challenge};
@@ -168,10 +169,10 @@ impl Case<'_> {
     }
 
     fn membership(&self, decision: &DecisionPart<'_>) -> Result<(Vec<GroupName>, String), String> {
-        let (person, evidence) = decision.membership;
+        let (joined, person, evidence) = decision.membership;
         let document: MembershipDocument = self.read(evidence, "act")?;
         if document.act != "joined"
-            || !is_known_source(&document.by)
+            || !is_known_authority(&document.by, joined)
             || document.person != *person
             || person != decision.person
         {
@@ -183,9 +184,15 @@ impl Case<'_> {
     }
 }
 
-/// Who may put people into groups and tie them to users: the console, or a change that admins signed.
-pub(super) fn is_known_source(by: &str) -> bool {
-    by == "console" || ChangeId::parse(by).is_ok()
+/// Who may put people into groups and tie them to users in the entry `index`: the console, or a change that admins signed
+/// before. Older documents name a change by its link id.
+pub(super) fn is_known_authority(by: &str, index: u64) -> bool {
+    match Authority::parse(by) {
+        Some(Authority::Console) => true,
+        Some(Authority::Change(proposed)) => proposed < index,
+        Some(Authority::Recovery) => false,
+        None => ChangeId::parse(by).is_ok(),
+    }
 }
 
 /// A passkey that another one admitted carries no more than that one did, so its verdict must say how much.

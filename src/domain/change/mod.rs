@@ -3,6 +3,7 @@
 //! Implements DESIGN §6 (statements of admins), §11.
 //! Never takes effect by itself: `standing` says when it does, and a use case does it.
 
+pub mod authority;
 pub mod standing;
 
 use std::collections::BTreeSet;
@@ -41,6 +42,8 @@ pub struct Change {
 pub enum Proposer {
     /// The server's console.
     Console,
+    /// An admin, on a page, in a session. Proposing is no signature.
+    Person(PersonId),
 }
 
 /// Whose a GitLab user is.

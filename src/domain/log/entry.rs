@@ -190,17 +190,22 @@ pub enum Event {
         /// The documents.
         evidence: EvidenceDigests,
     },
-    /// A change that admins sign. Evidence: `change` when proposed; `statement` and `assertion` of a signature.
+    /// A change that admins sign, known by the entry that proposed it. Evidence: `change` when proposed; `statement` and
+    /// `assertion` of a signature.
     Change {
-        /// `proposed`, `signed`, `refused`, `admitted` (an invited person may come) or `done`.
+        /// `proposed`, `signed`, `refused`, `rejected`, `admitted` (an invited person may come), `done` or `failed`.
         outcome: String,
-        /// Which.
-        change: ChangeId,
+        /// Its link id: in entries from before it stayed with those who sign, and never written now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        change: Option<ChangeId>,
         /// Whom it concerns.
         person: PersonId,
-        /// Who signed.
+        /// Who signed, or proposed it on a page.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<PersonId>,
+        /// Index of the entry that started the session in which it was proposed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<u64>,
         /// Index of the entry that added the signing passkey.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         passkey: Option<u64>,
@@ -375,5 +380,24 @@ impl Event {
             Self::Token { .. } => "token",
             Self::Refusal { .. } => "refusal",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_from_before_changes_were_named_by_their_entries_reads_back() {
+        let old = concat!(
+            r#"{"by":"paaaaaaaaaaaaaaaa","change":"AQEBAQEBAQEBAQEBAQEBAQ","kind":"change","outcome":"signed","passkey":3,"#,
+            r#""person":"paaaaaaaaaaaaaaaa","proposed":6,"seq":7,"time":"2026-11-23T10:40:00.000Z"}"#
+        );
+        let entry = Entry::from_bytes(old.as_bytes()).unwrap();
+        assert_eq!(entry.to_bytes().unwrap(), old.as_bytes());
+        let new = old.replace(r#""change":"AQEBAQEBAQEBAQEBAQEBAQ","#, "");
+        assert_eq!(Entry::from_bytes(new.as_bytes()).unwrap().to_bytes().unwrap(), new.as_bytes());
+        let null = old.replace(r#""AQEBAQEBAQEBAQEBAQEBAQ""#, "null");
+        assert!(Entry::from_bytes(null.as_bytes()).is_err());
     }
 }

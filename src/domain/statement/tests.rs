@@ -97,12 +97,17 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
+fn proposer() -> impl Strategy<Value = Proposer> {
+    let person = (0_u8..3).prop_map(|person| Proposer::Person(PersonId::from_random([person; 10])));
+    prop_oneof![Just(Proposer::Console), person]
+}
+
 fn change() -> impl Strategy<Value = Change> {
-    ((0_u8..3, 0_u8..3), text(), time(), time(), text(), act()).prop_map(
-        |((id, person), issuer, at, sign_by, name, act)| Change {
+    ((0_u8..3, 0_u8..3, proposer()), text(), time(), time(), text(), act()).prop_map(
+        |((id, person, by), issuer, at, sign_by, name, act)| Change {
             id: ChangeId::from_random([id; 16]),
             issuer,
-            by: Proposer::Console,
+            by,
             at,
             sign_by,
             person: PersonId::from_random([person; 10]),
@@ -160,6 +165,21 @@ fn a_change_has_these_bytes() {
         r#""sign_by":"2026-11-23T10:40:00.000Z"},"decision":"approve","nonce":"BwcH","type":"countersign/change/v1"}"#
     );
     assert_eq!(String::from_utf8(statement.to_bytes().unwrap()).unwrap(), expected);
+    // One that an admin proposed on a page names them, in one spelling.
+    let person = r#""by":{"person":"paaaaaaaaaaaaaaaa"}"#;
+    let proposed = expected.replace(r#""by":"console""#, person);
+    let Ok(Statement::Change(read)) = Statement::from_bytes(proposed.as_bytes()) else { panic!("{proposed}") };
+    assert_eq!(read.change.by, Proposer::Person(PersonId::from_random([0; 10])));
+    for wrong in [
+        r#""by":{"console":null}"#,
+        r#""by":"person""#,
+        r#""by":{"person":"Ada"}"#,
+        r#""by":{"person":"paaaaaaaaaaaaaaaa","session":7}"#,
+        r#""by":{}"#,
+        r#""by":null"#,
+    ] {
+        assert!(Statement::from_bytes(expected.replace(r#""by":"console""#, wrong).as_bytes()).is_err(), "{wrong}");
+    }
 }
 
 proptest! {

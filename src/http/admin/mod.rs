@@ -5,6 +5,7 @@
 
 pub mod endpoints;
 pub mod health_view;
+pub mod people;
 
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -21,6 +22,28 @@ use crate::http::session;
 pub async fn visitor(edge: &Edge, request: &HttpRequest) -> Result<SignedIn, HttpResponse> {
     let me = session::visitor(edge, request).await?;
     if me.sees_administration() { Ok(me) } else { Err(not_there(edge)) }
+}
+
+/// Refuses the call of whoever may propose nothing before anything of it reaches the writer, where it is judged again; it
+/// counts for its address.
+///
+/// # Errors
+/// The answer.
+pub async fn needed(edge: &Edge, request: &HttpRequest) -> Result<SignedIn, HttpResponse> {
+    let address = edge.address(request);
+    if let Some(answer) = edge.refuse_beyond(&edge.refused, address) {
+        return Err(answer);
+    }
+    let judged = session::who(edge, request).await.and_then(|who| {
+        let me = who.ok_or_else(|| AppError::refused(ErrorCode::SignInNeeded, "you are not signed in (any more)"))?;
+        me.may_propose().map(|()| me)
+    });
+    judged.map_err(|error| {
+        if matches!(error, AppError::Refused { .. }) {
+            edge.refused.count(address, edge.app.clock.monotonic());
+        }
+        edge.fail_script(error)
+    })
 }
 
 /// The page that is not there, or not the reader's.

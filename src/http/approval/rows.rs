@@ -130,6 +130,7 @@ const WORDS: &[(&str, &str)] = &[
     ("change.act.user_id", "GitLab user"),
     ("change.at", "Proposed at"),
     ("change.by", "Proposed by"),
+    ("change.by.person", "Proposed by the person"),
     ("change.id", "Change"),
     ("change.issuer", "Countersign server"),
     ("change.name", "Called"),

@@ -11,13 +11,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::app::sign_change::{Signed, unknown_change};
-use crate::app::view_change::SeenChange;
+use crate::app::view_change::{Onlooker, SeenChange};
 use crate::app::{AppError, Countersign};
 use crate::domain::ids::ChangeId;
 use crate::domain::statement::Choice;
 use crate::http::bodies::PasskeyBody;
 use crate::http::edge::Shared;
-use crate::http::problem;
+use crate::http::{problem, session};
 
 use super::view::{ChangeInput, ChangeView, change_view, page_state};
 
@@ -28,14 +28,16 @@ pub struct OptionsBody {
     decision: Choice,
 }
 
-async fn find(app: &Countersign, id: &str) -> Result<SeenChange, AppError> {
+async fn find(app: &Countersign, id: &str, looks: Onlooker<'_>) -> Result<SeenChange, AppError> {
     let id = ChangeId::parse(id).map_err(|_| unknown_change())?;
-    app.view_change(&id).await?.ok_or_else(unknown_change)
+    app.view_change(&id, looks).await?.ok_or_else(unknown_change)
 }
 
-/// The page.
-pub async fn page(id: Path<String>, edge: Shared) -> HttpResponse {
-    match find(&edge.app, &id).await {
+/// The page. It needs no session; who has one may see more.
+pub async fn page(request: HttpRequest, id: Path<String>, edge: Shared) -> HttpResponse {
+    // While nobody can be told to be signed in, the link is all there is.
+    let me = session::who(&edge, &request).await.unwrap_or_default();
+    match find(&edge.app, &id, me.as_ref().map_or(Onlooker::LinkHolder, Onlooker::SignedIn)).await {
         Ok(seen) => problem::html(StatusCode::OK, &view(&edge.app, &seen, None)),
         Err(error) => edge.fail_page(error),
     }
@@ -72,7 +74,7 @@ pub async fn signature(request: HttpRequest, id: Path<String>, payload: Payload,
     };
     let Ok(id) = ChangeId::parse(&id) else { return edge.fail_script(unknown_change()) };
     match edge.app.finish_signature(&id, &body.ceremony, &body.response).await {
-        Ok(signed) => match find(&edge.app, id.as_str()).await {
+        Ok(signed) => match find(&edge.app, id.as_str(), Onlooker::Signer).await {
             Ok(seen) => {
                 let view = view(&edge.app, &seen, Some(&signed));
                 let html = view.as_main().render().unwrap_or_default();

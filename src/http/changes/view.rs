@@ -10,7 +10,7 @@ use askama::Template;
 use crate::app::view_change::SeenChange;
 use crate::domain::canonical::Bytes;
 use crate::domain::change::standing::Standing;
-use crate::domain::change::{Act, Change, Weight};
+use crate::domain::change::{Change, Proposer, Weight};
 use crate::domain::statement::{Choice, Countersignature, Statement};
 use crate::domain::time::{RECOVERY_DELAY, Timestamp, humane};
 use crate::http::approval::rows::{Row, rows};
@@ -80,6 +80,17 @@ pub fn page_state(seen: &SeenChange) -> PageState {
     }
 }
 
+/// Who proposed it, as the page says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proposed {
+    /// The server's console.
+    Console,
+    /// An admin, whose name is not for everybody.
+    Admin,
+    /// An admin of this name.
+    Named(Visible),
+}
+
 /// The page. `as_main()` renders what stands inside `<main>`.
 #[derive(Debug, Clone, Template)]
 #[template(path = "changes/page.html", blocks = ["main"])]
@@ -90,10 +101,12 @@ pub struct ChangeView {
     state: PageState,
     words: Visible,
     instruction: Visible,
+    named: bool,
     person: Visible,
     person_id: String,
     difference: Option<(Visible, Visible)>,
     proposed: Moment,
+    proposer: Proposed,
     sign_by: Moment,
     from: Option<Moment>,
     signed: u32,
@@ -131,12 +144,18 @@ pub fn change_view(input: &ChangeInput<'_>) -> ChangeView {
         now: seen.now.to_string(),
         id: change.id.to_string(),
         state,
-        words: visible(&capital(&change.words())),
-        instruction: visible(&change.words()),
+        words: visible(&capital(&seen.words())),
+        instruction: visible(&seen.words()),
+        named: seen.named,
         person: visible(&change.name),
         person_id: change.person.to_string(),
         difference: seen.difference.as_ref().map(|(before, after)| (visible(before), visible(after))),
         proposed: moment(change.at),
+        proposer: match (&change.by, &seen.proposer) {
+            (Proposer::Console, _) => Proposed::Console,
+            (Proposer::Person(_), None) => Proposed::Admin,
+            (Proposer::Person(_), Some(name)) => Proposed::Named(visible(name)),
+        },
         sign_by: moment(change.sign_by),
         from: from.map(moment),
         signed,
@@ -148,9 +167,9 @@ pub fn change_view(input: &ChangeInput<'_>) -> ChangeView {
         refused_at: seen.refused_at.map(moment),
         admitted: seen.is_admitted(),
         weight: change.act.weight(),
-        when: when(&change.act, input.delay),
+        when: when(change.act.weight(), input.delay),
         hindrance: seen.hindrance.as_deref().map(visible),
-        rows: preview(change, seen.now, open),
+        rows: if seen.named { preview(change, seen.now, open) } else { Vec::new() },
     }
 }
 
@@ -181,10 +200,10 @@ fn capital(words: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// When it takes effect, as a sentence.
-fn when(act: &Act, delay: Duration) -> String {
+/// When it takes effect, as a part of a sentence.
+pub fn when(weight: Weight, delay: Duration) -> String {
     let delay = humane(delay);
-    match act.weight() {
+    match weight {
         Weight::Light | Weight::Vouch => "as soon as enough admins have signed".to_owned(),
         Weight::Heavy => format!("when a second admin signs, or {delay} after the first"),
         Weight::Staged => {
@@ -213,7 +232,7 @@ fn preview(change: &Change, now: Timestamp, signable: bool) -> Vec<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::change::Proposer;
+    use crate::domain::change::Act;
     use crate::domain::ids::{ChangeId, GroupName, PersonId};
     use crate::store::changes::{ChangeRow, ChangeState};
 
@@ -235,6 +254,8 @@ mod tests {
             difference: Some(("none".to_owned(), "release-managers".to_owned())),
             refused_at: None,
             hindrance: None,
+            named: true,
+            proposer: None,
             now: at,
         }
     }
@@ -263,6 +284,30 @@ mod tests {
         let html = page(&seen(Standing::Waiting { signed: 0, needed: 2 }, "<b>\u{202e}Tom"), None);
         assert!(!html.contains("<b>\u{202e}") && !html.contains('\u{202e}'));
         assert!(html.contains("\\u{202e}"));
+    }
+
+    #[test]
+    fn whose_change_it_was_is_not_for_everybody() {
+        let mut over = seen(Standing::Due, "Tom Ahl");
+        over.named = false;
+        let html = page(&over, None);
+        assert!(html.contains("Add somebody to release-managers") && html.contains("✓ In effect"), "{html}");
+        for private in ["Tom Ahl", over.row.change.person.as_str(), "change.name"] {
+            assert!(!html.contains(private), "{private}");
+        }
+        over.named = true;
+        assert!(page(&over, None).contains("Add Tom Ahl to release-managers"));
+    }
+
+    #[test]
+    fn who_proposed_it_on_a_page_has_a_name_for_those_whom_it_concerns() {
+        let mut one = seen(Standing::Waiting { signed: 0, needed: 2 }, "Tom Ahl");
+        one.row.change.by = Proposer::Person(PersonId::from_random([3; 10]));
+        let html = page(&one, None);
+        assert!(html.contains("by an admin ·") && html.contains("change.by.person"), "{html}");
+        one.proposer = Some("<i>Ada\u{202e}".to_owned());
+        let html = page(&one, None);
+        assert!(html.contains("Ada\\u{202e}") && !html.contains("<i>"), "{html}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::view::{Doubt, HomeInput, HomeView, home_view, waiting_card};
 /// How many of the last decisions Home shows.
 pub const LAST_DECISIONS: usize = 5;
 
-fn view(app: &Countersign, me: &SignedIn) -> Result<HomeView, AppError> {
+fn view(app: &Countersign, me: &SignedIn, changes: usize) -> Result<HomeView, AppError> {
     let list = app.waiting_for(&me.person.id)?;
     let cards = list
         .requests
@@ -38,6 +38,7 @@ fn view(app: &Countersign, me: &SignedIn) -> Result<HomeView, AppError> {
         cards,
         decisions: decisions.iter().map(|one| signed_item(one, &said(app, one), me.now)).collect(),
         only_one: passkeys.iter().filter(|own| own.row.suspended.is_none()).count() < 2,
+        changes,
         doubts: doubts
             .iter()
             .map(|one| {
@@ -50,11 +51,13 @@ fn view(app: &Countersign, me: &SignedIn) -> Result<HomeView, AppError> {
 
 /// The page.
 pub async fn page(request: HttpRequest, edge: Shared) -> HttpResponse {
+    edge.app.settle_changes_if_possible().await;
     let me = match session::visitor(&edge, &request).await {
         Ok(me) => me,
         Err(answer) => return answer,
     };
-    match view(&edge.app, &me) {
+    let changes = if me.person.admin { edge.app.changes_to_sign() } else { Ok(0) };
+    match changes.and_then(|changes| view(&edge.app, &me, changes)) {
         Ok(view) => problem::html(StatusCode::OK, &view),
         Err(error) => edge.fail_page(error),
     }
@@ -64,7 +67,8 @@ pub async fn page(request: HttpRequest, edge: Shared) -> HttpResponse {
 pub async fn waiting(request: HttpRequest, edge: Shared) -> HttpResponse {
     let drawn = session::who(&edge, &request).await.and_then(|who| {
         let me = who.ok_or_else(|| AppError::refused(ErrorCode::SignInNeeded, "you are not signed in (any more)"))?;
-        let view = view(&edge.app, &me)?;
+        // The list alone is renewed.
+        let view = view(&edge.app, &me, 0)?;
         let html = view.as_list().render().map_err(AppError::internal)?;
         Ok(json!({ "count": view.count(), "html": html }))
     });

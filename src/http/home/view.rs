@@ -29,6 +29,8 @@ pub struct HomeInput<'a> {
     pub only_one: bool,
     /// Passkeys that may be in other hands; for admins.
     pub doubts: Vec<Doubt>,
+    /// How many changes want signatures; for admins.
+    pub changes: usize,
 }
 
 /// A request that waits.
@@ -79,11 +81,13 @@ pub struct HomeView {
     host: String,
     now: String,
     here: &'static str,
+    sees_admin: bool,
     name: Visible,
     groups: Vec<Group>,
     decisions: Vec<SignedItem>,
     only_one: bool,
     doubts: Vec<Doubt>,
+    changes: usize,
 }
 
 impl HomeView {
@@ -132,16 +136,18 @@ fn grouped(cards: Vec<Card>) -> Vec<Group> {
 /// The view of Home.
 #[must_use]
 pub fn home_view(input: HomeInput<'_>) -> HomeView {
-    let HomeInput { host, me, cards, decisions, only_one, doubts } = input;
+    let HomeInput { host, me, cards, decisions, only_one, doubts, changes } = input;
     HomeView {
         host: host.to_owned(),
         now: me.now.to_string(),
         here: "home",
+        sees_admin: me.sees_administration(),
         name: visible(&me.person.name),
         groups: grouped(cards),
         decisions,
         only_one,
         doubts,
+        changes,
     }
 }
 

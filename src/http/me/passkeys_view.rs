@@ -57,6 +57,7 @@ pub struct PasskeysView {
     host: String,
     now: String,
     here: &'static str,
+    sees_admin: bool,
     name: Visible,
     fresh_until: String,
     passkeys: Vec<PasskeyItem>,
@@ -75,7 +76,7 @@ pub fn strength(assurance: &Assurance) -> String {
 }
 
 /// Why a value is absent, in words.
-fn because(reason: &str) -> String {
+pub fn because(reason: &str) -> String {
     Reason::sentence(reason).map_or_else(|| reason.replace('_', " "), str::to_owned)
 }
 
@@ -123,6 +124,7 @@ pub fn passkeys_view(input: &PasskeysInput<'_>) -> PasskeysView {
         host: (*host).to_owned(),
         now: now.to_string(),
         here: "passkeys",
+        sees_admin: me.sees_administration(),
         name: visible(&me.person.name),
         fresh_until: (me.session.times.started + FRESH_SIGN_IN).to_string(),
         passkeys: passkeys.iter().map(|own| passkey(own, now)).collect(),

@@ -30,3 +30,20 @@ fn attack_059_the_operators_root_proves_no_more_than_it_can() {
     assert!(is_within_its_source(&proven(own(), |model| model.key_protection.clear())).is_err());
     assert_eq!(is_within_its_source(&proven(Source::Metadata(1), verified)), Ok(()));
 }
+
+#[test]
+fn a_membership_is_on_the_word_of_the_console_or_of_a_change_from_before() {
+    // Documents from before changes were named by their entries have the link id.
+    for (by, known) in [
+        ("console", true),
+        ("change:6", true),
+        ("AQEBAQEBAQEBAQEBAQEBAQ", true),
+        ("change:7", false),
+        ("change:06", false),
+        ("change:", false),
+        ("recovery", false),
+        ("somebody", false),
+    ] {
+        assert_eq!(is_known_authority(by, 7), known, "{by}");
+    }
+}
