@@ -4,6 +4,7 @@
 //! Never proposes but by the forms.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use countersign::app::propose_change::Wish;
 use countersign::domain::change::LinkKind;
@@ -254,7 +255,7 @@ fn without_a_network_and_without_a_session_nothing_is_proposed() {
     browser.until_says(&format!("{form} [data-note]"), "Tom Ahl is suspended already.");
     // A session that ended leads to the sign-in, and back.
     key.clear();
-    world.hand.advance(std::time::Duration::from_secs(2 * 3600));
+    world.hand.advance(Duration::from_hours(2));
     browser.click(&format!("{form} button"));
     browser.until("location.pathname === '/sign-in'");
     assert_eq!(browser.eval("new URLSearchParams(location.search).get('next')"), format!("/admin/people/{}", tom.id));

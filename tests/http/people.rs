@@ -187,7 +187,8 @@ fn a_person_is_shown_with_all_that_an_admin_must_know() {
     let scene = scene();
     let Scene { server, session, pages } = &scene;
     let list = page(server, session, "/admin/people").expect(200).text();
-    for words in ["Ada Admin", "Bea Admin", "2 passkeys: Unproven: no attestation (2)", "✕ Suspended", "gitlab:88"] {
+    for words in ["Ada Admin", "Bea Admin", "2 passkeys · Unproven: no attestation (2)", "✕ Suspended", "gitlab:88"]
+    {
         assert!(list.contains(words), "{words}: {list}");
     }
     assert!(!list.contains("You are the only admin"));

@@ -91,6 +91,13 @@ pub enum Proposed {
     Named(Visible),
 }
 
+/// Whom it concerns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Concerned {
+    name: Visible,
+    id: String,
+}
+
 /// The page. `as_main()` renders what stands inside `<main>`.
 #[derive(Debug, Clone, Template)]
 #[template(path = "changes/page.html", blocks = ["main"])]
@@ -101,9 +108,7 @@ pub struct ChangeView {
     state: PageState,
     words: Visible,
     instruction: Visible,
-    named: bool,
-    person: Visible,
-    person_id: String,
+    person: Option<Concerned>,
     difference: Option<(Visible, Visible)>,
     proposed: Moment,
     proposer: Proposed,
@@ -146,9 +151,7 @@ pub fn change_view(input: &ChangeInput<'_>) -> ChangeView {
         state,
         words: visible(&capital(&seen.words())),
         instruction: visible(&seen.words()),
-        named: seen.named,
-        person: visible(&change.name),
-        person_id: change.person.to_string(),
+        person: seen.named.then(|| Concerned { name: visible(&change.name), id: change.person.to_string() }),
         difference: seen.difference.as_ref().map(|(before, after)| (visible(before), visible(after))),
         proposed: moment(change.at),
         proposer: match (&change.by, &seen.proposer) {

@@ -107,8 +107,7 @@ fn wish(body: Value) -> Result<Wish, AppError> {
         let said = error.to_string();
         // Values of ours say what they are not; whatever else the parser says is about calls that no form makes.
         let text = if said.starts_with('`') { said } else { "this is not what a form of this page sends".to_owned() };
-        AppError::refused(ErrorCode::ParameterInvalid, text)
-            .with_hint("spell groups as the rules do, and issuers as the configuration does")
+        AppError::refused(ErrorCode::ParameterInvalid, text).with_hint("spell groups as the rules do")
     })
 }
 

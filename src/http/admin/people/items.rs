@@ -56,7 +56,18 @@ pub const fn role_word(line: &PersonLine) -> &'static str {
     }
 }
 
-/// `2 passkeys: Hardware key, proven; Synced passkey`.
+/// A role as a choice: its word for forms, and what it is.
+#[must_use]
+pub const fn role_choice(role: Role) -> (&'static str, &'static str) {
+    let words = match role {
+        Role::Member => "Member: signs what groups allow",
+        Role::Auditor => "Auditor: looks, and signs nothing",
+        Role::Admin => "Admin: signs changes too",
+    };
+    (role.as_str(), words)
+}
+
+/// `2 passkeys · Hardware key, proven · Synced passkey`.
 #[must_use]
 pub fn keys_in_words(keys: &[SeenKey]) -> String {
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
@@ -69,7 +80,7 @@ pub fn keys_in_words(keys: &[SeenKey]) -> String {
         .collect();
     match kinds.values().sum::<usize>() {
         0 => "No passkey".to_owned(),
-        1 => format!("1 passkey: {}", words.join("; ")),
-        many => format!("{many} passkeys: {}", words.join("; ")),
+        1 => format!("1 passkey · {}", words.join(" · ")),
+        many => format!("{many} passkeys · {}", words.join(" · ")),
     }
 }

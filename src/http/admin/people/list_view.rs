@@ -13,10 +13,11 @@ use crate::app::show_people::{Everybody, SeenPerson};
 use crate::app::use_session::SignedIn;
 use crate::domain::change::Weight;
 use crate::domain::ids::GroupName;
+use crate::domain::people::Role;
 use crate::http::changes::view::when;
 use crate::http::page::{Visible, visible};
 
-use super::items::{ChangeItem, keys_in_words, role_word};
+use super::items::{ChangeItem, keys_in_words, role_choice, role_word};
 
 /// What the page is made from.
 pub struct ListInput<'a> {
@@ -59,6 +60,7 @@ pub struct ListView {
     next: Option<usize>,
     changes: Vec<ChangeItem>,
     groups: Vec<String>,
+    roles: Vec<(&'static str, &'static str)>,
     when: String,
 }
 
@@ -89,6 +91,7 @@ pub fn list_view(input: &ListInput<'_>) -> ListView {
         next: input.everybody.next,
         changes: input.changes.iter().map(|line| ChangeItem::new(line, now)).collect(),
         groups: input.groups.iter().map(ToString::to_string).collect(),
+        roles: Role::ALL.into_iter().map(role_choice).collect(),
         when: when(Weight::Heavy, input.delay),
     }
 }

@@ -19,7 +19,7 @@ use crate::http::changes::view::when;
 use crate::http::me::passkeys_view::{because, strength};
 use crate::http::page::{Moment, Visible, visible};
 
-use super::items::{ChangeItem, role_word};
+use super::items::{ChangeItem, role_choice, role_word};
 
 /// How much of a passkey's digest is shown: enough to tell a person's passkeys apart.
 const SHORT_DIGEST: usize = 12;
@@ -145,7 +145,6 @@ fn key(one: &SeenKey, now: Timestamp) -> KeyItem {
 #[must_use]
 pub fn person_view(input: &PersonInput<'_>) -> PersonView {
     let (now, line) = (input.me.now, &input.person.line);
-    let role = |role: &Role| (role.as_str(), role.with_article());
     let groups: Vec<_> = line.groups.iter().map(ToString::to_string).collect();
     let suggestions = input.groups.iter().map(ToString::to_string).filter(|group| !groups.contains(group)).collect();
     let links = input.person.links.iter().map(|link| LinkItem {
@@ -170,7 +169,7 @@ pub fn person_view(input: &PersonInput<'_>) -> PersonView {
         suggestions,
         links: links.collect(),
         issuers: input.issuers.iter().map(ToString::to_string).collect(),
-        roles: Role::ALL.iter().filter(|one| **one != line.role).map(role).collect(),
+        roles: Role::ALL.into_iter().filter(|one| *one != line.role).map(role_choice).collect(),
         sessions: input.sessions.len(),
         session_used: used.map(|at| Moment::new(at, now)),
         when: Whens {
