@@ -10,21 +10,21 @@ use serde_json::{Value, json};
 use crate::domain::assurance::Acr;
 use crate::domain::assurance::evidence::Admission;
 use crate::domain::canonical;
-use crate::domain::change::{Act, Change, LinkKind};
-use crate::domain::ids::{ChangeId, Digest, GroupName, IssuerName, PersonId, RequestId};
+use crate::domain::change::{Act, Change};
+use crate::domain::ids::{ChangeId, Digest, GroupName, PersonId, RequestId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::people::Role;
 use crate::domain::people::name::confusable;
-use crate::domain::request::standing::Mark;
 use crate::domain::statement::Choice;
 use crate::domain::time::{ENROLMENT_LINK, Timestamp};
 use crate::store::passkeys::{PasskeyRow, SuspendedWhy};
-use crate::store::people::{InvitationRow, LinkRow, PersonRow};
+use crate::store::people::{InvitationRow, PersonRow};
 use crate::store::{Reader, StoreError, Unit};
 
 use super::AppError;
-use super::decide_request::end;
+use super::starters::starters;
+use super::tie_user::{tie, untie};
 
 /// Who does something at once, in documents and rows.
 pub const CONSOLE: &str = "console";
@@ -89,9 +89,9 @@ pub fn possible(reader: &Reader<'_>, change: &Change) -> Result<(), AppError> {
             }
             None => Ok(()),
         },
-        Act::Unlink { issuer, user_id } => match reader.linked(issuer, user_id)? {
-            Some(link) if link.person == person.id => Ok(()),
-            _ => refused(ErrorCode::NotFound, format!("user {user_id} of `{issuer}` is not tied to {name}")),
+        Act::Unlink { issuer, user_id } => match starters(reader, issuer, Some(user_id))?.include(&person.id) {
+            true => Ok(()),
+            false => refused(ErrorCode::NotFound, format!("user {user_id} of `{issuer}` is not tied to {name}")),
         },
         _ => Ok(()),
     }
@@ -203,16 +203,8 @@ pub fn apply(unit: &mut Unit<'_>, change: &Change, by: &str, admitted: bool) -> 
             act(unit, "vouched", person, by, json!({ "credential": credential }))?;
             unit.end_rest(key.id)?;
         }
-        Act::Link { issuer, user_id, owner } => {
-            link(unit, person, by, (issuer, user_id, *owner))?;
-            applied.voided = void_requests_of(unit, issuer, user_id)?;
-        }
-        Act::Unlink { issuer, user_id } => {
-            let document = json!({ "by": by, "issuer": issuer, "person": person, "user_id": user_id });
-            link_entry(unit, "removed", person, issuer, &document)?;
-            unit.delete_link(issuer, user_id)?;
-            applied.voided = void_requests_of(unit, issuer, user_id)?;
-        }
+        Act::Link { issuer, user_id, owner } => applied.voided = tie(unit, person, by, (issuer, user_id, *owner))?,
+        Act::Unlink { issuer, user_id } => applied.voided = untie(unit, person, by, (issuer, user_id))?,
         Act::Recover { invitation } => {
             if by == CONSOLE {
                 act(unit, "recovered", person, by, json!({}))?;
@@ -292,49 +284,6 @@ fn act(unit: &mut Unit<'_>, what: &str, person: &PersonId, by: &str, values: Val
         person: person.clone(),
         evidence: BTreeMap::from([("act".to_owned(), digest)]),
     })?)
-}
-
-fn link(
-    unit: &mut Unit<'_>,
-    person: &PersonId,
-    by: &str,
-    (issuer, user_id, owner): (&IssuerName, &str, LinkKind),
-) -> Result<(), AppError> {
-    let mut document = json!({ "by": by, "issuer": issuer, "person": person, "user_id": user_id });
-    if let (LinkKind::Bot, Value::Object(members)) = (owner, &mut document) {
-        members.insert("owner".to_owned(), json!(owner));
-    }
-    let entry = link_entry(unit, "added", person, issuer, &document)?;
-    unit.insert_link(issuer, user_id, &LinkRow { person: person.clone(), owner, entry })?;
-    Ok(())
-}
-
-fn link_entry(
-    unit: &mut Unit<'_>,
-    outcome: &str,
-    person: &PersonId,
-    issuer: &IssuerName,
-    document: &Value,
-) -> Result<u64, AppError> {
-    let digest = unit.put_evidence("link", &canonical::to_bytes(document)?, Some(person))?;
-    Ok(unit.append(Event::Link {
-        outcome: outcome.to_owned(),
-        person: person.clone(),
-        issuer: issuer.clone(),
-        evidence: BTreeMap::from([("link".to_owned(), digest)]),
-    })?)
-}
-
-/// Requests of jobs that this user started: what was signed says who the starter was, and that is not so any more.
-fn void_requests_of(unit: &mut Unit<'_>, issuer: &IssuerName, user_id: &str) -> Result<Vec<RequestId>, AppError> {
-    let mut voided = Vec::new();
-    for row in unit.reader().live_requests_of_issuer(issuer, unit.now())? {
-        if row.request.job_claim("user_id") == Some(user_id) {
-            end(unit, &row, Mark::Voided)?;
-            voided.push(row.request.id);
-        }
-    }
-    Ok(voided)
 }
 
 /// Who invites, as the page says it: the console, or the admin who signed first.

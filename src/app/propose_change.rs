@@ -20,6 +20,7 @@ use crate::store::Reader;
 use crate::store::people::PersonRow;
 
 use super::apply_change::{self, CONSOLE};
+use super::starters::starters;
 use super::{AppError, Countersign};
 
 /// Most changes that wait for signatures.
@@ -89,6 +90,9 @@ pub enum Wish {
     },
     /// Unties a user of an issuer.
     Unlink {
+        /// From whom; else from the one to whom it is tied.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        person: Option<String>,
         /// Short name of the issuer.
         issuer: IssuerName,
         /// The user's number.
@@ -213,7 +217,7 @@ impl Countersign {
 
     /// What can be said of a wish without looking at people.
     fn check_wish(&self, wish: &Wish) -> Result<(), AppError> {
-        let (Wish::Link { issuer, user_id, .. } | Wish::Unlink { issuer, user_id }) = wish else { return Ok(()) };
+        let (Wish::Link { issuer, user_id, .. } | Wish::Unlink { issuer, user_id, .. }) = wish else { return Ok(()) };
         // Whoever is tied to an issuer that is gone can still be untied.
         if matches!(wish, Wish::Link { .. }) && self.settings.issuer(issuer).is_none() {
             let known: Vec<_> = self.settings.issuers.iter().map(|one| one.terms.name.to_string()).collect();
@@ -226,6 +230,24 @@ impl Countersign {
         }
         Ok(())
     }
+}
+
+/// The one person to whom a user is tied; where nobody else says whose it is, the one who proved it.
+fn tied_to(reader: &Reader<'_>, issuer: &IssuerName, user_id: &str) -> Result<PersonRow, AppError> {
+    let starters = starters(reader, issuer, Some(user_id))?;
+    let person = match (&starters.link, starters.proved.as_slice()) {
+        (Some(link), _) => &link.person,
+        (None, [one]) => &one.person,
+        (None, []) => {
+            let text = format!("user {user_id} of `{issuer}` is tied to nobody");
+            return Err(AppError::refused(ErrorCode::NotFound, text).with_hint("see `countersign people list`"));
+        }
+        (None, [_, ..]) => {
+            let text = format!("several people proved that user {user_id} of `{issuer}` is theirs");
+            return Err(AppError::refused(ErrorCode::ParameterInvalid, text).with_hint("say from whom: `--person`"));
+        }
+    };
+    reader.person(person)?.ok_or_else(|| AppError::internal("a link without its person"))
 }
 
 const fn has_link(act: &Act) -> bool {
@@ -249,12 +271,11 @@ fn resolve(reader: &Reader<'_>, wish: &Wish, drawn: &Drawn, at: (&str, Timestamp
             let act = Act::Invite { groups: groups.clone(), role: *role, invitation };
             (drawn.person.clone(), checked_name(name)?, act)
         }
-        Wish::Unlink { issuer, user_id } => {
-            let link = reader.linked(issuer, user_id)?.ok_or_else(|| {
-                AppError::refused(ErrorCode::NotFound, format!("user {user_id} of `{issuer}` is tied to nobody"))
-                    .with_hint("see `countersign people list`")
-            })?;
-            let row = reader.person(&link.person)?.ok_or_else(|| AppError::internal("a link without its person"))?;
+        Wish::Unlink { person, issuer, user_id } => {
+            let row = match person {
+                Some(person) => find_person(reader, person)?,
+                None => tied_to(reader, issuer, user_id)?,
+            };
             (row.id, row.name, Act::Unlink { issuer: issuer.clone(), user_id: user_id.clone() })
         }
         Wish::Join { person, group } => about(reader, person, Act::Join { group: group.clone() })?,

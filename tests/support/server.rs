@@ -278,6 +278,12 @@ impl Server {
         (self.app, self.address, self.handle, self.thread) = (app, address, handle, Some(thread));
     }
 
+    /// The same, under other rules.
+    pub fn restart_with(&mut self, rules: &str) {
+        rules.clone_into(&mut self.options.rules);
+        self.restart();
+    }
+
     fn stop(&mut self) {
         if let Some(thread) = self.thread.take() {
             // The command is in the queue even where nobody awaits its end.

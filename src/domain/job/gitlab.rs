@@ -44,6 +44,12 @@ impl IssuerTerms {
     pub fn has_iss(&self, iss: &str) -> bool {
         iss == self.url || (self.legacy.contains(&Legacy::JwtV1) && super::legacy::is_host_of(iss, &self.url))
     }
+
+    /// The same for tokens that are made for another purpose of ours; the removed ones name no purpose.
+    #[must_use]
+    pub fn with_audience(&self, audience: &str) -> Self {
+        Self { our_url: audience.to_owned(), legacy: BTreeSet::new(), ..self.clone() }
+    }
 }
 
 /// How a claim is checked.

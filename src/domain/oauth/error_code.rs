@@ -123,6 +123,8 @@ error_codes! {
     TokenTooOld "token_too_old" InvalidRequest 400 "ask earlier in the job, or retry it";
     NotAJobToken "not_a_job_token" InvalidRequest 400 "send a token of the job's `id_tokens:`, not another kind";
     BadClaimType "bad_claim_type" InvalidRequest 400 "the issuer sent a claim in a form that is not GitLab's; check the issuer";
+    NotByHand "not_by_hand" InvalidRequest 400 "in GitLab, start the pipeline by hand: Build, Pipelines, New pipeline";
+    LinkCodeUnknown "link_code_unknown" InvalidRequest 400 "make a new code at `/me/links`, and use it within the time that is named there";
     // the state
     TokenSpent "token_spent" InvalidRequest 400 "retry the job in GitLab, or give it one `id_tokens:` entry per set of audiences";
     CollectorRequired "collector_required" InvalidRequest 400 "send an `Idempotency-Key` of 32 to 128 random characters (`countersign token` does)";
@@ -174,6 +176,8 @@ error_codes! {
     LastPasskey "last_passkey" AccessDenied 409 "let the person make another passkey first, or suspend them";
     NameTaken "name_taken" AccessDenied 409 "choose a name that nobody could take for another's";
     ChangeOver "change_over" AccessDenied 410 "propose it again";
+    LinksEnough "links_enough" AccessDenied 409 "have an admin untie a GitLab user that is not yours any more";
+    SomebodyElse "somebody_else" AccessDenied 409 "sign out in this browser, then open the link again";
     LinkSpent "link_spent" AccessDenied 410 "ask for a new link";
     NotFound "not_found" InvalidRequest 404 "check the link, or the number";
 }

@@ -101,7 +101,8 @@ fn eligible(terms: &ApprovalTerms, facts: &Facts, checks: &mut Vec<Check>) -> Re
             let what = "the rule excludes whoever started the job, and that GitLab user is tied to no person here";
             return Err(Refusal::new(ErrorCode::StarterNotLinked, what));
         };
-        people.remove(starter);
+        // Nobody's own word makes a starter known; it only takes away whoever gave it.
+        people.retain(|person| person != starter && !facts.proved.contains(person));
     }
     Ok(people)
 }

@@ -246,6 +246,8 @@ pub struct Facts {
     pub groups: BTreeMap<GroupName, BTreeSet<PersonId>>,
     /// The person linked to the job's user.
     pub starter: Option<PersonId>,
+    /// People who proved by a pipeline that the job's user is theirs: their own word, which only ever excludes them.
+    pub proved: BTreeSet<PersonId>,
     /// Approve decisions over the job's request, oldest first.
     pub approvals: Vec<Approver>,
 }

@@ -119,11 +119,8 @@ fn facts() -> impl Strategy<Value = Facts> {
         }),
         0..7,
     );
-    (groups, option::of(person()), approvals).prop_map(|(groups, starter, approvals)| Facts {
-        groups,
-        starter,
-        approvals,
-    })
+    (groups, option::of(person()), btree_set(person(), 0..3), approvals)
+        .prop_map(|(groups, starter, proved, approvals)| Facts { groups, starter, proved, approvals })
 }
 
 fn asked() -> impl Strategy<Value = Vec<Audience>> {
@@ -157,7 +154,9 @@ fn is_earned(rule: &Rule, counted: &[Approver], facts: &Facts) -> bool {
         terms.of.iter().any(|group| facts.groups.get(group).is_some_and(|members| members.contains(&one.person)))
     };
     let excluded = |one: &Approver| {
-        terms.not.contains(&Excluded::Starter) && facts.starter.as_ref().is_none_or(|starter| *starter == one.person)
+        terms.not.contains(&Excluded::Starter)
+            && (facts.starter.as_ref().is_none_or(|starter| *starter == one.person)
+                || facts.proved.contains(&one.person))
     };
     people.len() == counted.len()
         && keys.len() == counted.len()
@@ -282,5 +281,42 @@ proptest! {
             one.person == person && facts.approvals.iter().any(|two| two.person != person && two.credential == one.credential)
         });
         prop_assert!(shared || !issues(&less) || issues(&facts));
+    }
+
+    #[test]
+    fn attack_024_what_a_person_proves_alone_only_ever_excludes_them(
+        rules in rules(), job in job(), asked in asked(), facts in facts(), who in 0_u8..5
+    ) {
+        let person = PersonId::from_random([who; 10]);
+        let mut before = facts.clone();
+        before.proved.remove(&person);
+        let mut after = before.clone();
+        after.proved.insert(person.clone());
+        let (before, after) = (outcome(&rules, &job, &asked, &before), outcome(&rules, &job, &asked, &after));
+        match (&before, &after) {
+            // What is refused stays refused, for the same reason: a starter whom nobody else knows stays unknown.
+            (Outcome::Refuse(was), Outcome::Refuse(is)) => prop_assert_eq!(was.code, is.code),
+            (Outcome::Ask { signed, needed, .. }, Outcome::Ask { signed: left, needed: still, .. }) => {
+                // Without whoever signed first with a key, another one of the same key may count.
+                prop_assert!(left <= signed && still == needed);
+            }
+            (Outcome::Issue { counted, .. }, Outcome::Issue { counted: left, .. }) => {
+                // Nobody counts who did not before, but for somebody with the very key of whoever is excluded now.
+                let shares = |one: &Approver| {
+                    facts.approvals.iter().any(|two| two.person == person && two.credential == one.credential)
+                };
+                prop_assert!(left.iter().all(|one| counted.contains(one) || shares(one)));
+            }
+            (Outcome::Issue { .. }, Outcome::Ask { .. }) => {}
+            (before, after) => prop_assert!(false, "{before:?} {after:?}"),
+        }
+        // Where the starter is excluded, whoever proved it is not among those who count.
+        if let Outcome::Issue { rule, counted } = &after
+            && let Some(allow) = rule.allow()
+            && let Require::Approval(terms) = &allow.require
+            && terms.not.contains(&Excluded::Starter)
+        {
+            prop_assert!(counted.iter().all(|one| one.person != person));
+        }
     }
 }
