@@ -89,10 +89,9 @@ pub fn possible(reader: &Reader<'_>, change: &Change) -> Result<(), AppError> {
             }
             None => Ok(()),
         },
-        Act::Unlink { issuer, user_id } => match starters(reader, issuer, Some(user_id))?.include(&person.id) {
-            true => Ok(()),
-            false => refused(ErrorCode::NotFound, format!("user {user_id} of `{issuer}` is not tied to {name}")),
-        },
+        Act::Unlink { issuer, user_id } if !starters(reader, issuer, Some(user_id), None)?.include(&person.id) => {
+            refused(ErrorCode::NotFound, format!("user {user_id} of `{issuer}` is not tied to {name}"))
+        }
         _ => Ok(()),
     }
 }

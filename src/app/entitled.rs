@@ -125,6 +125,7 @@ pub fn standing_of(
     let facts = Facts {
         groups: groups_of(reader, &row.rule)?,
         starter: starters.known().cloned(),
+        starter_fault: starters.fault(),
         proved: starters.proved_people(),
         approvals: approvers(&decisions, trusted),
     };

@@ -76,6 +76,7 @@ impl Known {
         Facts {
             groups: self.groups.clone(),
             starter: self.starters.known().cloned(),
+            starter_fault: self.starters.fault(),
             proved: self.starters.proved_people(),
             approvals: approvers(decisions, &self.trusted),
         }
@@ -178,7 +179,7 @@ pub fn know(
     if let Some(rule) = rules.allowing(job, &known.list(call)) {
         known.groups = groups_of(reader, rule)?;
         if approval_terms(rule).is_some() {
-            known.starters = starters(reader, &job.issuer, job.user_id())?;
+            known.starters = starters(reader, &job.issuer, job.user_id(), job.identity())?;
             if known.bound.is_none() {
                 known.open_of_project = reader.open_requests_of_project(&job.issuer, job.job_project_id(), now)?;
                 known.open_of_rule = reader.open_requests_of_rule(&rule.name, now)?;

@@ -234,7 +234,7 @@ impl Countersign {
 
 /// The one person to whom a user is tied; where nobody else says whose it is, the one who proved it.
 fn tied_to(reader: &Reader<'_>, issuer: &IssuerName, user_id: &str) -> Result<PersonRow, AppError> {
-    let starters = starters(reader, issuer, Some(user_id))?;
+    let starters = starters(reader, issuer, Some(user_id), None)?;
     let person = match (&starters.link, starters.proved.as_slice()) {
         (Some(link), _) => &link.person,
         (None, [one]) => &one.person,

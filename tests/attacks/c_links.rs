@@ -17,7 +17,7 @@ use crate::support::person::{in_session, page};
 use crate::support::rules::AWS;
 use crate::support::server::URL;
 use crate::support::wire::form;
-use crate::support::{Answer, Logged, Person, Server, Snapshot, collector, refused};
+use crate::support::{Answer, Logged, Options, Person, Server, Snapshot, collector, refused};
 
 fn at_once(wish: Wish) -> ConsoleCommand {
     ConsoleCommand::Change { wish, propose: false }
@@ -337,4 +337,95 @@ fn a_bot_is_shown_as_one() {
     let html = page(&server, &session, "/me/links").expect(200).text();
     assert!(html.contains("User 4242") && html.contains("A bot for which you answer."), "{html}");
     let _: Value = in_session(&server, &session, "/me/links/code", &json!({})).expect(200).json();
+}
+
+/// A server whose GitLab signs its users in through it, and its people.
+fn signing_in() -> (Server, Person, Person) {
+    let provider = Some("countersign".to_owned());
+    let server = Server::with(Options { identity_provider: provider, ..Options::default() });
+    let (mara, ben) = (Person::manager(&server, "Mara Voss"), Person::manager(&server, "Ben Ray"));
+    (server, mara, ben)
+}
+
+fn identified(server: &Server, uid: &str) -> JobToken {
+    let identities =
+        json!([{ "provider": "ldapmain", "extern_uid": "uid=x" }, { "provider": "countersign", "extern_uid": uid }]);
+    server.job().environment("careful").with("user_identities", identities)
+}
+
+#[test]
+fn attack_024_whom_gitlab_signs_in_through_us_started_the_job() {
+    let (server, mut mara, mut ben) = signing_in();
+    let (job, key) = (identified(&server, &mara.id), collector());
+    let request = server.ask(&job.sign(), &key);
+    let page = server.get(&format!("/a/{request}")).expect(200).text();
+    assert!(page.contains("request.job.identity") && page.contains(&mara.id), "people sign who that is: {page}");
+    let before = Snapshot::of(&server);
+    let answer = mara.decide(&server, &request, "approve").expect_error(403, "access_denied", "self_approval");
+    refused(&server, &before, &answer, Logged::Yes);
+    // Another token of the job that says something else of its user serves nothing.
+    for other in [job.again().with("user_identities", json!([])), {
+        let claims = identified(&server, &ben.id).claims["user_identities"].clone();
+        job.again().with("user_identities", claims)
+    }] {
+        server.exchange(&other.sign(), &[AWS]).collector(&key).send().invalid("token_spent");
+    }
+    ben.approve(&server, &request);
+    server.pass(6);
+    server.exchange(&job.sign(), &[AWS]).collector(&key).send().expect(200);
+    let token = Snapshot::of(&server).of_kind("token").last().unwrap()["seq"].as_u64().unwrap();
+    let bundle = server.app.make_bundle(token).unwrap();
+    let verifier = VerifierKey::parse(&server.app.log_vkey).unwrap();
+    let report = verify_bundle(&serde_json::to_vec(&bundle).unwrap(), &verifier);
+    assert_eq!(report.failed().map(|step| step.name), None, "{report:?}");
+    // Who is suspended is nobody else.
+    server.console(at_once(Wish::Suspend { person: mara.id.clone() }));
+    let request = server.ask(&identified(&server, &mara.id).sign(), &collector());
+    ben.approve(&server, &request);
+    // Withdrawing is the starter's.
+    let mut eve = Person::enrol(&server, "Eve Nyman", &["others"]);
+    let request = server.ask(&identified(&server, &eve.id).sign(), &collector());
+    eve.deny(&server, &request);
+}
+
+#[test]
+fn attack_024_an_identity_that_contradicts_or_names_nobody_is_refused() {
+    let (server, mara, ben) = signing_in();
+    let no = |job: &JobToken, code: &str| {
+        let before = Snapshot::of(&server);
+        let answer = server.exchange(&job.sign(), &[AWS]).collector(&collector()).send().invalid(code);
+        let logged = if code == "starter_disputed" || code == "starter_not_linked" { Logged::Yes } else { Logged::No };
+        (before, answer, logged)
+    };
+    for (before, answer, logged) in [
+        no(&identified(&server, "mara"), "identity_unknown"),
+        no(&server.job().environment("careful").with("user_identities", json!("x")), "bad_claim_type"),
+        no(
+            &server.job().environment("careful").with("user_identities", json!([{ "provider": "countersign" }])),
+            "bad_claim_type",
+        ),
+    ] {
+        refused(&server, &before, &answer, logged);
+    }
+    // An id that is well formed, and nobody's.
+    let before = Snapshot::of(&server);
+    let stranger = identified(&server, "paaaaaaaaaaaaaaaa");
+    let answer = server.exchange(&stranger.sign(), &[AWS]).collector(&collector()).send().invalid("identity_unknown");
+    refused(&server, &before, &answer, Logged::Yes);
+    // No identity, or one of others: as if there were none.
+    for claims in [json!([]), Value::Null, json!([{ "provider": "openid_connect", "extern_uid": mara.id }])] {
+        let job = server.job().environment("careful").with("user_identities", claims);
+        let (before, answer, logged) = no(&job, "starter_not_linked");
+        refused(&server, &before, &answer, logged);
+    }
+    server.link_starter(&ben.id);
+    let (before, answer, logged) = no(&identified(&server, &mara.id), "starter_disputed");
+    refused(&server, &before, &answer, logged);
+    assert!(answer.text().contains(&mara.id) && answer.text().contains(&ben.id), "{}", answer.text());
+    server.ask(&identified(&server, &ben.id).sign(), &collector());
+    // Where the configuration names no provider it is nobody's word.
+    let server = Server::start();
+    let mara = Person::manager(&server, "Mara Voss");
+    let answer = server.exchange(&identified(&server, &mara.id).sign(), &[AWS]).collector(&collector()).send();
+    answer.invalid("starter_not_linked");
 }

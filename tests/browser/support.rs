@@ -311,6 +311,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Settings {
         url: gitlab.url.clone(),
         our_url: url.to_owned(),
         legacy: std::collections::BTreeSet::new(),
+        identity_provider: None,
         projects: None,
         namespaces: None,
     };

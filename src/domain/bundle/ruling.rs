@@ -11,6 +11,7 @@ use crate::domain::canonical;
 use crate::domain::change::LinkKind;
 use crate::domain::ids::{Digest, IssuerName, PersonId};
 use crate::domain::job::Job;
+use crate::domain::job::identity::IDENTITY;
 use crate::domain::log::entry::JobFields;
 use crate::domain::people::proof::BY_PIPELINE;
 use crate::domain::request::{Access, Request};
@@ -70,6 +71,12 @@ impl Case<'_> {
             self.is_of_the_jobs_user(*tie, part, request, |by| by == BY_PIPELINE)?;
             proved.insert(tie.0.clone());
         }
+        let identity = request.job_claim(IDENTITY).map(PersonId::parse).transpose();
+        let identity = identity.map_err(|_| "the request's identity is no person's id".to_owned())?;
+        if let (Some(person), None) = (&identity, part.starter) {
+            let text = format!("person {person} started the job, says GitLab, which signs in through this server");
+            return Ok((Starters { known: identity, proved }, text));
+        }
         let Some(tie) = part.starter else {
             let excluded = matches!(&rule.effect, Effect::Allow(allow)
                 if matches!(&allow.require, Require::Approval(terms) if !terms.not.is_empty()));
@@ -79,6 +86,9 @@ impl Case<'_> {
             return Ok((Starters { known: None, proved }, "the rule does not ask who started the job".to_owned()));
         };
         self.is_of_the_jobs_user(tie, part, request, is_known_source)?;
+        if identity.is_some_and(|identity| identity != *tie.0) {
+            return Err("the log ties the job's user to one person, and GitLab signs it in as another".to_owned());
+        }
         let person = tie.0.clone();
         let text = format!("person {person} started the job");
         Ok((Starters { known: Some(person), proved }, text))

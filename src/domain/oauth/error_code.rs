@@ -135,6 +135,8 @@ error_codes! {
     RuleNotEvaluable "rule_not_evaluable" InvalidRequest 400 "mend the rule that is named: `countersign rule explain`";
     GroupEmpty "group_empty" InvalidRequest 400 "put people into the group: `countersign people invite NAME --group GROUP`";
     StarterNotLinked "starter_not_linked" InvalidRequest 400 "tie the GitLab user to a person: `countersign people link PERSON --issuer I --user-id N`";
+    StarterDisputed "starter_disputed" InvalidRequest 400 "one of the two is wrong: untie the user, or mend its identity in GitLab";
+    IdentityUnknown "identity_unknown" InvalidRequest 400 "mend the user's identity in GitLab: its `extern_uid` is the id of a person, as in `countersign people list`";
     AudienceNotAllowed "audience_not_allowed" InvalidTarget 400 "ask for an audience that the rule lists, or add it there";
     AudienceNotInRequest "audience_not_in_request" InvalidTarget 400 "ask for one audience of the request, or for its whole list";
     ScopeNotAllowed "scope_not_allowed" InvalidScope 400 "leave `scope` out; rules say what a token carries";

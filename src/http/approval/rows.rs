@@ -123,6 +123,8 @@ const WORDS: &[(&str, &str)] = &[
     ("request.job.environment", "Environment"),
     ("request.job.user_id", "Started by GitLab user"),
     ("request.job.runner_environment", "Runner"),
+    ("request.job.identity", "Who that is, says GitLab"),
+    ("request.job.identity_provider", "Where it signs them in"),
     ("issuer", "Countersign server"),
     ("user.issuer", "GitLab"),
     ("user.user_id", "GitLab user"),

@@ -11,7 +11,7 @@ use crate::domain::ids::{Digest, GroupName, IssuerName, RuleName};
 use crate::domain::job::samples::{job as sample, now};
 use crate::domain::rules::matching::{View, trace_of};
 use crate::domain::rules::pattern::Pattern;
-use crate::domain::rules::{Allow, Effect, TokenAlg, TokenTerms};
+use crate::domain::rules::{Allow, Effect, StarterFault, TokenAlg, TokenTerms};
 
 const CLAIMS: &[&str] = &[
     "job_project_id",
@@ -109,6 +109,10 @@ fn job() -> impl Strategy<Value = Job> {
     })
 }
 
+fn fault() -> impl Strategy<Value = Option<StarterFault>> {
+    option::weighted(0.1, person().prop_map(|identity| StarterFault::Unknown { identity }))
+}
+
 fn facts() -> impl Strategy<Value = Facts> {
     let groups: BoxedStrategy<BTreeMap<_, _>> = btree_map(group(), btree_set(person(), 0..5), 0..3).boxed();
     let approver = (person(), 0_u8..5, acr(), any::<i32>(), prop::bool::weighted(0.2));
@@ -119,8 +123,15 @@ fn facts() -> impl Strategy<Value = Facts> {
         }),
         0..7,
     );
-    (groups, option::of(person()), btree_set(person(), 0..3), approvals)
-        .prop_map(|(groups, starter, proved, approvals)| Facts { groups, starter, proved, approvals })
+    (groups, option::of(person()), fault(), btree_set(person(), 0..3), approvals).prop_map(
+        |(groups, starter, starter_fault, proved, approvals)| Facts {
+            groups,
+            starter,
+            starter_fault,
+            proved,
+            approvals,
+        },
+    )
 }
 
 fn asked() -> impl Strategy<Value = Vec<Audience>> {
@@ -155,7 +166,8 @@ fn is_earned(rule: &Rule, counted: &[Approver], facts: &Facts) -> bool {
     };
     let excluded = |one: &Approver| {
         terms.not.contains(&Excluded::Starter)
-            && (facts.starter.as_ref().is_none_or(|starter| *starter == one.person)
+            && (facts.starter_fault.is_some()
+                || facts.starter.as_ref().is_none_or(|starter| *starter == one.person)
                 || facts.proved.contains(&one.person))
     };
     people.len() == counted.len()
