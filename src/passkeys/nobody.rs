@@ -25,7 +25,7 @@ const Y: [u8; 32] = [
 pub fn credential(credential_id: &[u8]) -> Result<String, PasskeyError> {
     let key = proto::COSEEC2Key { curve: proto::ECDSACurve::SECP256R1, x: X.to_vec(), y: Y.to_vec() };
     let made = proto::Credential {
-        cred_id: credential_id.to_vec().into(),
+        cred_id: credential_id.to_vec(),
         cred: proto::COSEKey { type_: proto::COSEAlgorithm::ES256, key: proto::COSEKeyType::EC_EC2(key) },
         counter: 0,
         transports: None,

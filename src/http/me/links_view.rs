@@ -79,17 +79,23 @@ impl LinksView {
 /// The job that brings a code, as it stands in `.gitlab-ci.yml`.
 #[must_use]
 pub fn snippet(url: &str, code: &str) -> String {
-    format!(
-        "countersign-link:\n  \
-           rules:\n    \
-             - if: $CI_PIPELINE_SOURCE == \"web\"\n  \
-           id_tokens:\n    \
-             LINK_TOKEN:\n      \
-               aud: {aud}\n  \
-           script:\n    \
-             - printf %s \"$LINK_TOKEN\" | curl -sS --fail-with-body {aud} --data-urlencode code={code} --data-urlencode token@-\n",
-        aud = audience(url)
-    )
+    let aud = audience(url);
+    [
+        "countersign-link:",
+        "  rules:",
+        "    - if: $CI_PIPELINE_SOURCE == \"web\"",
+        "  id_tokens:",
+        "    LINK_TOKEN:",
+        &format!("      aud: {aud}"),
+        "  script:",
+        "    - >-",
+        "      printf %s \"$LINK_TOKEN\" |",
+        &format!("      curl -sS --fail-with-body {aud}"),
+        &format!("      --data-urlencode code={code}"),
+        "      --data-urlencode token@-",
+        "",
+    ]
+    .join("\n")
 }
 
 fn place(settings: &Settings, issuer: &IssuerName) -> Visible {
@@ -140,14 +146,16 @@ pub fn links_view(input: &LinksInput<'_>) -> LinksView {
         whose: "You proved that it is yours.",
         proved: true,
     });
+    // Whoever became an auditor meanwhile signs none of it.
+    let brought = if me.person.auditor { &[] } else { seen.brought.as_slice() };
     LinksView {
         host: settings.host().to_owned(),
         now: me.now.to_string(),
         here: "links",
         name: visible(&me.person.name),
         users: tied.chain(proved).collect(),
-        brought: seen.brought.first().map(|one| brought_item(input, one)),
-        more: seen.brought.len().saturating_sub(1),
+        brought: brought.first().map(|one| brought_item(input, one)),
+        more: brought.len().saturating_sub(1),
         auditor: me.person.auditor,
         lifetime: humane(LINK_CODE),
     }
@@ -160,11 +168,14 @@ mod tests {
     #[test]
     fn the_job_asks_for_a_token_of_its_own_and_sends_nothing_else() {
         let job = snippet("https://sign.example.com", "AAAA-BBBB-CCCC-DDDD");
+        assert_eq!(job.matches("https://sign.example.com/link").count(), 2);
+        assert!(job.contains("aud: https://sign.example.com/link\n") && job.contains("== \"web\""));
+        // Folded into one line by YAML: the token goes through standard input, so that no process list shows it.
+        let script = job.split(">-\n").nth(1).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(
-            job,
-            "countersign-link:\n  rules:\n    - if: $CI_PIPELINE_SOURCE == \"web\"\n  id_tokens:\n    LINK_TOKEN:\n      \
-             aud: https://sign.example.com/link\n  script:\n    - printf %s \"$LINK_TOKEN\" | curl -sS --fail-with-body \
-             https://sign.example.com/link --data-urlencode code=AAAA-BBBB-CCCC-DDDD --data-urlencode token@-\n"
+            script,
+            "printf %s \"$LINK_TOKEN\" | curl -sS --fail-with-body https://sign.example.com/link --data-urlencode \
+             code=AAAA-BBBB-CCCC-DDDD --data-urlencode token@-"
         );
     }
 }
