@@ -46,6 +46,7 @@ pub fn terms() -> IssuerTerms {
         url: GITLAB.to_owned(),
         our_url: URL.to_owned(),
         legacy: BTreeSet::new(),
+        identity_provider: None,
         projects: None,
         namespaces: None,
     }

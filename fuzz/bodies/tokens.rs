@@ -27,7 +27,7 @@ pub static JOB: LazyLock<Job> = LazyLock::new(|| {
     let (keys, _) = KeySet::parse(KEYS).unwrap();
     let verified = UnverifiedToken::parse(VERIFIED).unwrap().verify(&keys).unwrap();
     let name = IssuerName::parse("gitlab").unwrap();
-    from_log(&verified, &name, ISSUER, "https://sign.example.com").unwrap()
+    from_log(&verified, &name, ISSUER, "https://sign.example.com", None).unwrap()
 });
 
 /// A token has one spelling, and only the one that was signed verifies.

@@ -13,6 +13,7 @@ use crate::domain::canonical::{self, Bytes};
 use crate::domain::ids::{MAX_NAME_CHARS, PersonId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::session::made_up;
 use crate::domain::statement::challenge;
 use crate::domain::time::Timestamp;
 use crate::passkeys::registration::{self, Registered};
@@ -67,7 +68,10 @@ pub(super) struct AdmittedBy {
 
 /// A key is enrolled once, whoever has it.
 pub(super) fn unknown_so_far(reader: &Reader<'_>, registered: &Registered) -> Result<(), AppError> {
-    if reader.passkey(&registered.credential_id)?.is_some() || reader.has_public_key(&registered.public_key_sha256)? {
+    let id = &registered.credential_id;
+    // Whoever tries out an id that was listed for a name learns nothing of it here either.
+    let listed = reader.passkey(id)?.is_some() || made_up(&reader.decoys()?, id).is_some();
+    if listed || reader.has_public_key(&registered.public_key_sha256)? {
         return Err(AppError::refused(ErrorCode::PasskeyKnown, "this passkey is enrolled already"));
     }
     Ok(())

@@ -9,22 +9,22 @@ use serde_json::{Value, json};
 
 use crate::domain::canonical;
 use crate::domain::change::authority::Authority;
-use crate::domain::change::{Act, Change, LinkKind};
-use crate::domain::ids::{Digest, GroupName, IssuerName, PersonId, RequestId};
+use crate::domain::change::{Act, Change};
+use crate::domain::ids::{Digest, GroupName, PersonId, RequestId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::people::Role;
 use crate::domain::people::name::confusable;
-use crate::domain::request::standing::Mark;
 use crate::domain::time::Timestamp;
 use crate::store::changes::ChangeRow;
 use crate::store::passkeys::{PasskeyRow, SuspendedWhy};
-use crate::store::people::{LinkRow, PersonRow};
+use crate::store::people::PersonRow;
 use crate::store::{Reader, StoreError, Unit};
 
 use super::AppError;
-use super::decide_request::end;
 use super::enrolment_link::{Letter, renew_link};
+use super::starters::starters;
+use super::tie_user::{tie, untie};
 
 /// On whose word something is done.
 #[derive(Debug, Clone, Copy)]
@@ -105,10 +105,9 @@ pub fn possible(reader: &Reader<'_>, change: &Change) -> Result<(), AppError> {
             }
             None => Ok(()),
         },
-        Act::Unlink { issuer, user_id } => match reader.linked(issuer, user_id)? {
-            Some(link) if link.person == person.id => Ok(()),
-            _ => refused(ErrorCode::NotFound, format!("user {user_id} of `{issuer}` is not tied to {name}")),
-        },
+        Act::Unlink { issuer, user_id } if !starters(reader, issuer, Some(user_id), None)?.include(&person.id) => {
+            refused(ErrorCode::NotFound, format!("user {user_id} of `{issuer}` is not tied to {name}"))
+        }
         _ => Ok(()),
     }
 }
@@ -220,16 +219,8 @@ pub fn apply(unit: &mut Unit<'_>, change: &Change, word: Word<'_>, admitted: boo
             act(unit, "vouched", person, by, json!({ "credential": credential }))?;
             unit.end_rest(key.id)?;
         }
-        Act::Link { issuer, user_id, owner } => {
-            link(unit, person, by, (issuer, user_id, *owner))?;
-            applied.voided = void_requests_of(unit, issuer, user_id)?;
-        }
-        Act::Unlink { issuer, user_id } => {
-            let document = json!({ "by": by.to_string(), "issuer": issuer, "person": person, "user_id": user_id });
-            link_entry(unit, "removed", person, issuer, &document)?;
-            unit.delete_link(issuer, user_id)?;
-            applied.voided = void_requests_of(unit, issuer, user_id)?;
-        }
+        Act::Link { issuer, user_id, owner } => applied.voided = tie(unit, person, by, (issuer, user_id, *owner))?,
+        Act::Unlink { issuer, user_id } => applied.voided = untie(unit, person, by, (issuer, user_id))?,
         Act::Recover { invitation } => {
             if by == Authority::Console {
                 act(unit, "recovered", person, by, json!({}))?;
@@ -315,47 +306,4 @@ fn act(unit: &mut Unit<'_>, what: &str, person: &PersonId, by: Authority, values
         person: person.clone(),
         evidence: BTreeMap::from([("act".to_owned(), digest)]),
     })?)
-}
-
-fn link(
-    unit: &mut Unit<'_>,
-    person: &PersonId,
-    by: Authority,
-    (issuer, user_id, owner): (&IssuerName, &str, LinkKind),
-) -> Result<(), AppError> {
-    let mut document = json!({ "by": by.to_string(), "issuer": issuer, "person": person, "user_id": user_id });
-    if let (LinkKind::Bot, Value::Object(members)) = (owner, &mut document) {
-        members.insert("owner".to_owned(), json!(owner));
-    }
-    let entry = link_entry(unit, "added", person, issuer, &document)?;
-    unit.insert_link(issuer, user_id, &LinkRow { person: person.clone(), owner, entry })?;
-    Ok(())
-}
-
-fn link_entry(
-    unit: &mut Unit<'_>,
-    outcome: &str,
-    person: &PersonId,
-    issuer: &IssuerName,
-    document: &Value,
-) -> Result<u64, AppError> {
-    let digest = unit.put_evidence("link", &canonical::to_bytes(document)?, Some(person))?;
-    Ok(unit.append(Event::Link {
-        outcome: outcome.to_owned(),
-        person: person.clone(),
-        issuer: issuer.clone(),
-        evidence: BTreeMap::from([("link".to_owned(), digest)]),
-    })?)
-}
-
-/// Requests of jobs that this user started: what was signed says who the starter was, and that is not so any more.
-fn void_requests_of(unit: &mut Unit<'_>, issuer: &IssuerName, user_id: &str) -> Result<Vec<RequestId>, AppError> {
-    let mut voided = Vec::new();
-    for row in unit.reader().live_requests_of_issuer(issuer, unit.now())? {
-        if row.request.job_claim("user_id") == Some(user_id) {
-            end(unit, &row, Mark::Voided)?;
-            voided.push(row.request.id);
-        }
-    }
-    Ok(voided)
 }

@@ -42,7 +42,7 @@ pub fn open_request(
 ) -> Result<RequestRow, AppError> {
     let request = make(unit, minting, call, rule)?;
     let (request_bytes, request_sha256) = hashed(&request)?;
-    let starter = known.starter.as_ref();
+    let starter = known.starters.link.as_ref();
     let evidence = BTreeMap::from([
         ("request".to_owned(), unit.put_evidence_of_next("request", &request_bytes, None)?),
         ("rule".to_owned(), unit.put_evidence_of_next("rule", rule.canonical(), None)?),
@@ -61,6 +61,7 @@ pub fn open_request(
             decide_by: request.decide_by,
             intake: intake(call, &call.asked, minting.issuer_keys),
             starter: starter.map(|link| link.entry),
+            proved: known.starters.proved.iter().map(|row| row.entry).collect(),
         }),
         evidence,
     })?;

@@ -21,7 +21,6 @@ use crate::domain::time::Timestamp;
 use crate::passkeys::PasskeyError;
 use crate::passkeys::assertion::{self, StoredCredential, Verification};
 use crate::store::passkeys::{CeremonyRow, PasskeyRow, SuspendedWhy};
-use crate::store::people::PersonRow;
 use crate::store::requests::{DecisionRow, RequestRow};
 use crate::store::{StoreError, Unit};
 
@@ -96,7 +95,7 @@ impl Countersign {
         let ceremony = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<CEREMONY_ID>()?);
         let nonce = Bytes(random::bytes::<32>()?.to_vec());
         let (request_id, ceremony_id, choice) = (id.clone(), ceremony.clone(), intent.choice);
-        let (rules, trusted) = (self.rules(), self.trusted());
+        let (rules, vouching) = (self.rules(), self.vouching.clone());
         let statement = self
             .store
             .write(move |unit| -> Result<Vec<u8>, AppError> {
@@ -104,7 +103,7 @@ impl Countersign {
                 if choice == Choice::Approve && !unchanged(&rules.rules, &row) {
                     return Err(refusal(ErrorCode::RuleChanged, "the rule changed after this request was made").into());
                 }
-                let now = unit.now();
+                let (now, trusted) = (unit.now(), vouching.in_unit_or_busy(&unit.reader())?);
                 still_open(&unit.reader(), &row, (choice, &trusted), now)?;
                 let statement = Statement::Approval(Approval {
                     decision: choice,
@@ -182,18 +181,6 @@ impl Countersign {
         }
     }
 
-    /// The passkey that an answer names, and its owner, where both may act.
-    pub(super) fn passkey_of(&self, response: &Value) -> Result<(PasskeyRow, PersonRow), AppError> {
-        let unknown = || AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not known here");
-        let credential_id = assertion::credential_id(response)
-            .ok_or_else(|| AppError::refused(ErrorCode::AssertionInvalid, "the answer names no credential"))?;
-        self.store.read(|reader| {
-            let passkey = reader.passkey(&credential_id)?.filter(|row| row.suspended.is_none()).ok_or_else(unknown)?;
-            let person = reader.person(&passkey.person)?.filter(|row| row.suspended.is_none()).ok_or_else(unknown)?;
-            Ok((passkey, person))
-        })
-    }
-
     /// A key signed whose counter went back: this is the key, or its copy. It ends, and the log says so.
     async fn refuse_copy(&self, row: RequestRow, passkey: PasskeyRow, refusal: Refusal) -> AppError {
         let admit = self.refusals.admit_copy(&passkey.person, self.clock.monotonic());
@@ -216,7 +203,7 @@ impl Countersign {
         passkey: PasskeyRow,
         verified: Verification,
     ) -> Result<Decided, AppError> {
-        let (rules, trusted) = (self.rules(), self.trusted());
+        let (rules, vouching) = (self.rules(), self.vouching.clone());
         let (refusals, now) = (Arc::clone(&self.refusals), self.clock.monotonic());
         let outcome = self
             .store
@@ -225,6 +212,7 @@ impl Countersign {
                 if row.request != approval.request {
                     return Err(refusal(ErrorCode::StatementMismatch, "the statement is not over this request").into());
                 }
+                let trusted = vouching.in_unit_or_busy(&unit.reader())?;
                 let judged = entitled(unit, (&rules.rules, &trusted), &row, approval.decision, &passkey, &verified);
                 match judged {
                     Ok(membership) => {

@@ -14,6 +14,7 @@ use crate::domain::change::authority::Authority;
 use crate::domain::ids::{Digest, GroupName};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::session::SessionLimits;
 use crate::domain::statement::{Registration, Statement, challenge};
 use crate::domain::time::{RECOVERED_RESTS, SECOND_PASSKEY, Timestamp};
 use crate::passkeys::attestation::judge;
@@ -29,6 +30,7 @@ use super::add_passkey::{
 use super::apply_change::{active_passkeys, groups_to_be};
 use super::decide_request::Ceremony;
 use super::known::judged;
+use super::use_session::living;
 use super::{AppError, Countersign};
 
 /// Most passkeys that one invitation admits.
@@ -64,6 +66,15 @@ pub enum DeadLink {
     Unknown,
 }
 
+/// Why a link's first page is not shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoWelcome {
+    /// The link is dead.
+    Dead(DeadLink),
+    /// The link is for somebody else than whoever is signed in, who is called so.
+    SomebodyElse(String),
+}
+
 /// A passkey that was added.
 #[derive(Debug)]
 pub struct Enrolled {
@@ -92,6 +103,8 @@ pub struct LinkHolder {
     pub link: Digest,
     /// SHA-256 of the session's secret.
     pub session: Option<Digest>,
+    /// SHA-256 of the secret of whoever is signed in in this browser.
+    pub signed_in: Option<Digest>,
 }
 
 fn dead(link: DeadLink) -> AppError {
@@ -123,24 +136,50 @@ fn alive(row: Option<InvitationRow>, holder: &LinkHolder, now: Timestamp) -> Res
     }
 }
 
-fn find(reader: &Reader<'_>, holder: &LinkHolder, now: Timestamp) -> Result<(InvitationRow, PersonRow), AppError> {
+fn find(
+    reader: &Reader<'_>,
+    (holder, limits): (&LinkHolder, SessionLimits),
+    now: Timestamp,
+) -> Result<(InvitationRow, PersonRow), AppError> {
     let row = alive(reader.invitation(&holder.link)?, holder, now).map_err(dead)?;
     let person = reader.person(&row.person)?.filter(|person| person.suspended.is_none());
-    Ok((row, person.ok_or_else(|| dead(DeadLink::Unknown))?))
+    let person = person.ok_or_else(|| dead(DeadLink::Unknown))?;
+    match somebody_else(reader, (holder, limits), &person, now)? {
+        None => Ok((row, person)),
+        // Not whose link it is: whoever is signed in does not know that yet.
+        Some(other) => {
+            let text = format!("you are signed in as {}, and this link is for somebody else", other.name);
+            Err(AppError::refused(ErrorCode::SomebodyElse, text))
+        }
+    }
+}
+
+/// Whoever is signed in in the holder's browser, where that is not the person whom the link is for.
+fn somebody_else(
+    reader: &Reader<'_>,
+    (holder, limits): (&LinkHolder, SessionLimits),
+    person: &PersonRow,
+    now: Timestamp,
+) -> Result<Option<PersonRow>, StoreError> {
+    let session = holder.signed_in.map(|digest| living(reader, &digest, limits, now)).transpose()?.flatten();
+    Ok(session.map(|session| session.person).filter(|signed_in| signed_in.id != person.id))
 }
 
 impl Countersign {
-    /// What a link's first page shows; `Err` inside where the link is dead.
-    pub fn welcome(&self, holder: &LinkHolder) -> Result<Result<Welcome, DeadLink>, AppError> {
-        let now = self.clock.now();
+    /// What a link's first page shows; `Err` inside where it is not shown.
+    pub fn welcome(&self, holder: &LinkHolder) -> Result<Result<Welcome, NoWelcome>, AppError> {
+        let (now, limits) = (self.clock.now(), self.settings.sessions);
         self.store.read(|reader| {
             let row = match alive(reader.invitation(&holder.link)?, holder, now) {
                 Ok(row) => row,
-                Err(dead) => return Ok(Err(dead)),
+                Err(dead) => return Ok(Err(NoWelcome::Dead(dead))),
             };
             let Some(person) = reader.person(&row.person)?.filter(|person| person.suspended.is_none()) else {
-                return Ok(Err(DeadLink::Unknown));
+                return Ok(Err(NoWelcome::Dead(DeadLink::Unknown)));
             };
+            if let Some(other) = somebody_else(reader, (holder, limits), &person, now)? {
+                return Ok(Err(NoWelcome::SomebodyElse(other.name)));
+            }
             let groups: Vec<_> = reader.memberships(&person.id)?.into_keys().collect();
             let passkeys = active_passkeys(reader, &person.id)?.len();
             let to_be: Vec<_> = groups_to_be(reader, &person.id)?.into_iter().collect();
@@ -153,8 +192,8 @@ impl Countersign {
 
     /// A dead link costs a read, never a write.
     fn find_link(&self, holder: &LinkHolder) -> Result<(), AppError> {
-        let now = self.clock.now();
-        self.store.read(|reader| find(reader, holder, now).map(|_| ()))
+        let (now, limits) = (self.clock.now(), self.settings.sessions);
+        self.store.read(|reader| find(reader, (holder, limits), now).map(|_| ()))
     }
 
     /// Starts a registration.
@@ -163,10 +202,10 @@ impl Countersign {
         self.find_link(&holder)?;
         let id = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<16>()?);
         let nonce = Bytes(random::bytes::<32>()?.to_vec());
-        let (ceremony, issuer) = (id.clone(), self.settings.url.clone());
+        let (ceremony, issuer, limits) = (id.clone(), self.settings.url.clone(), self.settings.sessions);
         let started = self.store.write(move |unit| -> Result<_, AppError> {
             let now = unit.now();
-            let (row, person) = find(&unit.reader(), &holder, now)?;
+            let (row, person) = find(&unit.reader(), (&holder, limits), now)?;
             let groups = unit.reader().memberships(&person.id)?.into_keys().collect();
             let known: Vec<_> =
                 active_passkeys(&unit.reader(), &person.id)?.into_iter().map(|key| key.credential_id).collect();
@@ -201,18 +240,19 @@ impl Countersign {
         self.find_link(&holder)?;
         let statement = self.take_registration(&holder, ceremony).await?;
         let registered = registration::finish(&self.relying_party, challenge(&statement), response)?;
-        let (trusted, devices) = (self.trusted(), self.settings.devices.clone());
+        let (vouching, devices) = (self.vouching.clone(), self.settings.devices.clone());
         let session = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<32>()?);
-        let session_sha256 = Digest::of(session.as_bytes());
+        let (session_sha256, limits) = (Digest::of(session.as_bytes()), self.settings.sessions);
         let enrolled = self.store.write(move |unit| -> Result<_, AppError> {
             let now = unit.now();
-            let (row, person) = find(&unit.reader(), &holder, now)?;
+            let (row, person) = find(&unit.reader(), (&holder, limits), now)?;
             unknown_so_far(&unit.reader(), &registered)?;
             // Ceremonies may have been started side by side.
             if row.ended.is_some() && active_passkeys(&unit.reader(), &person.id)?.len() >= MAX_PASSKEYS_A_LINK {
                 return Err(AppError::refused(ErrorCode::LinkSpent, "this link has admitted enough passkeys"));
             }
             let first = row.ended.is_none();
+            let trusted = vouching.in_unit_or_busy(&unit.reader())?;
             let attestation = judge(&registered.statement, &trusted, now);
             // It never carries more than the statement of the admins who let its owner in.
             let vouched = Vouched { attestation, admitted: row.admitted };
@@ -279,10 +319,11 @@ impl Countersign {
     pub async fn decline_enrolment(&self, holder: LinkHolder) -> Result<(), AppError> {
         self.steady_now()?;
         self.find_link(&holder)?;
+        let limits = self.settings.sessions;
         self.store
             .write(move |unit| -> Result<(), AppError> {
                 let now = unit.now();
-                let (row, person) = find(&unit.reader(), &holder, now)?;
+                let (row, person) = find(&unit.reader(), (&holder, limits), now)?;
                 if row.ended.is_some() {
                     return Err(dead(DeadLink::Ended(now)));
                 }
@@ -303,10 +344,11 @@ impl Countersign {
     pub async fn name_passkey(&self, holder: LinkHolder, name: &str) -> Result<(), AppError> {
         let name = passkey_name(name)?;
         self.find_link(&holder)?;
+        let limits = self.settings.sessions;
         self.store
             .write(move |unit| -> Result<(), AppError> {
                 let now = unit.now();
-                let (row, person) = find(&unit.reader(), &holder, now)?;
+                let (row, person) = find(&unit.reader(), (&holder, limits), now)?;
                 let newest = unit.reader().passkeys_of(&person.id)?.pop();
                 match newest {
                     Some(key) if row.ended.is_some() => Ok(unit.rename_passkey(key.id, &name)?),

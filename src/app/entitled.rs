@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use crate::domain::assurance::models::Trusted;
 use crate::domain::assurance::policy::DevicePolicy;
 use crate::domain::assurance::{Acr, Assurance, Reason};
-use crate::domain::ids::PersonId;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::request::standing::{Standing, standing};
 use crate::domain::rules::compile::Rules;
@@ -24,7 +23,7 @@ use crate::store::{Reader, StoreError, Unit};
 
 use super::AppError;
 use super::known::{approval_terms, approvers, device_of, groups_of, judged};
-use super::record_token::starter_of;
+use super::starters::{Starters, starters_of};
 
 /// Judges whether a person may decide, in the writer's savepoint. Answers with the entry of the membership that counts;
 /// none where the job's starter withdraws.
@@ -43,19 +42,19 @@ pub(super) fn entitled(
     }
     let terms = approval_terms(&row.rule)
         .ok_or_else(|| AppError::refused(ErrorCode::RuleChanged, describe(ErrorCode::RuleChanged)))?;
-    let starter = starter_of(unit, row)?;
-    let is_starter = starter.as_ref() == Some(person);
+    let starters = starters_of(&unit.reader(), row)?;
     // An auditor signs nothing, whatever group they were in before.
     let memberships = if auditor { BTreeMap::new() } else { unit.reader().memberships(person)? };
     let membership = terms.of.iter().find_map(|group| memberships.get(group).copied());
     match (choice, membership) {
-        (Choice::Approve, _) if is_starter && terms.not.contains(&Excluded::Starter) => {
+        (Choice::Approve, _) if starters.include(person) && terms.not.contains(&Excluded::Starter) => {
             return Err(AppError::refused(
                 ErrorCode::SelfApproval,
                 "you started this job, and this rule wants somebody else",
             ));
         }
-        (Choice::Deny, None) if is_starter => {}
+        // To withdraw takes more than one's own word.
+        (Choice::Deny, None) if starters.known() == Some(person) => {}
         (_, None) => {
             let groups: Vec<_> = terms.of.iter().map(ToString::to_string).collect();
             let text = format!("only {} can sign this", groups.join(" or "));
@@ -118,12 +117,18 @@ pub fn unchanged(rules: &Rules, row: &RequestRow) -> bool {
 pub fn standing_of(
     reader: &Reader<'_>,
     row: &RequestRow,
-    (starter, trusted): (Option<PersonId>, &Trusted),
+    (starters, trusted): (&Starters, &Trusted),
     now: Timestamp,
 ) -> Result<(Standing, u32, u32), StoreError> {
     let decisions = reader.decisions(&row.request.id)?;
     let Some(terms) = approval_terms(&row.rule) else { return Ok((Standing::Voided, 0, 0)) };
-    let facts = Facts { groups: groups_of(reader, &row.rule)?, starter, approvals: approvers(&decisions, trusted) };
+    let facts = Facts {
+        groups: groups_of(reader, &row.rule)?,
+        starter: starters.known().cloned(),
+        starter_fault: starters.fault(),
+        proved: starters.proved_people(),
+        approvals: approvers(&decisions, trusted),
+    };
     let signed = counting(&row.rule, &facts).len();
     let signed = u32::try_from(signed).unwrap_or(u32::MAX);
     Ok((standing(&row.request, row.mark, signed >= terms.count, now), signed, terms.count))
@@ -156,11 +161,7 @@ pub(super) fn still_open(
     (choice, trusted): (Choice, &Trusted),
     now: Timestamp,
 ) -> Result<(), AppError> {
-    let starter = match row.request.job_claim("user_id") {
-        Some(user_id) => reader.linked(&row.issuer, user_id)?.map(|link| link.person),
-        None => None,
-    };
-    let (standing, _, _) = standing_of(reader, row, (starter, trusted), now)?;
+    let (standing, _, _) = standing_of(reader, row, (&starters_of(reader, row)?, trusted), now)?;
     standing.take(choice).map_err(|code| AppError::refused(code, describe(code)))
 }
 

@@ -94,7 +94,7 @@ enum Done {
     Opened(Box<RequestRow>),
     Refused(Refusal, u64),
     Again,
-    /// The log knows newer rules than those that judged.
+    /// The log knows newer rules or metadata than those that judged.
     Stale,
 }
 
@@ -240,7 +240,7 @@ impl Countersign {
             }
             Done::Again => Ok(None),
             Done::Stale => {
-                // The log has newer rules than memory; the reload swaps them a moment after its commit, and tells nobody.
+                // The log has newer rules or metadata than memory; the reload swaps them a moment after its commit, and tells nobody.
                 tokio::time::sleep(RULES_SETTLE).await;
                 Ok(None)
             }
@@ -252,7 +252,8 @@ impl Countersign {
         let rules = self.rules();
         let limits = self.limits();
         let (call, token) = (call.clone(), form.subject_token.clone());
-        let issue = record_token::Minting {
+        let vouching = self.vouching.clone();
+        let mut issue = record_token::Minting {
             our_issuer: self.settings.url.clone(),
             signers: Arc::clone(&self.signers),
             kept_rules: Arc::clone(&self.kept_rules),
@@ -264,6 +265,8 @@ impl Countersign {
             if unit.reader().rules_in_force()?.is_some_and(|(logged, _)| logged != rules.rules.digest()) {
                 return Ok(Done::Stale);
             }
+            let Some(trusted) = vouching.in_unit(&unit.reader())? else { return Ok(Done::Stale) };
+            issue.trusted = trusted;
             let now = unit.now();
             let known = know(&unit.reader(), (&rules.rules, &issue.trusted), &call, now)?;
             match course(&call, &known, &rules.rules, &limits, now) {

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use crate::crypto::jwk::KeySet;
 use crate::crypto::jwt::UnverifiedToken;
 use crate::domain::ids::Audience;
+use crate::domain::job::gitlab::IssuerTerms;
 use crate::domain::job::{Job, gitlab};
 use crate::domain::log::entry::{Entry, Event};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::rules::compile::Rules;
 use crate::domain::rules::{Outcome, Trace};
+use crate::domain::verified::{RawClaims, Verified};
 
 use super::course::{Call, trace};
 use super::intake::IssuerKeysEvidence;
@@ -96,7 +98,7 @@ impl Countersign {
         let issuer = self.issuer_of(&token)?;
         let keys = self.keys_of(&issuer, token.unverified_kid()).await?;
         let verified = token.verify(&keys.keys).map_err(|error| AppError::refused(error.code(), error.to_string()))?;
-        Ok(gitlab::from_log(&verified, &issuer.settings.terms.name, &issuer.settings.terms.url, &self.settings.url)?)
+        from_log(&verified, &issuer.settings.terms)
     }
 
     /// The job of a token whose time may be long over; verified under the keys that the log holds.
@@ -121,8 +123,13 @@ impl Countersign {
         let keys = serde_json::to_vec(&document.jwks).map_err(AppError::internal)?;
         let (keys, _) = KeySet::parse(&keys)?;
         let verified = token.verify(&keys).map_err(|error| AppError::refused(error.code(), error.to_string()))?;
-        Ok(gitlab::from_log(&verified, &terms.name, &terms.url, &self.settings.url)?)
+        from_log(&verified, terms)
     }
+}
+
+fn from_log(verified: &Verified<RawClaims>, terms: &IssuerTerms) -> Result<Job, AppError> {
+    let provider = terms.identity_provider.as_deref();
+    Ok(gitlab::from_log(verified, &terms.name, &terms.url, &terms.our_url, provider)?)
 }
 
 fn read(reader: &Reader<'_>, index: u64) -> Result<Entry, AppError> {

@@ -53,21 +53,31 @@ impl Countersign {
     /// # Errors
     /// A refusal with its code, `issuer_unavailable`, or a fault of the log.
     pub async fn take_in(&self, token: &SubjectToken) -> Result<Taken, AppError> {
-        let taken = self.verify(token).await;
+        self.take_in_for(token, &self.settings.url).await
+    }
+
+    /// As `take_in`, for a token whose only audience is `audience`; none of a removed kind, which name no audience.
+    pub(super) async fn take_in_for(&self, token: &SubjectToken, audience: &str) -> Result<Taken, AppError> {
+        let taken = self.verify(token, audience).await;
         if matches!(taken, Err(AppError::Refused { .. })) {
             self.counters.unverified_refusals.fetch_add(1, Ordering::Relaxed);
         }
         taken
     }
 
-    async fn verify(&self, token: &SubjectToken) -> Result<Taken, AppError> {
+    async fn verify(&self, token: &SubjectToken, audience: &str) -> Result<Taken, AppError> {
         let unverified = UnverifiedToken::parse(token.expose())
             .map_err(|error| AppError::refused(error.code(), error.to_string()))?;
         let issuer = self.issuer_of(&unverified)?;
         let keys = self.keys_of(&issuer, unverified.unverified_kid()).await?;
         let verified =
             unverified.verify(&keys.keys).map_err(|error| AppError::refused(error.code(), error.to_string()))?;
-        let job = gitlab::parse(&verified, &issuer.settings.terms, self.clock.now())?;
+        let terms = &issuer.settings.terms;
+        let job = if audience == terms.our_url {
+            gitlab::parse(&verified, terms, self.clock.now())?
+        } else {
+            gitlab::parse(&verified, &terms.with_audience(audience), self.clock.now())?
+        };
         if !job.unknown_claims.is_empty() {
             let count = u64::try_from(job.unknown_claims.len()).unwrap_or(u64::MAX);
             self.counters.unknown_claims.fetch_add(count, Ordering::Relaxed);

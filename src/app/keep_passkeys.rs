@@ -174,7 +174,7 @@ impl Countersign {
         };
         let registered = registration::finish(&self.relying_party, challenge(&statement), response)?;
         let limits = self.settings.sessions;
-        let (trusted, devices) = (self.trusted(), self.settings.devices.clone());
+        let (vouching, devices) = (self.vouching.clone(), self.settings.devices.clone());
         let (person, added) = self
             .store
             .write(move |unit| -> Result<_, AppError> {
@@ -185,6 +185,7 @@ impl Countersign {
                 }
                 unknown_so_far(&unit.reader(), &registered)?;
                 room_for_one(&unit.reader(), &me.person.id)?;
+                let trusted = vouching.in_unit_or_busy(&unit.reader())?;
                 let attestation = judge(&registered.statement, &trusted, me.now);
                 // It never carries more than the sign-in under which it was added.
                 let admitted = Some((&me.assurance(&trusted)).into());

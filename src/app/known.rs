@@ -15,12 +15,12 @@ use crate::domain::rules::compile::Rules;
 use crate::domain::rules::{Approver, Effect, Facts, Require, Rule};
 use crate::domain::statement::Choice;
 use crate::domain::time::Timestamp;
-use crate::store::people::LinkRow;
 use crate::store::requests::{DecisionRow, RequestRow};
 use crate::store::tokens::{IssuedRow, TokenUseRow};
 use crate::store::{Reader, StoreError};
 
 use super::course::Call;
+use super::starters::{Starters, starters};
 
 /// A request of the job, with all that hangs on it.
 #[derive(Debug, Clone)]
@@ -44,8 +44,8 @@ pub struct Known {
     pub issued: Vec<IssuedRow>,
     /// Members of the groups that the rule names.
     pub groups: BTreeMap<GroupName, BTreeSet<PersonId>>,
-    /// The person tied to the job's user.
-    pub starter: Option<LinkRow>,
+    /// Who counts as the starter.
+    pub starters: Starters,
     /// Open requests of the project.
     pub open_of_project: u64,
     /// Open requests of the rule.
@@ -75,7 +75,9 @@ impl Known {
     pub(super) fn facts(&self, decisions: &[DecisionRow]) -> Facts {
         Facts {
             groups: self.groups.clone(),
-            starter: self.starter.as_ref().map(|link| link.person.clone()),
+            starter: self.starters.known().cloned(),
+            starter_fault: self.starters.fault(),
+            proved: self.starters.proved_people(),
             approvals: approvers(decisions, &self.trusted),
         }
     }
@@ -177,9 +179,7 @@ pub fn know(
     if let Some(rule) = rules.allowing(job, &known.list(call)) {
         known.groups = groups_of(reader, rule)?;
         if approval_terms(rule).is_some() {
-            if let Some(user_id) = job.user_id() {
-                known.starter = reader.linked(&job.issuer, user_id)?;
-            }
+            known.starters = starters(reader, &job.issuer, job.user_id(), job.identity())?;
             if known.bound.is_none() {
                 known.open_of_project = reader.open_requests_of_project(&job.issuer, job.job_project_id(), now)?;
                 known.open_of_rule = reader.open_requests_of_rule(&rule.name, now)?;

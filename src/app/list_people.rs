@@ -35,7 +35,8 @@ pub struct PersonLine {
     pub groups: Vec<GroupName>,
     /// How many passkeys.
     pub passkeys: usize,
-    /// Users of issuers, `gitlab:88`; a bot's with `(bot)`.
+    /// Users of issuers, `gitlab:88`; a bot's with `(bot)`, one that the person proved alone
+    /// with `(proved)`.
     pub links: Vec<String>,
 }
 
@@ -148,10 +149,11 @@ impl Countersign {
 pub(super) fn line(reader: &Reader<'_>, row: PersonRow) -> Result<PersonLine, AppError> {
     let links = reader.links_of(&row.id)?.into_iter();
     let links = links.map(|(issuer, id, bot)| format!("{issuer}:{id}{}", if bot { " (bot)" } else { "" }));
+    let proved = reader.proved_by(&row.id)?.into_iter().map(|(issuer, id)| format!("{issuer}:{id} (proved)"));
     Ok(PersonLine {
         groups: reader.memberships(&row.id)?.into_keys().collect(),
         passkeys: active_passkeys(reader, &row.id)?.len(),
-        links: links.collect(),
+        links: links.chain(proved).collect(),
         role: row.role(),
         person: row.id,
         name: row.name,

@@ -120,7 +120,7 @@ impl Countersign {
         let (metadata, sha256) = read(documents, self.steady_now()?)?;
         log_metadata(&self.store, &metadata, sha256).await?;
         let number = metadata.number;
-        self.put_trusted(Trusted { metadata: Some(metadata), ..Trusted::clone(&self.trusted()) });
+        self.vouching.put(Trusted { metadata: Some(metadata), ..Trusted::clone(&self.trusted()) }, Some(sha256));
         Ok(number)
     }
 
@@ -136,7 +136,7 @@ impl Countersign {
                 own.revoked = metadata::revoked(list).map_err(fault)?;
             }
         }
-        self.put_trusted(trusted);
+        self.vouching.put(trusted, None);
         Ok(())
     }
 

@@ -15,8 +15,13 @@ use crate::domain::rules::compile::RuleError;
 use crate::domain::rules::compile::Rules;
 use crate::store::Store;
 
+use super::decide_request::end;
 use super::{AppError, Countersign, RulesInForce};
-use crate::domain::ids::IssuerName;
+use crate::domain::ids::{Digest, IssuerName, RuleName};
+use crate::domain::request::standing::Mark;
+
+/// Most requests that one unit of the writer voids when rules are loaded; more take several units.
+pub const VOIDED_AT_ONCE: usize = 100;
 
 /// Why rules did not load.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +80,31 @@ pub async fn log_rules(store: &Store, rules: &Rules) -> Result<(), AppError> {
         .await
 }
 
+/// Voids what waits under rules that are not in force any more, so that a rule that comes back finds nothing to go on
+/// with. What a process that was killed in between left over is done at the next load, or found at the next call.
+pub async fn void_changed(store: &Store, rules: &Rules) -> Result<(), AppError> {
+    let now_in_force =
+        |name: &RuleName, sha256: &Digest| rules.by_name(name).is_some_and(|one| one.digest() == *sha256);
+    let waits_under = store.read(|reader| reader.rules_of_open_requests(reader.last_time()?.unwrap_or_default()))?;
+    for (name, sha256) in waits_under.into_iter().filter(|(name, sha256)| !now_in_force(name, sha256)) {
+        // In parts, so that nobody waits long for the writer.
+        while store
+            .write({
+                let name = name.clone();
+                move |unit| -> Result<bool, AppError> {
+                    let rows = unit.reader().open_requests_under(&name, &sha256, unit.now(), VOIDED_AT_ONCE)?;
+                    for row in &rows {
+                        end(unit, row, Mark::Voided)?;
+                    }
+                    Ok(rows.len() == VOIDED_AT_ONCE)
+                }
+            })
+            .await?
+        {}
+    }
+    Ok(())
+}
+
 /// The list of rules, in documents that each fit the evidence limit.
 fn chunks(list: &[serde_json::Value]) -> Result<Vec<Vec<u8>>, AppError> {
     // A line is a name (at most 100 characters, escaped at worst sixfold) and 64 hex digits.
@@ -97,6 +127,7 @@ impl Countersign {
         let mut rules = compile(files, &issuers, &self.settings.devices.policies).map_err(LoadError::Rules)?;
         rules.warnings.extend(self.empty_groups(&rules.rules)?);
         log_rules(&self.store, &rules.rules).await?;
+        void_changed(&self.store, &rules.rules).await?;
         let warnings = rules.warnings.clone();
         self.put_rules(rules);
         // A changed rule voids the requests made under the old one: their pages and jobs are told.

@@ -111,8 +111,8 @@ impl<'a> Collector<'a> {
         let collected = self.reader.issued_for_request(request)?.len();
         self.job_token(&entry, &asked.intake, collected)?;
         self.keys(asked.intake.issuer_keys)?;
-        if let Some(link) = asked.starter {
-            let link = self.take(link)?;
+        for link in asked.starter.iter().chain(&asked.proved) {
+            let link = self.take(*link)?;
             if matches!(link.event, Event::Link { .. }) {
                 self.documents(&link, &["link"])?;
             }

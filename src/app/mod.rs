@@ -15,6 +15,7 @@ pub mod enrolment_link;
 pub mod entitled;
 pub mod exchange;
 pub mod explain;
+pub mod find_passkey;
 pub mod intake;
 pub mod keep_log;
 pub mod keep_passkeys;
@@ -25,6 +26,7 @@ pub mod load_rules;
 pub mod make_bundle;
 pub mod notify;
 pub mod propose_change;
+pub mod prove_link;
 pub mod record_token;
 pub mod refuse;
 pub mod settings;
@@ -35,12 +37,15 @@ pub mod show_waiting;
 pub mod sign_change;
 pub mod sign_in;
 pub mod start;
+pub mod starters;
 pub mod summary;
 pub mod suspend_passkey;
+pub mod tie_user;
 pub mod use_session;
 pub mod verify_bundle;
 pub mod view_change;
 pub mod view_request;
+pub mod vouching;
 pub mod waiting;
 
 use std::collections::HashMap;
@@ -77,7 +82,7 @@ pub struct Countersign {
     pub log_vkey: String,
     issuers: Vec<Arc<Issuer>>,
     rules: RwLock<Arc<RulesInForce>>,
-    trusted: RwLock<Arc<Trusted>>,
+    vouching: vouching::Vouching,
     signers: Arc<HashMap<TokenAlg, Signer>>,
     kept_rules: Arc<record_token::KeptRules>,
     waiting: Waiting,
@@ -216,19 +221,7 @@ impl Countersign {
 
     /// Who vouches for passkeys just now.
     pub fn trusted(&self) -> Arc<Trusted> {
-        match self.trusted.read() {
-            Ok(trusted) => Arc::clone(&trusted),
-            // A panic while the pointer was swapped leaves a whole pointer behind.
-            Err(poisoned) => Arc::clone(&poisoned.into_inner()),
-        }
-    }
-
-    fn put_trusted(&self, trusted: Trusted) {
-        let trusted = Arc::new(trusted);
-        match self.trusted.write() {
-            Ok(mut slot) => *slot = trusted,
-            Err(poisoned) => *poisoned.into_inner() = trusted,
-        }
+        self.vouching.get()
     }
 
     /// The signing key for an algorithm.

@@ -20,6 +20,7 @@ use crate::store::people::PersonRow;
 use crate::store::{Reader, Unit};
 
 use super::apply_change::{self, Word};
+use super::tie_user::tied_to;
 use super::use_session::admin_actor;
 use super::{AppError, Countersign};
 
@@ -101,6 +102,9 @@ pub enum Wish {
     },
     /// Unties a user of an issuer.
     Unlink {
+        /// From whom; else from the one to whom it is tied.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        person: Option<String>,
         /// Short name of the issuer.
         issuer: IssuerName,
         /// The user's number.
@@ -211,7 +215,7 @@ impl Countersign {
 
     /// What can be said of a wish without looking at people.
     fn check_wish(&self, wish: &Wish) -> Result<(), AppError> {
-        let (Wish::Link { issuer, user_id, .. } | Wish::Unlink { issuer, user_id }) = wish else { return Ok(()) };
+        let (Wish::Link { issuer, user_id, .. } | Wish::Unlink { issuer, user_id, .. }) = wish else { return Ok(()) };
         // Whoever is tied to an issuer that is gone can still be untied.
         if matches!(wish, Wish::Link { .. }) && self.settings.issuer(issuer).is_none() {
             let known: Vec<_> = self.settings.issuers.iter().map(|one| one.terms.name.to_string()).collect();
@@ -294,12 +298,11 @@ fn resolve(
             let act = Act::Invite { groups: groups.clone(), role: *role, invitation };
             (drawn.person.clone(), checked_name(name)?, act)
         }
-        Wish::Unlink { issuer, user_id } => {
-            let link = reader.linked(issuer, user_id)?.ok_or_else(|| {
-                AppError::refused(ErrorCode::NotFound, format!("user {user_id} of `{issuer}` is tied to nobody"))
-                    .with_hint("see `countersign people list`")
-            })?;
-            let row = reader.person(&link.person)?.ok_or_else(|| AppError::internal("a link without its person"))?;
+        Wish::Unlink { person, issuer, user_id } => {
+            let row = match person {
+                Some(person) => find_person(reader, person)?,
+                None => tied_to(reader, issuer, user_id)?,
+            };
             (row.id, row.name, Act::Unlink { issuer: issuer.clone(), user_id: user_id.clone() })
         }
         Wish::Join { person, group } => about(reader, person, Act::Join { group: group.clone() })?,

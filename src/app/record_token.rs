@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::domain::assurance::evidence::{Attestation, Today};
 use crate::domain::assurance::models::Trusted;
 use crate::domain::canonical;
-use crate::domain::ids::{Digest, PersonId};
+use crate::domain::ids::Digest;
 use crate::domain::job::Job;
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::exchange::SubjectToken;
@@ -21,7 +21,7 @@ use crate::domain::rules::{Effect, MAX_RULES, TokenAlg};
 use crate::domain::time::Timestamp;
 use crate::domain::token::claims::{self, ApprovalClaims, Issue, SignedBy};
 use crate::store::Unit;
-use crate::store::requests::{DecisionRow, RequestRow};
+use crate::store::requests::DecisionRow;
 use crate::store::tokens::{IssuedRow, TokenUseRow};
 
 use super::ask::intake;
@@ -161,12 +161,6 @@ fn today(counted: &[DecisionRow], trusted: &Trusted) -> Option<Today> {
     let keys = proven.map(|decision| (decision.public_key_sha256, trusted.standing(&decision.vouched.attestation)));
     let today = Today { keys: keys.collect(), trust_unattested_uv: trusted.unattested_uv && !counted.is_empty() };
     (today != Today::default()).then_some(today)
-}
-
-/// The person tied to the user who started a request's job.
-pub fn starter_of(unit: &Unit<'_>, row: &RequestRow) -> Result<Option<PersonId>, AppError> {
-    let Some(user_id) = row.request.job_claim("user_id").filter(|id| !id.is_empty()) else { return Ok(None) };
-    Ok(unit.reader().linked(&row.issuer, user_id)?.map(|link| link.person))
 }
 
 /// The job with the `exp` of the token that made the request: another token of the job may collect, but what is issued

@@ -29,8 +29,19 @@ pub struct SeenLink {
     pub issuer: IssuerName,
     /// The user's number.
     pub user_id: String,
+    /// Whose it is, on whose word.
+    pub whose: Whose,
+}
+
+/// Whose an issuer's user is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// The person's own, the console or admins say.
+    Theirs,
     /// A bot's, for which the person answers.
-    pub bot: bool,
+    Bots,
+    /// The person's own, as they proved by a pipeline; nobody confirmed it.
+    Proved,
 }
 
 /// What model a passkey is, and on whose word.
@@ -134,7 +145,11 @@ fn seen(reader: &Reader<'_>, row: PersonRow, trusted: &Trusted, now: Timestamp) 
         let assurance = judged(trusted, (row.registered, row.registered), &row.vouched, at);
         SeenKey { key: OwnPasskey { row, assurance }, model }
     });
-    let links = reader.links_of(&row.id)?.into_iter();
-    let links = links.map(|(issuer, user_id, bot)| SeenLink { issuer, user_id, bot });
-    Ok(SeenPerson { keys: keys.collect(), links: links.collect(), line: line(reader, row)? })
+    let tied = reader.links_of(&row.id)?.into_iter().map(|(issuer, user_id, bot)| {
+        let whose = if bot { Whose::Bots } else { Whose::Theirs };
+        SeenLink { issuer, user_id, whose }
+    });
+    let proved = reader.proved_by(&row.id)?.into_iter();
+    let proved = proved.map(|(issuer, user_id)| SeenLink { issuer, user_id, whose: Whose::Proved });
+    Ok(SeenPerson { keys: keys.collect(), links: tied.chain(proved).collect(), line: line(reader, row)? })
 }

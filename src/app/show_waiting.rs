@@ -13,6 +13,7 @@ use crate::store::{Reader, StoreError};
 
 use super::entitled::{standing_of, unchanged};
 use super::known::approval_terms;
+use super::starters::starters_of;
 use super::use_session::log_time;
 use super::{AppError, Countersign};
 
@@ -64,15 +65,12 @@ fn judge(
     now: Timestamp,
 ) -> Result<Option<WaitingRequest>, StoreError> {
     let Some(terms) = approval_terms(&row.rule) else { return Ok(None) };
-    let starter = match row.request.job_claim("user_id").filter(|id| !id.is_empty()) {
-        Some(user_id) => reader.linked(&row.issuer, user_id)?.map(|link| link.person),
-        None => None,
-    };
+    let starters = starters_of(reader, &row)?;
     let memberships = reader.memberships(person)?;
     let named = terms.of.iter().any(|group| memberships.contains_key(group));
-    let excluded = terms.not.contains(&Excluded::Starter) && starter.as_ref() == Some(person);
+    let excluded = terms.not.contains(&Excluded::Starter) && starters.include(person);
     let decided = reader.decisions(&row.request.id)?.iter().any(|decision| decision.person == *person);
-    let (standing, signed, needed) = standing_of(reader, &row, (starter, trusted), now)?;
+    let (standing, signed, needed) = standing_of(reader, &row, (&starters, trusted), now)?;
     let waits = named && !excluded && !decided && standing == Standing::Waiting;
     Ok(waits.then_some(WaitingRequest { row, signed, needed }))
 }

@@ -122,12 +122,13 @@ impl Countersign {
             verified => verified?,
         };
         let (refusals, next_due) = (Arc::clone(&self.refusals), Arc::clone(&self.next_due));
-        let (terms, trusted) = (self.settings.people, self.trusted());
+        let (terms, vouching) = (self.settings.people, self.vouching.clone());
         let outcome = self.store.write(move |unit| -> Result<Result<_, (Refusal, Option<u64>)>, AppError> {
             let row = unit.reader().change(&signed.change.id)?.ok_or_else(unknown_change)?;
             if row.change != signed.change {
                 return Err(refusal(ErrorCode::StatementMismatch, "the statement is not over this change").into());
             }
+            let trusted = vouching.in_unit_or_busy(&unit.reader())?;
             match judge(unit, &row, signed.decision, &passkey, &terms) {
                 Ok(()) => {
                     let facts = (verified.facts, passkey.registered);

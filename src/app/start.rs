@@ -30,10 +30,11 @@ use crate::upstream::keys::{IssuerKeys, IssuerSource, KeyReader};
 use super::console::{Invitation, invite, link_secret};
 use super::intake::Issuer;
 use super::load_metadata::{MetadataError, log_metadata, trust};
-use super::load_rules::{LoadError, compile, log_rules};
+use super::load_rules::{LoadError, compile, log_rules, void_changed};
 use super::refuse::RefusalCap;
 use super::settings::{IssuerSettings, Settings};
 use super::settle_changes::NextDue;
+use super::vouching::Vouching;
 use super::waiting::Waiting;
 use super::{AppError, Counters, Countersign, RulesInForce, Signer};
 
@@ -201,6 +202,7 @@ pub async fn start(parts: Parts, rules: Option<&[(String, String)]>) -> Result<C
     }
     if rules.is_some() {
         log_rules(&store, &prepared.compiled.rules).await?;
+        void_changed(&store, &prepared.compiled.rules).await?;
     }
     if let Some((metadata, sha256)) = prepared.trusted.metadata.as_ref().zip(prepared.metadata_sha256) {
         log_metadata(&store, metadata, sha256).await?;
@@ -276,7 +278,7 @@ impl Prepared {
         log_vkey: String,
         signers: HashMap<TokenAlg, Signer>,
     ) -> Result<Countersign, AppError> {
-        let Self { settings, relying_party, issuers, mut compiled, trusted, .. } = self;
+        let Self { settings, relying_party, issuers, mut compiled, trusted, metadata_sha256 } = self;
         let next_due = Arc::new(NextDue::new(store.read(|reader| reader.next_due())?));
         let made = Countersign {
             relying_party,
@@ -285,7 +287,7 @@ impl Prepared {
             signers: Arc::new(signers),
             kept_rules: Arc::default(),
             rules: RwLock::new(Arc::new(compiled.clone())),
-            trusted: RwLock::new(Arc::new(trusted)),
+            vouching: Vouching::new(trusted, metadata_sha256),
             waiting: Waiting::default(),
             refusals: Arc::new(RefusalCap::default()),
             next_due,

@@ -4,7 +4,7 @@
 //! Never shows another request: the link opens this one alone.
 
 use crate::domain::change::LinkKind;
-use crate::domain::ids::{PersonId, RequestId};
+use crate::domain::ids::RequestId;
 use crate::domain::request::standing::Standing;
 use crate::domain::rules::difference::difference;
 use crate::domain::time::Timestamp;
@@ -13,6 +13,7 @@ use crate::store::{Reader, StoreError};
 
 use super::entitled::{standing_of, unchanged};
 use super::known::approval_terms;
+use super::starters::{Starters, starters_of};
 use super::{AppError, Countersign};
 
 /// A request, seen.
@@ -50,8 +51,8 @@ impl Countersign {
         self.store.read(|reader| {
             let Some(row) = reader.request(id)? else { return Ok(None) };
             let now = reader.last_time()?.map_or(wall, |last| last.max(wall));
-            let starter = starter(reader, &row)?;
-            let (mut standing, signed, needed) = standing_of(reader, &row, (starter, &trusted), now)?;
+            let starters = starters_of(reader, &row)?;
+            let (mut standing, signed, needed) = standing_of(reader, &row, (&starters, &trusted), now)?;
             if matches!(standing, Standing::Waiting | Standing::Approved) && !unchanged(&rules.rules, &row) {
                 standing = Standing::Voided;
             }
@@ -62,7 +63,7 @@ impl Countersign {
                 Vec::new()
             };
             Ok(Some(Seen {
-                bot_owner: bot_owner(reader, &row)?,
+                bot_owner: bot_owner(reader, &starters)?,
                 differences,
                 decisions: reader.decisions(id)?,
                 since_last: reader.last_collected(&row)?,
@@ -79,15 +80,7 @@ impl Countersign {
 }
 
 /// The name of whoever answers for the bot that started the job.
-fn bot_owner(reader: &Reader<'_>, row: &RequestRow) -> Result<Option<String>, StoreError> {
-    let Some(user_id) = row.request.job_claim("user_id") else { return Ok(None) };
-    let link = reader.linked(&row.issuer, user_id)?.filter(|link| link.owner == LinkKind::Bot);
+fn bot_owner(reader: &Reader<'_>, starters: &Starters) -> Result<Option<String>, StoreError> {
+    let link = starters.link.as_ref().filter(|link| link.owner == LinkKind::Bot);
     Ok(link.map(|link| reader.person(&link.person)).transpose()?.flatten().map(|person| person.name))
-}
-
-fn starter(reader: &Reader<'_>, row: &RequestRow) -> Result<Option<PersonId>, StoreError> {
-    match row.request.job_claim("user_id").filter(|id| !id.is_empty()) {
-        Some(user_id) => Ok(reader.linked(&row.issuer, user_id)?.map(|link| link.person)),
-        None => Ok(None),
-    }
 }

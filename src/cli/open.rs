@@ -105,6 +105,7 @@ pub fn app_settings(settings: &Settings) -> Result<AppSettings, OpenError> {
                         LegacyToken::CiJobJwtV2 => Legacy::JwtV2,
                     })
                     .collect(),
+                identity_provider: issuer.identity_provider.clone(),
                 projects: issuer.projects.clone().map(|ids| ids.into_iter().collect()),
                 namespaces: issuer.namespaces.clone().map(|ids| ids.into_iter().collect()),
             },

@@ -106,8 +106,8 @@ fn parse(args: &PeopleArgs) -> Result<ConsoleCommand, Fault> {
             user_id: user_id.clone(),
             owner: if *bot { LinkKind::Bot } else { LinkKind::Person },
         },
-        PeopleCommand::Unlink { issuer: name, user_id } => {
-            Wish::Unlink { issuer: issuer(name)?, user_id: user_id.clone() }
+        PeopleCommand::Unlink { person, issuer: name, user_id } => {
+            Wish::Unlink { person: person.clone(), issuer: issuer(name)?, user_id: user_id.clone() }
         }
     };
     Ok(ConsoleCommand::Change { wish, propose: args.propose })

@@ -110,6 +110,7 @@ fn one(checking: &mut Checking<'_>, path: &str, typed: &IssuerSource, local: boo
         allow_private: typed.allow_private.unwrap_or(false),
         projects,
         namespaces,
+        identity_provider: identity_provider(checking, path, typed),
         legacy: legacy(checking, &at("legacy"), typed.legacy.as_deref()),
         stale_use: checking.duration(&at("stale_use"), typed.stale_use.as_deref(), stale_use),
     };
@@ -205,6 +206,26 @@ fn ids(checking: &mut Checking<'_>, path: &str, typed: Option<&[String]>) -> Opt
         }
     }
     Some(typed.to_vec())
+}
+
+/// A name as GitLab gives to an OmniAuth provider. One that serves everybody signs nobody in through us.
+fn identity_provider(checking: &mut Checking<'_>, path: &str, typed: &IssuerSource) -> Option<String> {
+    let name = typed.identity_provider.as_deref()?;
+    let at = format!("{path}.identity_provider");
+    let plain = !name.is_empty()
+        && name.len() <= 100
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
+    if !plain {
+        checking.fault(
+            &at,
+            format!("`{name}` is no name of a provider"),
+            "write it as GitLab's `omniauth_providers` has it",
+        );
+    }
+    if typed.url.as_deref().and_then(|url| Url::parse(url).ok()).is_some_and(|url| is_shared(&url)) {
+        checking.fault(&at, "a GitLab that serves everybody does not sign its users in through us", "leave it out");
+    }
+    Some(name.to_owned())
 }
 
 /// The names of the variables that held them.

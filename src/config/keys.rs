@@ -103,6 +103,7 @@ pub const KEYS: &[Key] = &[
     key(ISSUER, "projects", Kind::Texts),
     key(ISSUER, "namespaces", Kind::Texts),
     key(ISSUER, "legacy", Kind::Texts),
+    key(ISSUER, "identity_provider", Kind::Text),
     key(ISSUER, "stale_use", Kind::Text),
     key(ATTESTATION_ROOT, "name", Kind::Text),
     key(ATTESTATION_ROOT, "format", Kind::Text),

@@ -114,5 +114,6 @@ pub struct IssuerSource {
     pub(super) projects: Option<Vec<String>>,
     pub(super) namespaces: Option<Vec<String>>,
     pub(super) legacy: Option<Vec<String>>,
+    pub(super) identity_provider: Option<String>,
     pub(super) stale_use: Option<String>,
 }

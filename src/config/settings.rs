@@ -171,6 +171,8 @@ pub struct IssuerSettings {
     pub projects: Option<Vec<String>>,
     /// Only jobs of these namespaces; `None` admits all.
     pub namespaces: Option<Vec<String>>,
+    /// The name under which it signs its users in through us.
+    pub identity_provider: Option<String>,
     /// Predecessors of `id_tokens:` that are taken from it.
     pub legacy: Vec<LegacyToken>,
     /// How long its keys may be used while it cannot be reached.

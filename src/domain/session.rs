@@ -115,21 +115,46 @@ pub fn device_hint(user_agent: &str) -> String {
 const ID_LENGTHS: [usize; 4] = [SHORTEST, 20, 32, 64];
 const SHORTEST: usize = 16;
 
+/// Bytes at the end of a made-up id by which we know it again.
+const MARK: usize = 8;
+
 /// Credential ids for a user name that nobody has: the same at each asking, one or two, as long as real ones are.
 #[must_use]
 pub fn decoys(key: &[u8; 32], name: &str) -> Vec<Vec<u8>> {
-    let shape = keyed(key, "shape", name);
+    let name = name.to_lowercase();
+    let shape = keyed(key, "shape", name.as_bytes());
     let [first, second, third, ..] = shape;
     let lengths = [first, second].map(|byte| ID_LENGTHS.get(usize::from(byte % 4)).copied().unwrap_or(SHORTEST));
     let count = if third % 4 == 0 { 2 } else { 1 };
     let id = |(at, length): (usize, usize)| {
-        let halves = [keyed(key, &format!("a{at}"), name), keyed(key, &format!("b{at}"), name)].concat();
-        halves.into_iter().take(length).collect()
+        let part = |half: &str| keyed(key, &format!("{half}{at}"), name.as_bytes());
+        let mut id: Vec<u8> = [part("a"), part("b")].concat().into_iter().take(length - MARK).collect();
+        id.extend(mark(key, &id));
+        id
     };
     lengths.into_iter().enumerate().take(count).map(id).collect()
 }
 
-fn keyed(key: &[u8; 32], part: &str, name: &str) -> [u8; 32] {
+/// The user handle of the owner, where we made this credential id up for a name that nobody has; whoever lacks the key
+/// cannot tell.
+#[must_use]
+pub fn made_up(key: &[u8; 32], credential_id: &[u8]) -> Option<[u8; 16]> {
+    let (id, end) = credential_id.split_at_checked(credential_id.len().checked_sub(MARK)?)?;
+    if !ID_LENGTHS.contains(&credential_id.len()) || mark(key, id).ne(end.iter().copied()) {
+        return None;
+    }
+    let mut user_handle = [0; 16];
+    for (place, byte) in user_handle.iter_mut().zip(keyed(key, "owner", credential_id)) {
+        *place = byte;
+    }
+    Some(user_handle)
+}
+
+fn mark(key: &[u8; 32], id: &[u8]) -> impl Iterator<Item = u8> + use<> {
+    keyed(key, "mark", id).into_iter().take(MARK)
+}
+
+fn keyed(key: &[u8; 32], part: &str, value: &[u8]) -> [u8; 32] {
     let mut block = [0; 64];
     for (place, byte) in block.iter_mut().zip(key) {
         *place = *byte;
@@ -137,7 +162,7 @@ fn keyed(key: &[u8; 32], part: &str, name: &str) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new(&block.into());
     mac.update(part.as_bytes());
     mac.update(b"\0");
-    mac.update(name.to_lowercase().as_bytes());
+    mac.update(value);
     mac.finalize().into_bytes().into()
 }
 
@@ -196,9 +221,19 @@ mod tests {
             assert_eq!(ids, decoys(&key, name));
             assert!((1..=2).contains(&ids.len()) && ids.iter().all(|id| ID_LENGTHS.contains(&id.len())));
             assert_ne!(ids, decoys(&[8; 32], name), "another server has others");
+            for id in &ids {
+                assert_eq!(made_up(&key, id), made_up(&key, id));
+                assert!(made_up(&key, id).is_some() && made_up(&[8; 32], id).is_none(), "we alone know it again");
+                let mut other = id.clone();
+                other[0] ^= 1;
+                assert_eq!(made_up(&key, &other), None);
+            }
             shapes.insert((ids.len(), ids[0].len()));
         }
         assert!(shapes.len() > 2, "they are not all alike");
         assert_eq!(decoys(&key, "Ada"), decoys(&key, "ada"), "as real names are found");
+        for junk in [&[][..], &[0; 7], &[0; 8], &[0; 16], &[0; 1000]] {
+            assert_eq!(made_up(&key, junk), None);
+        }
     }
 }

@@ -31,6 +31,8 @@ pub const RECOVERY_DELAY: Duration = Duration::from_hours(24);
 pub const RECOVERED_RESTS: Duration = Duration::from_hours(24);
 /// How long a recovery on the console is told by `doctor` and `/readyz`.
 pub const RECOVERY_TOLD: Duration = Duration::from_hours(7 * 24);
+/// How long a job may bring a person's code, and then how long the person may sign what it brought.
+pub const LINK_CODE: Duration = Duration::from_mins(30);
 /// Default of a rule's `within`.
 pub const WITHIN_DEFAULT: Duration = Duration::from_mins(15);
 /// Least `within` that a rule may state.

@@ -15,6 +15,7 @@ pub mod enrolment;
 pub mod error_page;
 pub mod health;
 pub mod home;
+pub mod link;
 pub mod me;
 pub mod page;
 pub mod problem;

@@ -8,7 +8,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Route};
 
 use super::edge::MAX_BODY;
-use super::{admin, approval, assets, changes, discovery, enrolment, health, home, me, sign_in, token};
+use super::{admin, approval, assets, changes, discovery, enrolment, health, home, link, me, sign_in, token};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,7 @@ pub const TABLE: &[Row] = &[
     get("/jwks", Who::Anybody, || web::route().to(discovery::jwks)),
     // jobs
     post("/token", Who::Job, || web::route().to(token::post)),
+    post("/link", Who::Job, || web::route().to(link::post)),
     get("/countersign.sh", Who::Anybody, || web::route().to(assets::shell_client)),
     // people
     get("/a/{id}", Who::LinkHolder, || web::route().to(approval::endpoints::page)),
@@ -90,6 +91,12 @@ pub const TABLE: &[Row] = &[
     post("/me/sessions/{number}/end", Who::OurPageSignedIn, || web::route().to(me::passkeys::end_session)),
     get("/me/signed", Who::SignedIn, || web::route().to(me::signed::page)),
     get("/me/signed/{number}", Who::SignedIn, || web::route().to(me::signed::receipt)),
+    get("/me/links", Who::SignedIn, || web::route().to(me::links::page)),
+    get("/me/links/brought", Who::SignedIn, || web::route().to(me::links::brought)),
+    post("/me/links/code", Who::OurPageSignedIn, || web::route().to(me::links::code)),
+    post("/me/links/options", Who::OurPageSignedIn, || web::route().to(me::links::options)),
+    post("/me/links/signature", Who::OurPageSignedIn, || web::route().to(me::links::signature)),
+    post("/me/links/forget", Who::OurPageSignedIn, || web::route().to(me::links::forget)),
     // admins
     get("/admin", Who::Admin, || web::route().to(admin::endpoints::health)),
     get("/admin/people", Who::Admin, || web::route().to(admin::people::endpoints::list)),

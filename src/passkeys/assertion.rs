@@ -107,10 +107,12 @@ pub fn verify_listed(
         return Err(PasskeyError::StoredCredential);
     }
     let facts = check(rp, &challenge, stored, &answer)?;
-    if facts.backup_eligible != credential.backup_eligible {
+    // The library would look at this before the signature; but whoever lacks the key learns nothing of it.
+    let eligible = std::mem::replace(&mut credential.backup_eligible, facts.backup_eligible);
+    ask_library(rp, &challenge, &credential, &answer)?;
+    if facts.backup_eligible != eligible {
         return Err(PasskeyError::BackupFlags);
     }
-    ask_library(rp, &challenge, &credential, &answer)?;
 
     credential.counter = facts.counter;
     credential.backup_state = facts.backup_state;
@@ -187,7 +189,11 @@ fn ask_library(
             let data = AuthenticatorData::parse(&answer.response.authenticator_data.0)?.facts(&rp.id)?;
             Err(PasskeyError::CounterRolledBack { stored: credential.counter, found: data.counter })
         }
-        Err(error) => Err(PasskeyError::from_library(&error)),
+        Err(error) => match PasskeyError::from_library(&error) {
+            // A signature that is none tells nothing of the key that it is held against.
+            PasskeyError::AttestationInvalid(_) => Err(PasskeyError::SignatureInvalid),
+            known => Err(known),
+        },
     }
 }
 

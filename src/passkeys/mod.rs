@@ -13,6 +13,7 @@ mod cose;
 pub mod device;
 mod error;
 pub mod metadata;
+pub mod nobody;
 pub mod offline;
 pub mod registration;
 mod response;

@@ -9,6 +9,7 @@ mod columns;
 mod connection;
 mod error;
 pub mod keys;
+pub mod links;
 mod log;
 pub mod metadata;
 mod migrations;

@@ -1,4 +1,4 @@
-//! People, their groups, their GitLab users, and the invitations that admit them.
+//! People, their groups, and the invitations that admit them.
 //! In: a person and what the console or an invitation says. Out: rows, and facts that rules ask for.
 //! Implements DESIGN §11.
 //! Never decides anything by a name.
@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Row, params};
 
 use crate::domain::assurance::evidence::Admission;
-use crate::domain::change::LinkKind;
-use crate::domain::ids::{Digest, GroupName, IssuerName, PersonId};
+use crate::domain::ids::{Digest, GroupName, PersonId};
 use crate::domain::people::Role;
 use crate::domain::time::Timestamp;
 
@@ -47,17 +46,6 @@ impl PersonRow {
             (false, false) => Role::Member,
         }
     }
-}
-
-/// A GitLab user's person.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LinkRow {
-    /// Who.
-    pub person: PersonId,
-    /// The person's own user, or a bot's for which the person answers.
-    pub owner: LinkKind,
-    /// The log entry that tied them.
-    pub entry: u64,
 }
 
 /// An invitation, by its secret's SHA-256.
@@ -176,27 +164,6 @@ impl Reader<'_> {
         Ok(names.into_iter().collect())
     }
 
-    /// The person tied to an issuer's user.
-    pub fn linked(&self, issuer: &IssuerName, user_id: &str) -> Result<Option<LinkRow>, StoreError> {
-        let sql = "SELECT person, bot, entry FROM link WHERE issuer = ?1 AND user_id = ?2";
-        first(&mut self.conn().prepare_cached(sql)?, params![issuer.as_str(), user_id], |row| {
-            let bot: bool = row.get("bot")?;
-            Ok(LinkRow {
-                person: parsed(row, "person", PersonId::parse)?,
-                owner: if bot { LinkKind::Bot } else { LinkKind::Person },
-                entry: index(row, "entry")?,
-            })
-        })
-    }
-
-    /// Every user that a person is tied to: issuer and user id, and whether it is a bot.
-    pub fn links_of(&self, id: &PersonId) -> Result<Vec<(IssuerName, String, bool)>, StoreError> {
-        let sql = "SELECT issuer, user_id, bot FROM link WHERE person = ?1 ORDER BY issuer, user_id";
-        collect(&mut self.conn().prepare_cached(sql)?, params![id.as_str()], |row| {
-            Ok((parsed(row, "issuer", IssuerName::parse)?, row.get("user_id")?, row.get("bot")?))
-        })
-    }
-
     /// People whom the console let in after they lost every passkey, since a time; newest first.
     pub fn recovered_on_console(&self, since: Timestamp) -> Result<Vec<(PersonId, Timestamp)>, StoreError> {
         let sql = "SELECT person, created FROM invitation WHERE recovery = 'console' AND created >= ?1
@@ -235,22 +202,6 @@ impl Unit<'_> {
     pub fn insert_membership(&mut self, group: &GroupName, id: &PersonId, entry: u64) -> Result<(), StoreError> {
         let sql = "INSERT OR IGNORE INTO membership (group_name, person, entry) VALUES (?1, ?2, ?3)";
         self.conn().prepare_cached(sql)?.execute(params![group.as_str(), id.as_str(), as_i64(entry)?])?;
-        Ok(())
-    }
-
-    /// Ties an issuer's user to a person.
-    pub fn insert_link(&mut self, issuer: &IssuerName, user_id: &str, link: &LinkRow) -> Result<(), StoreError> {
-        let sql = "INSERT INTO link (issuer, user_id, person, bot, entry) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let bot = link.owner == LinkKind::Bot;
-        let values = params![issuer.as_str(), user_id, link.person.as_str(), bot, as_i64(link.entry)?];
-        self.conn().prepare_cached(sql)?.execute(values)?;
-        Ok(())
-    }
-
-    /// Unties an issuer's user.
-    pub fn delete_link(&mut self, issuer: &IssuerName, user_id: &str) -> Result<(), StoreError> {
-        let sql = "DELETE FROM link WHERE issuer = ?1 AND user_id = ?2";
-        self.conn().prepare_cached(sql)?.execute(params![issuer.as_str(), user_id])?;
         Ok(())
     }
 

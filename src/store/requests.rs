@@ -199,6 +199,29 @@ impl Reader<'_> {
         u64::try_from(count).map_err(|_| corrupt("n"))
     }
 
+    /// The rules under which requests are open: name and digest of each.
+    pub fn rules_of_open_requests(&self, now: Timestamp) -> Result<Vec<(RuleName, Digest)>, StoreError> {
+        let sql = "SELECT DISTINCT rule_name, rule_sha256 FROM request WHERE state = 'open' AND use_by >= ?1";
+        collect(&mut self.conn().prepare_cached(sql)?, params![now.millis()], |row| {
+            Ok((parsed(row, "rule_name", RuleName::parse)?, digest(row, "rule_sha256")?))
+        })
+    }
+
+    /// Open requests under a rule of this very digest, oldest first, at most so many.
+    pub fn open_requests_under(
+        &self,
+        rule: &RuleName,
+        sha256: &Digest,
+        now: Timestamp,
+        most: usize,
+    ) -> Result<Vec<RequestRow>, StoreError> {
+        let sql = "SELECT * FROM request WHERE rule_name = ?1 AND rule_sha256 = ?2 AND state = 'open' AND use_by >= ?3
+                   ORDER BY entry LIMIT ?4";
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let values = params![rule.as_str(), sha256.as_bytes(), now.millis(), most];
+        collect(&mut self.conn().prepare_cached(sql)?, values, request)
+    }
+
     /// Whether nothing was asked for this project and environment before.
     pub fn is_first_for_place(&self, of: &RequestRow) -> Result<bool, StoreError> {
         let sql = "SELECT NOT EXISTS (SELECT 1 FROM request WHERE issuer = ?1 AND job_project_id = ?2

@@ -82,6 +82,7 @@ pub fn hostile_issuer(
             url: url.to_owned(),
             our_url: URL.to_owned(),
             legacy: std::collections::BTreeSet::new(),
+            identity_provider: None,
             projects: None,
             namespaces: None,
         },

@@ -3,12 +3,16 @@
 use std::sync::Barrier;
 use std::time::Duration;
 
+use countersign::app::console::ConsoleCommand;
+use countersign::app::propose_change::Wish;
+use countersign::domain::ids::GroupName;
 use countersign::domain::time::Timestamp;
 use serde_json::json;
 
-use crate::support::person::{Signed, decide, register};
+use crate::support::person::{Signed, decide, in_session, page, register};
 use crate::support::rules::{AWS, VAULT};
-use crate::support::{Logged, Options, Person, Server, Snapshot, collector, refused};
+use crate::support::wire::form;
+use crate::support::{Logged, Options, Person, Server, Snapshot, URL, collector, refused};
 
 #[test]
 fn attack_024_nobody_approves_his_own_job() {
@@ -119,6 +123,114 @@ fn attack_026_a_ceremony_of_one_kind_is_not_one_of_another() {
     let answer = server.post_page(&place, &registration.body()).invalid("assertion_invalid");
     refused(&server, &before, &answer, Logged::No);
     assert_eq!(Snapshot::of(&server).count("decision"), 0);
+}
+
+/// A ceremony of each kind that an assertion answers: how it is begun, and where its answer is posted.
+struct Kind {
+    name: &'static str,
+    begin: (String, serde_json::Value),
+    finish: String,
+}
+
+#[test]
+fn attack_026_what_was_signed_for_one_purpose_serves_no_other() {
+    let server = Server::start();
+    let mut ada = Person::first_admin(&server);
+    let session = ada.sign_in(&server);
+    let (tom, _) = server.invite("Tom Ahl", &[]);
+    let (ben, link) = server.invite("Ben", &["release-managers"]);
+    let in_group = Wish::Join { person: ada.id.clone(), group: GroupName::parse("release-managers").unwrap() };
+    server.console(ConsoleCommand::Change { wish: in_group, propose: false });
+    let request = server.ask(&server.job().sign(), &collector());
+    let (change, _) = server.propose(Wish::Suspend { person: tom });
+    let call = |path: &str, body: &serde_json::Value| in_session(&server, &session, path, body);
+    // What a job brought for Ada's code.
+    let code = call("/me/links/code", &json!({})).expect(200).member("code");
+    let by_hand = json!({ "pipeline_source": "web", "aud": format!("{URL}/link"), "iat": server.now() });
+    let token = server.job().with_all(by_hand).sign();
+    let body = form(&[("code", &code), ("token", &token)]);
+    server.call("POST", "/link").body("application/x-www-form-urlencoded", body).send().expect(200);
+    let html = page(&server, &session, "/me/links").expect(200).text();
+    let proof = html.split("data-proof=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let kind = |name, begin: (&str, serde_json::Value), finish: &str| Kind {
+        name,
+        begin: (begin.0.to_owned(), begin.1),
+        finish: finish.to_owned(),
+    };
+    let kinds = [
+        kind("sign-in", ("/sign-in/options", json!({})), "/sign-in/session"),
+        kind(
+            "decision",
+            (&format!("/a/{request}/options"), json!({ "decision": "approve" })),
+            &format!("/a/{request}/decision"),
+        ),
+        kind(
+            "change",
+            (&format!("/changes/{change}/options"), json!({ "decision": "approve" })),
+            &format!("/changes/{change}/signature"),
+        ),
+        kind("link", ("/me/links/options", json!({ "proof": proof })), "/me/links/signature"),
+    ];
+    let mut sign = |one: &Kind| {
+        let options = call(&one.begin.0, &one.begin.1).expect(200).json();
+        (options["ceremony"].clone(), ada.authenticator.get(&options).unwrap())
+    };
+    for one in &kinds {
+        for other in kinds.iter().filter(|other| other.name != one.name) {
+            let what = format!("{} as {}", one.name, other.name);
+            // Under its own ceremony: no table but its own knows that.
+            let (ceremony, response) = sign(one);
+            let before = Snapshot::of(&server);
+            let answer = call(&other.finish, &json!({ "ceremony": ceremony, "response": response }));
+            assert_eq!(
+                (answer.status, answer.code().as_str()),
+                (400, "challenge_unknown"),
+                "{what}: {}",
+                answer.text()
+            );
+            refused(&server, &before, &answer, Logged::No);
+            // Under one of the other kind: that is over another challenge.
+            let (theirs, _) = sign(other);
+            let before = Snapshot::of(&server);
+            let answer = call(&other.finish, &json!({ "ceremony": theirs, "response": response }));
+            assert_eq!(
+                (answer.status, answer.code().as_str()),
+                (400, "statement_mismatch"),
+                "{what}: {}",
+                answer.text()
+            );
+            refused(&server, &before, &answer, Logged::No);
+        }
+        // As a registration, by a link and in a session; and a registration as each of them.
+        let mut fresh = crate::support::person::authenticator();
+        let options = call("/me/passkeys/options", &json!({})).expect(200).json();
+        let made = fresh.create(&options).unwrap();
+        let (ceremony, response) = sign(one);
+        for place in [format!("/enrol/{link}/passkey"), "/me/passkeys/new".to_owned()] {
+            let before = Snapshot::of(&server);
+            let body = json!({ "ceremony": ceremony, "response": response });
+            let answer = if place.starts_with("/me") { call(&place, &body) } else { server.post_page(&place, &body) };
+            refused(&server, &before, &answer.invalid("challenge_unknown"), Logged::No);
+        }
+        let before = Snapshot::of(&server);
+        let body = json!({ "ceremony": options["ceremony"], "response": response });
+        refused(&server, &before, &call("/me/passkeys/new", &body).invalid("assertion_invalid"), Logged::No);
+        let (ceremony, _) = sign(one);
+        let before = Snapshot::of(&server);
+        let answer = call(&one.finish, &json!({ "ceremony": ceremony, "response": made }));
+        assert!(matches!(answer.code().as_str(), "passkey_unknown" | "assertion_invalid"), "{}", answer.text());
+        refused(&server, &before, &answer, Logged::No);
+    }
+    let snapshot = Snapshot::of(&server);
+    assert_eq!((snapshot.count("decision"), snapshot.table("proved_link").len()), (0, 0));
+    assert_eq!(snapshot.of_kind("passkey").filter(|key| key["person"] == json!(ben)).count(), 0);
+    // Each does what it was made for.
+    // A proof ends what its user's jobs asked for, and signing in ends the session.
+    let [sign_in, decision, change, proof] = &kinds;
+    for one in [decision, change, proof, sign_in] {
+        let (ceremony, response) = sign(one);
+        call(&one.finish, &json!({ "ceremony": ceremony, "response": response })).expect(200);
+    }
 }
 
 #[test]

@@ -1,17 +1,15 @@
 //! Who may sign, when it counts: by id, until the token is recorded, for the job that was shown.
 
+use countersign::app::console::ConsoleCommand;
+use countersign::app::propose_change::Wish;
+use countersign::app::verify_bundle::verify_bundle;
+use countersign::domain::ids::GroupName;
+use countersign::domain::log::note::VerifierKey;
 use serde_json::json;
 
-use crate::support::person::decide;
+use crate::support::person::{add_passkey, authenticator, decide};
 use crate::support::rules::AWS;
 use crate::support::{Logged, Person, Server, Snapshot, collector, refused};
-
-/// What an administration would do while the server runs; this version has no command for it.
-fn in_the_database(server: &Server, sql: &str) {
-    let database = rusqlite::Connection::open(server.directory.join("countersign.db")).unwrap();
-    database.busy_timeout(crate::support::wire::PATIENCE).unwrap();
-    assert!(database.execute(sql, []).unwrap() > 0, "{sql}");
-}
 
 #[test]
 fn attack_024_the_starter_is_known_by_his_id_and_not_by_his_name() {
@@ -88,28 +86,64 @@ fn attack_030_an_approval_after_the_job_tokens_end_is_too_late() {
     server.exchange(&token, &[AWS]).collector(&key).send().invalid("token_expired");
 }
 
+/// Somebody leaves: on the console, or by a change that an admin signs.
+fn leave(server: &Server, wish: Wish, admin: Option<&mut Person>) {
+    match admin {
+        None => drop(server.console(ConsoleCommand::Change { wish, propose: false })),
+        Some(admin) => {
+            let (change, _) = server.propose(wish);
+            assert_eq!(admin.sign_change(server, &change, "approve").expect(200).json()["state"], "done");
+        }
+    }
+}
+
 #[test]
 fn attack_032_whoever_leaves_before_the_token_does_not_count() {
-    for leaves in [
-        "DELETE FROM membership WHERE person = '⟨id⟩'",
-        "UPDATE person SET suspended = 1 WHERE id = '⟨id⟩'",
-        "UPDATE passkey SET suspended = 1 WHERE person = '⟨id⟩'",
-    ] {
+    for (way, by_admin) in [(0, false), (1, false), (2, false), (0, true), (1, true), (2, true)] {
         let server = Server::start();
+        let mut ada = Person::first_admin(&server);
         let (mut mara, mut ben) = (Person::manager(&server, "Mara"), Person::manager(&server, "Ben"));
         let mut cem = Person::manager(&server, "Cem");
+        // One's only passkey is not taken away.
+        let session = mara.sign_in(&server);
+        add_passkey(&server, &session, &mut authenticator()).expect(200);
         let (token, key) = (server.job().environment("finance").sign(), collector());
         let id = server.ask(&token, &key);
         mara.approve(&server, &id);
-        in_the_database(&server, &leaves.replace("⟨id⟩", &mara.id));
+        let person = mara.id.clone();
+        let before = Snapshot::of(&server);
+        let signed = before.of_kind("decision").last().unwrap()["seq"].clone();
+        let credential =
+            before.of_kind("passkey").find(|key| key["person"] == json!(person)).unwrap()["credential"].clone();
+        let (wish, outcome) = match way {
+            0 => (Wish::Leave { person, group: GroupName::parse("release-managers").unwrap() }, "left"),
+            1 => (Wish::Suspend { person }, "suspended"),
+            _ => {
+                let passkey = credential.as_str().unwrap().to_owned();
+                (Wish::RemovePasskey { person, passkey }, "passkey_removed")
+            }
+        };
+        leave(&server, wish, by_admin.then_some(&mut ada));
+        // The log says why what was signed before does not count.
+        let after = Snapshot::of(&server);
+        let said = after.since(&before).iter().find(|entry| entry["kind"] == "admin").unwrap();
+        assert_eq!((&said["outcome"], &said["person"]), (&json!(outcome), &json!(mara.id)));
         ben.approve(&server, &id);
         server.pass(6);
         server.exchange(&token, &[AWS]).collector(&key).send().pending();
-        assert_eq!(Snapshot::of(&server).count("token"), 0, "{leaves}");
+        assert_eq!(Snapshot::of(&server).count("token"), 0, "{outcome}");
+        assert!(server.get(&format!("/a/{id}")).expect(200).text().contains("data-signed=\"1\""), "{outcome}");
         // Somebody else makes it two.
         cem.approve(&server, &id);
         server.pass(11);
         let claims = server.exchange(&token, &[AWS]).collector(&key).send().expect(200).claims();
-        assert!(!claims["approver"].as_str().unwrap().contains(&mara.id), "{leaves}: {claims}");
+        assert!(!claims["approver"].as_str().unwrap().contains(&mara.id), "{outcome}: {claims}");
+        let snapshot = Snapshot::of(&server);
+        let issued = snapshot.of_kind("token").last().unwrap();
+        assert!(!issued["decisions"].as_array().unwrap().contains(&signed), "{issued}");
+        let bundle = server.app.make_bundle(issued["seq"].as_u64().unwrap()).unwrap();
+        let verifier = VerifierKey::parse(&server.app.log_vkey).unwrap();
+        let report = verify_bundle(&serde_json::to_vec(&bundle).unwrap(), &verifier);
+        assert_eq!(report.failed().map(|step| step.name), None, "{report:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! Rules: changed in between, and matched by the whole of every claim.
 
+use countersign::app::load_rules::VOIDED_AT_ONCE;
 use serde_json::{Value, json};
 
 use crate::support::person::decide;
@@ -32,6 +33,42 @@ fn attack_033_a_rule_that_changes_before_the_signature_voids() {
         server.exchange(&token, &[AWS]).collector(&key).send().invalid("rule_changed");
         server.ask(&server.job().sign(), &key);
         assert_eq!(Snapshot::of(&server).count("decision"), 0);
+    }
+}
+
+#[test]
+fn attack_033_a_rule_that_comes_back_before_anybody_calls_finds_nothing_to_go_on_with() {
+    for rules in changed() {
+        let mut server = Server::start();
+        let mut mara = Person::manager(&server, "Mara");
+        let (token, key) = (server.job().sign(), collector());
+        let approved = server.ask(&token, &key);
+        mara.approve(&server, &approved);
+        // More than one unit of the writer voids; and what waits under another rule goes on.
+        let more: Vec<_> = (0..VOIDED_AT_ONCE).map(|_| server.ask(&server.job().sign(), &collector())).collect();
+        let careful = server.ask(&server.job().environment("finance").sign(), &collector());
+        let before = Snapshot::of(&server);
+        server.load_rules(&rules);
+        let after = Snapshot::of(&server);
+        let new = after.since(&before);
+        assert_eq!(new[0]["kind"], "rules");
+        let ended: Vec<_> = new[1..].iter().map(|entry| (&entry["kind"], &entry["outcome"])).collect();
+        assert_eq!(ended.len(), more.len() + 1);
+        assert!(ended.iter().all(|one| *one == (&json!("request"), &json!("voided"))), "{ended:?}");
+        server.load_rules(RULES);
+        for request in [&approved, &more[0], more.last().unwrap()] {
+            mara.decide(&server, request, "approve").expect_error(409, "invalid_request", "rule_changed");
+        }
+        server.pass(6);
+        server.exchange(&token, &[AWS]).collector(&key).send().invalid("rule_changed");
+        mara.approve(&server, &careful);
+        // A server that starts under other rules does the same.
+        let (token, key) = (server.job().sign(), collector());
+        let last = server.ask(&token, &key);
+        server.restart_with(&rules);
+        server.load_rules(RULES);
+        mara.decide(&server, &last, "approve").expect_error(409, "invalid_request", "rule_changed");
+        assert_eq!(Snapshot::of(&server).count("token"), 0);
     }
 }
 

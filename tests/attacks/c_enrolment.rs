@@ -42,6 +42,41 @@ fn attack_052_a_link_admits_once() {
 }
 
 #[test]
+fn attack_052_a_link_makes_nothing_where_somebody_else_is_signed_in() {
+    let server = Server::start();
+    let mut mara = Person::manager(&server, "Mara Voss");
+    let session = mara.sign_in(&server);
+    let (_, link) = server.invite("Ben Ray", &["release-managers"]);
+    // A ceremony that was begun before anybody signed in does not help either.
+    let mut keys = authenticator();
+    let begun = register(&server, &link, &mut keys);
+    let before = Snapshot::of(&server);
+    let page = server.call("GET", &format!("/enrol/{link}")).header("cookie", &session).send().expect(409).text();
+    assert!(
+        page.contains("You are signed in as <bdi>Mara Voss</bdi>.") && page.contains("for somebody else"),
+        "{page}"
+    );
+    assert!(!page.contains("Ben") && !page.contains("release-managers"), "whose link it is shows later: {page}");
+    for (path, body) in
+        [("options", json!({})), ("passkey", begun.body()), ("name", json!({ "name": "mine" })), ("decline", json!({}))]
+    {
+        let answer = enrol(&server, &link, path, &session, &body).expect_error(409, "access_denied", "somebody_else");
+        assert!(!answer.text().contains("Ben") && answer.text().contains("Mara Voss"), "{}", answer.text());
+        refused(&server, &before, &answer, Logged::No);
+    }
+    // Whoever signs out goes on; so does whoever the link is for.
+    server.call("POST", "/sign-out").of_our_page(&json!({})).header("cookie", &session).send().expect(200);
+    let page = server.call("GET", &format!("/enrol/{link}")).header("cookie", &session).send().expect(200).text();
+    assert!(page.contains("Welcome, <bdi>Ben Ray</bdi>"), "{page}");
+    let answer = enrol(&server, &link, "passkey", &session, &begun.body()).expect(200);
+    let second = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let mut ben = Person { id: String::new(), link: link.clone(), cookie: second.clone(), authenticator: keys };
+    let both = format!("{second}; {}", ben.sign_in(&server));
+    enrol(&server, &link, "options", &both, &json!({})).expect(200);
+    assert_eq!(Snapshot::of(&server).count("passkey"), 2);
+}
+
+#[test]
 fn attack_052_a_link_is_for_its_own_person() {
     let server = Server::start();
     let mara = Person::manager(&server, "Mara");

@@ -462,7 +462,7 @@ fn attack_100_whose_user_it_is_changes_by_two_and_ends_what_was_asked() {
     let issuer = || IssuerName::parse("gitlab").unwrap();
     let link =
         |owner: LinkKind| Wish::Link { person: tom.id.clone(), issuer: issuer(), user_id: "88".to_owned(), owner };
-    let unlink = Wish::Unlink { issuer: issuer(), user_id: "88".to_owned() };
+    let unlink = Wish::Unlink { person: None, issuer: issuer(), user_id: "88".to_owned() };
     let (token, key) = (server.job().environment("careful").sign(), collector());
     let request = server.ask(&token, &key);
     assert_eq!(server.console_refuses(at_once(link(LinkKind::Person))), "already_decided");

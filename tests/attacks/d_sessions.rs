@@ -435,6 +435,74 @@ fn attack_061_a_name_that_nobody_has_is_answered_like_one_that_somebody_has() {
 }
 
 #[test]
+fn attack_061_an_answer_with_a_made_up_key_is_refused_like_one_with_a_true_key() {
+    let mut scene = scene();
+    let server = &scene.server;
+    let request = server.ask(&server.job().sign(), &collector());
+    // What whoever holds neither key answers: their own signature under the id that was listed.
+    let mut eve = authenticator();
+    let (_, link) = server.invite("Eve", &[]);
+    let made = crate::support::person::register(server, &link, &mut eve);
+    server.post_page(&format!("/enrol/{link}/passkey"), &made.body()).expect(200);
+    let listed = |user: &str| {
+        let options = server.post_page("/sign-in/options", &json!({ "user": user })).expect(200).json();
+        let id = options["publicKey"]["allowCredentials"][0]["id"].as_str().unwrap().to_owned();
+        (options, id)
+    };
+    let mut forge = |options: &Value, id: &str, handle: Option<&str>| {
+        let mut asked = options.clone();
+        asked["publicKey"]["allowCredentials"] = json!([]);
+        let mut response = eve.get(&asked).unwrap();
+        (response["id"], response["rawId"]) = (json!(id), json!(id));
+        match handle {
+            Some(handle) => response["response"]["userHandle"] = json!(handle),
+            None => drop(response["response"].as_object_mut().unwrap().remove("userHandle")),
+        }
+        json!({ "ceremony": options["ceremony"], "response": response })
+    };
+    let shape = |answer: &Answer| {
+        let mut body = answer.json();
+        body["call_id"] = Value::Null;
+        (answer.status, body)
+    };
+    for handle in [None, Some("AAAAAAAAAAAAAAAAAAAAAA")] {
+        let answers = ["Mara", "Nobody"].map(|user| {
+            let (options, id) = listed(user);
+            let before = Snapshot::of(server);
+            let answer = server.post_page(BEGIN, &forge(&options, &id, handle)).invalid("assertion_invalid");
+            refused(server, &before, &answer, Logged::No);
+            shape(&answer)
+        });
+        assert_eq!(answers[0], answers[1], "{handle:?}");
+        // Under a ceremony that listed nothing, for a decision, and under one that listed others.
+        let ids = ["Mara", "Nobody"].map(|user| listed(user).1);
+        let open = ids.clone().map(|id| {
+            let options = server.post_page("/sign-in/options", &json!({})).expect(200).json();
+            shape(&server.post_page(BEGIN, &forge(&options, &id, handle)).invalid("assertion_invalid"))
+        });
+        assert_eq!(open[0], open[1], "{handle:?}");
+        let decisions = ids.clone().map(|id| {
+            let place = format!("/a/{request}/options");
+            let options = server.post_page(&place, &json!({ "decision": "deny" })).expect(200).json();
+            let body = forge(&options, &id, handle);
+            shape(&server.post_page(&format!("/a/{request}/decision"), &body).invalid("assertion_invalid"))
+        });
+        assert_eq!(decisions[0], decisions[1], "{handle:?}");
+        let others = ids.map(|id| {
+            let options = listed("Somebody").0;
+            let answer = server.post_page(BEGIN, &forge(&options, &id, handle));
+            shape(&answer.expect_error(403, "access_denied", "passkey_unknown"))
+        });
+        assert_eq!(others[0], others[1], "{handle:?}");
+    }
+    // What was neither listed nor enrolled is unknown, and says so; the true key signs in.
+    let options = server.post_page("/sign-in/options", &json!({})).expect(200).json();
+    let body = forge(&options, "AAAAAAAAAAAAAAAAAAAAAA", None);
+    server.post_page(BEGIN, &body).expect_error(403, "access_denied", "passkey_unknown");
+    scene.mara.sign_in(server);
+}
+
+#[test]
 fn attack_062_the_last_passkey_stays() {
     let mut scene = scene();
     let server = &scene.server;

@@ -24,6 +24,7 @@ mod b_limits;
 mod b_names;
 mod b_rules;
 mod c_enrolment;
+mod c_links;
 mod c_passkeys;
 mod c_people;
 mod c_proposals;

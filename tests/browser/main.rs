@@ -15,6 +15,7 @@ mod authenticator;
 mod changes;
 mod driver;
 mod enrolment;
+mod links;
 mod people;
 mod pictures;
 mod reading;

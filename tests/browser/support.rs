@@ -27,6 +27,9 @@ use countersign::crypto::{files, random};
 use countersign::domain::change::standing::Terms;
 use countersign::domain::ids::{GroupName, IssuerName, PersonId};
 use countersign::domain::job::gitlab::IssuerTerms;
+use countersign::domain::oauth::exchange::SubjectToken;
+use countersign::domain::oauth::link_form::LinkForm;
+use countersign::domain::people::proof::{LinkCode, audience};
 use countersign::domain::session::SessionLimits;
 use countersign::domain::time::{MAX_TOKEN_AGE, Timestamp, WAIT_LIMIT};
 use countersign::http::caller::{MAX_REFUSED_A_MINUTE, MAX_WRONG_CEREMONIES_A_MINUTE};
@@ -226,6 +229,17 @@ impl World {
         Waiting { id, link, code, token, collector }
     }
 
+    /// A job that somebody started by hand brings a person's code.
+    pub fn bring(&self, code: &str, change: impl Fn(SimulatedJob) -> SimulatedJob) {
+        self.jobs.set(self.jobs.get() + 1);
+        let now = self.app.clock.now();
+        let job = SimulatedJob::deploy(&self.gitlab, &audience(&self.url), self.jobs.get(), now);
+        let job = change(job.with("pipeline_source", json!("web")).with("iat", json!(now.seconds())));
+        let token = self.gitlab_key.sign(Value::Object(job.claims).to_string().as_bytes()).unwrap();
+        let form = LinkForm { code: LinkCode::parse(code).unwrap(), token: SubjectToken::new(token) };
+        wait(self.app.bring_link_code(&form)).unwrap();
+    }
+
     /// The job asks for its token again, and is held where people are still needed.
     pub fn collect(&self, job: &Waiting) -> Reply {
         self.collect_as(job, &job.collector)
@@ -307,6 +321,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Settings {
         url: gitlab.url.clone(),
         our_url: url.to_owned(),
         legacy: std::collections::BTreeSet::new(),
+        identity_provider: None,
         projects: None,
         namespaces: None,
     };

@@ -1,8 +1,11 @@
 //! What passkeys of each kind prove, read from tokens that were really issued; and what is refused to those that prove less.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future as _;
+use std::task::Poll;
 
 use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
+use countersign::app::exchange::Answer;
 use countersign::app::propose_change::Wish;
 use countersign::app::settings::{DeviceSettings, MetadataDocuments, OwnRootDocuments};
 use countersign::app::start::start;
@@ -11,10 +14,13 @@ use countersign::clock::Clock;
 use countersign::domain::assurance::evidence::Aaguid;
 use countersign::domain::assurance::policy::DevicePolicy;
 use countersign::domain::bundle::report::StepOutcome;
-use countersign::domain::ids::GroupName;
+use countersign::domain::ids::{Digest, GroupName};
+use countersign::domain::log::entry::Event;
 use countersign::domain::log::note::VerifierKey;
+use countersign::domain::oauth::exchange::{ExchangeHeaders, parse};
 use countersign::domain::people::Role;
 use countersign::domain::time::Timestamp;
+use countersign::store::StoreError;
 use serde_json::{Value, json};
 
 use crate::support::maker::{Leaf, Maker, Service};
@@ -288,6 +294,75 @@ fn attack_058_a_list_of_revoked_certificates_counts_once_it_is_reloaded() {
     server.app.load_revoked(&list(json!({ "entries": { serial: {} } }).to_string())).unwrap();
     let claims = token(&server, &mut person, "production");
     assert_eq!((&claims["amr"], &claims["amr_missing"]["hwk"]), (&json!(["pop", "user"]), &json!("status")));
+}
+
+/// A job whose approval only a key of this maker's gave, and that has not been collected yet.
+fn approved(server: &Server, person: &mut Person) -> (String, String) {
+    let (job, key) = (server.job().environment("vault").sign(), collector());
+    let id = server.ask(&job, &key);
+    person.approve(server, &id);
+    server.pass(30);
+    (job, key)
+}
+
+#[test]
+fn attack_058_what_is_known_of_a_key_counts_however_long_a_call_was_queued() {
+    let mut world = World::new();
+    let server = world.serve(|_| ());
+    let maker = &world.makers[&11];
+    let (mut person, _) = enrol(&server, Made::By(maker, 11), false);
+    let (job, key) = approved(&server, &mut person);
+    let serial = maker.leaf.serial_number().to_bn().unwrap().to_hex_str().unwrap().to_string();
+    let revoked = json!({ "entries": { serial: {} } }).to_string().into_bytes();
+    let form = crate::support::wire::form(&crate::support::exchange::exchange_pairs(&job, &[AWS]));
+    let headers = ExchangeHeaders { idempotency_key: Some(&key), has_dpop: false };
+    let asked = parse(form.as_bytes(), headers).unwrap();
+    let answer = block_on(async {
+        // The writer is held; the call has looked, and waits for it.
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let first = server.app.store.write(move |_| -> Result<(), StoreError> {
+            held.recv().ok();
+            Ok(())
+        });
+        let mut call = std::pin::pin!(server.app.exchange(asked, None));
+        let waits = std::future::poll_fn(|context| Poll::Ready(call.as_mut().poll(context).is_pending())).await;
+        assert!(waits, "the call waits for the writer");
+        server.app.load_revoked(&BTreeMap::from([("Our CA".to_owned(), revoked)])).unwrap();
+        release.send(()).unwrap();
+        first.await.unwrap();
+        call.await
+    });
+    assert!(matches!(answer, Ok(Answer::Pending(_))), "{answer:?}");
+    assert_eq!(Snapshot::of(&server).count("token"), 0);
+}
+
+#[test]
+fn attack_058_nothing_counts_by_metadata_that_the_log_has_replaced() {
+    let mut world = World::new();
+    let server = world.serve(|_| ());
+    let (mut person, _) = enrol(&server, Made::By(&world.makers[&1], 1), false);
+    let (job, key) = approved(&server, &mut person);
+    let other = server.ask(&server.job().environment("vault").sign(), &collector());
+    let (_, link) = server.invite("Late", &["release-managers"]);
+    // The log has the next blob, and memory gets it a moment later.
+    let next = world.documents("2026-12-24", &[(1, "REVOKED")]);
+    let (number, sha256) = (world.number, Digest::of(&next.blob));
+    let logged = server.app.store.write(move |unit| -> Result<(), StoreError> {
+        let next_update = unit.now();
+        let entry = unit.append(Event::Metadata { number, sha256, next_update, models: 9, skipped: 0 })?;
+        unit.put_metadata_in_force(number, &sha256, entry)
+    });
+    block_on(logged).unwrap();
+    let busy = |answer: crate::support::Answer| drop(answer.expect_error(503, "temporarily_unavailable", "queue_full"));
+    busy(server.exchange(&job, &[AWS]).collector(&key).send());
+    let signed = server.post_page(&format!("/a/{other}/options"), &json!({ "decision": "approve" }));
+    busy(signed);
+    let (_, made) = answer(&server, &link, Made::By(&world.makers[&2], 2), false);
+    busy(server.post_page(&format!("/enrol/{link}/passkey"), &made.body()));
+    assert_eq!(Snapshot::of(&server).count("token"), 0);
+    block_on(server.app.load_metadata(&next)).unwrap();
+    server.exchange(&job, &[AWS]).collector(&key).send().pending();
+    assert_eq!(person.decide(&server, &other, "approve").code(), "acr_not_reached");
 }
 
 #[test]

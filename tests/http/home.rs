@@ -1,5 +1,8 @@
 //! `/`, `/waiting`, `/me/signed`: what a person sees of requests and of their own decisions.
 
+use countersign::app::show_signed::MAX_SIGNED_SHOWN;
+use countersign::app::show_waiting::MAX_WAITING_LOOKED_AT;
+use countersign::http::home::endpoints::LAST_DECISIONS;
 use serde_json::json;
 
 use crate::support::person::page;
@@ -45,7 +48,9 @@ fn home_lists_what_this_person_may_sign_and_nothing_else() {
     server.load_rules(&RULES.replacen("not = [\"starter\"]", "not = [\"starter\"], count = 2", 1));
     assert!(waiting(&server, &of_mara).is_empty());
     server.load_rules(RULES);
-    assert_eq!(waiting(&server, &of_mara), [careful.as_str()]);
+    assert!(waiting(&server, &of_mara).is_empty(), "what a changed rule ended stays over");
+    let again = server.ask(&server.job().with("job_id", "5").environment("careful").sign(), &collector());
+    assert_eq!(waiting(&server, &of_mara), [again.as_str()]);
     server.pass(15 * 60 + 1);
     assert!(waiting(&server, &of_mara).is_empty());
 }
@@ -92,4 +97,53 @@ fn old_decisions_are_a_link_away() {
     assert_eq!(home.matches("✕ Denied").count(), 5);
     let told = page(&server, &session, "/waiting").expect(200).json();
     assert_eq!(told["count"], json!(0));
+}
+
+#[test]
+fn home_looks_at_so_many_requests_and_leaves_out_those_that_end_last() {
+    let server = Server::start();
+    let mut mara = Person::manager(&server, "Mara");
+    let session = mara.sign_in(&server);
+    let first = server.ask(&server.job().sign(), &collector());
+    for _ in 1..MAX_WAITING_LOOKED_AT {
+        server.ask(&server.job().sign(), &collector());
+    }
+    server.pass(1);
+    let last = server.ask(&server.job().sign(), &collector());
+    let seen = waiting(&server, &session);
+    assert_eq!(seen.len(), MAX_WAITING_LOOKED_AT);
+    assert!(seen.contains(&first) && !seen.contains(&last));
+    // It is left out of a list, not of what may be signed; and what is decided makes room.
+    mara.deny(&server, &first);
+    let seen = waiting(&server, &session);
+    assert!(seen.len() == MAX_WAITING_LOOKED_AT && seen.contains(&last));
+    mara.approve(&server, &last);
+}
+
+#[test]
+fn home_and_what_was_signed_show_so_many_decisions_and_the_way_to_the_older_ones() {
+    let server = Server::start();
+    let mut mara = Person::manager(&server, "Mara");
+    let session = mara.sign_in(&server);
+    let decided: Vec<_> = (0..=MAX_SIGNED_SHOWN)
+        .map(|_| {
+            let request = server.ask(&server.job().sign(), &collector());
+            mara.deny(&server, &request);
+            request
+        })
+        .collect();
+    let shown = |path: &str| {
+        let html = page(&server, &session, path).expect(200).text();
+        let seen: Vec<_> =
+            decided.iter().filter(|request| html.contains(&format!("/a/{request}\""))).cloned().collect();
+        (seen, html)
+    };
+    let (seen, _) = shown("/");
+    assert_eq!(seen, decided[decided.len() - LAST_DECISIONS..], "the newest");
+    let (seen, html) = shown("/me/signed");
+    assert_eq!(seen, decided[1..]);
+    let older = html.split("href=\"/me/signed?before=").nth(1).expect("a way on").split('"').next().unwrap().to_owned();
+    let (seen, html) = shown(&format!("/me/signed?before={older}"));
+    assert_eq!(seen, decided[..1]);
+    assert!(!html.contains("/me/signed?before="), "there is nothing older");
 }

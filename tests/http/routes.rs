@@ -50,7 +50,7 @@ fn check_headers(answer: &Answer, place: &str) {
 
 /// Nobody is signed in: a page sends on, a script is told.
 fn check_sent_to_sign_in(row: &Row, answer: &Answer) {
-    if row.path == "/waiting" {
+    if matches!(row.path, "/waiting" | "/me/links/brought") {
         answer.clone().expect_error(401, "access_denied", "sign_in_needed");
     } else {
         assert_eq!(answer.status, 303, "{}: {}", row.path, answer.text());

@@ -99,6 +99,7 @@ impl World {
                     url: GITLAB.to_owned(),
                     our_url: self.url.clone(),
                     legacy: std::collections::BTreeSet::new(),
+                    identity_provider: None,
                     projects: None,
                     namespaces: None,
                 },

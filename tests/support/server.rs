@@ -67,6 +67,8 @@ pub struct Options {
     pub issuers: Vec<IssuerSettings>,
     /// Who vouches for passkeys, and which devices are taken.
     pub devices: DeviceSettings,
+    /// The name under which the usual GitLab signs its users in through us.
+    pub identity_provider: Option<String>,
 }
 
 impl Default for Options {
@@ -80,6 +82,7 @@ impl Default for Options {
             workers: 2,
             issuers: Vec::new(),
             devices: DeviceSettings::default(),
+            identity_provider: None,
         }
     }
 }
@@ -165,6 +168,7 @@ fn issuer_settings(issuer: &Issuer) -> IssuerSettings {
             url: issuer.url.to_owned(),
             our_url: URL.to_owned(),
             legacy: BTreeSet::new(),
+            identity_provider: None,
             projects: None,
             namespaces: None,
         },
@@ -179,6 +183,7 @@ fn issuer_settings(issuer: &Issuer) -> IssuerSettings {
 /// The opened state of a directory.
 pub fn parts(directory: &Path, clock: &Clock, options: &Options) -> Parts {
     let mut issuers = vec![issuer_settings(gitlab()), issuer_settings(other())];
+    issuers[0].terms.identity_provider.clone_from(&options.identity_provider);
     issuers.extend(options.issuers.iter().cloned());
     Parts {
         settings: Settings {
@@ -276,6 +281,12 @@ impl Server {
         self.stop();
         let ((app, address, handle), thread) = run(&self.directory, &self.clock, &self.options);
         (self.app, self.address, self.handle, self.thread) = (app, address, handle, Some(thread));
+    }
+
+    /// The same, under other rules.
+    pub fn restart_with(&mut self, rules: &str) {
+        rules.clone_into(&mut self.options.rules);
+        self.restart();
     }
 
     fn stop(&mut self) {

@@ -98,6 +98,9 @@ pub enum PeopleCommand {
     },
     /// Untie a GitLab user from whoever it is tied to
     Unlink {
+        /// From this person, where several say that the user is theirs
+        #[arg(long, value_name = "PERSON")]
+        person: Option<String>,
         /// The issuer's short name
         #[arg(long, value_name = "ISSUER")]
         issuer: String,

@@ -138,6 +138,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Result<Setting
         url: gitlab.url.clone(),
         our_url: url.to_owned(),
         legacy: std::collections::BTreeSet::new(),
+        identity_provider: None,
         projects: None,
         namespaces: None,
     };

@@ -134,6 +134,8 @@ fn issuers_are_exact_distinct_and_never_everybody() {
         ("namespaces = [\"*\"]\n", "is not an id"),
         ("legacy = [\"CI_JOB_JWT_V3\"]\n", "did you mean `CI_JOB_JWT"),
         ("legacy = [\"JWT\"]\n", "are possible"),
+        ("identity_provider = \"\"\n", "is no name of a provider"),
+        ("identity_provider = \"counter sign\"\n", "is no name of a provider"),
         ("stale_use = \"30d\"\n", "0 s to 7 days"),
         ("jwks_host = \"https://keys.example.com/jwks\"\n", "is not a host"),
         ("jwks_host = \"\"\n", "is not a host"),

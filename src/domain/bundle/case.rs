@@ -119,7 +119,7 @@ impl Case<'_> {
         let mut read: Vec<&EvidenceDigests> = vec![self.roles.issuer_keys.1, self.roles.signing_key.2];
         if let Some(part) = &self.roles.asked {
             read.push(part.evidence);
-            read.extend(part.starter.map(|(.., evidence)| evidence));
+            read.extend(part.starter.iter().chain(&part.proved).map(|tie| tie.evidence));
         }
         for decision in &self.roles.decisions {
             read.extend([

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::domain::canonical;
 use crate::domain::ids::{Digest, IssuerName};
+use crate::domain::job::identity::IDENTITY_PROVIDER;
 use crate::domain::job::{Job, JobTokenKind, gitlab};
 use crate::domain::log::entry::EvidenceDigests;
 use crate::domain::request::Request;
@@ -80,7 +81,9 @@ impl Case<'_> {
         let verified = self.signatures.job_token(&token.text, jwks)?;
         let (name, keys) = self.roles.issuer_keys;
         let document: IssuerKeysDocument = self.read(keys, "keys")?;
-        let job = gitlab::from_log(&verified, name, &document.issuer, self.roles.genesis.issuer)
+        // Whether the issuer signs its users in through us is the request's word, which people signed.
+        let provider = request.and_then(|request| request.job_claim(IDENTITY_PROVIDER));
+        let job = gitlab::from_log(&verified, name, &document.issuer, self.roles.genesis.issuer, provider)
             .map_err(|refusal| refusal.description)?;
         if job.expires_at != exp {
             return Err("the job token's `exp` is not the one that was logged".to_owned());

@@ -36,7 +36,18 @@ pub(super) struct AskedPart<'a> {
     pub job: &'a JobFields,
     pub asked: &'a Asked,
     pub evidence: &'a EvidenceDigests,
-    pub starter: Option<(u64, &'a PersonId, &'a IssuerName, &'a EvidenceDigests)>,
+    pub starter: Option<TiePart<'a>>,
+    /// People who proved by a pipeline that the job's user is theirs.
+    pub proved: Vec<TiePart<'a>>,
+}
+
+/// Whose a user is.
+#[derive(Clone, Copy)]
+pub(super) struct TiePart<'a> {
+    pub index: u64,
+    pub person: &'a PersonId,
+    pub issuer: &'a IssuerName,
+    pub evidence: &'a EvidenceDigests,
 }
 
 pub(super) struct DecisionPart<'a> {
@@ -160,16 +171,19 @@ fn asked_part<'a>(walk: &mut Walk<'a>, index: u64) -> Result<AskedPart<'a>, Stri
     if outcome != "asked" {
         return Err(wrong(entry, "a request that asked"));
     }
-    let starter = match asked.starter {
-        None => None,
-        Some(link) => match &walk.get(link, "the starter's link")?.event {
-            Event::Link { outcome, person, issuer, evidence } if outcome == "added" => {
-                Some((link, person, issuer, evidence))
-            }
-            other => return Err(format!("entry {link} is of kind `{}`, not a link", other.kind())),
-        },
-    };
-    Ok(AskedPart { index, time: entry.time, request, job, asked, evidence, starter })
+    // What a person proved alone is never taken for what the console or admins said.
+    let starter = asked.starter.map(|link| tie(walk, link, "added")).transpose()?;
+    let proved = asked.proved.iter().map(|link| tie(walk, *link, "proved")).collect::<Result<_, _>>()?;
+    Ok(AskedPart { index, time: entry.time, request, job, asked, evidence, starter, proved })
+}
+
+fn tie<'a>(walk: &mut Walk<'a>, index: u64, wanted: &str) -> Result<TiePart<'a>, String> {
+    match &walk.get(index, "a starter's link")?.event {
+        Event::Link { outcome, person, issuer, evidence, .. } if outcome == wanted => {
+            Ok(TiePart { index, person, issuer, evidence })
+        }
+        other => Err(format!("entry {index} is of kind `{}`, not a link that was {wanted}", other.kind())),
+    }
 }
 
 fn decision_part<'a>(walk: &mut Walk<'a>, index: u64, part: &AskedPart<'_>) -> Result<DecisionPart<'a>, String> {

@@ -3,13 +3,17 @@
 //! Implements DESIGN §4 and §6 over again, by the same functions that issued the token.
 //! Never takes the log's word for what can be computed.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::domain::canonical;
 use crate::domain::change::LinkKind;
 use crate::domain::ids::{Digest, IssuerName, PersonId};
 use crate::domain::job::Job;
+use crate::domain::job::identity::IDENTITY;
 use crate::domain::log::entry::JobFields;
+use crate::domain::people::proof::BY_PIPELINE;
 use crate::domain::request::{Access, Request};
 use crate::domain::rules::compile::Rules;
 use crate::domain::rules::decide::decide;
@@ -18,6 +22,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::claims::{self, ApprovalClaims, Issue};
 
 use super::case::Case;
+use super::roles::{AskedPart, TiePart};
 use super::signer::{Signer, is_known_authority, signed_by};
 
 #[derive(serde::Deserialize)]
@@ -30,6 +35,15 @@ struct LinkDocument {
     _owner: Option<LinkKind>,
     person: PersonId,
     user_id: String,
+}
+
+/// Who counts as the starter of a job.
+#[derive(Default)]
+pub(super) struct Starters {
+    /// The one whom the console or admins say it is.
+    known: Option<PersonId>,
+    /// Those who say so themselves.
+    proved: BTreeSet<PersonId>,
 }
 
 impl Case<'_> {
@@ -48,28 +62,52 @@ impl Case<'_> {
         Ok(rule)
     }
 
-    pub(super) fn starter(&self, request: Option<&Request>, rule: &Rule) -> Result<(Option<PersonId>, String), String> {
+    pub(super) fn starter(&self, request: Option<&Request>, rule: &Rule) -> Result<(Starters, String), String> {
         let Some((part, request)) = self.roles.asked.as_ref().zip(request) else {
-            return Ok((None, "nobody was asked".to_owned()));
+            return Ok((Starters::default(), "nobody was asked".to_owned()));
         };
-        let Some((tied, person, issuer, evidence)) = part.starter else {
+        let mut proved = BTreeSet::new();
+        for tie in &part.proved {
+            self.is_of_the_jobs_user(*tie, part, request, |by| by == BY_PIPELINE)?;
+            proved.insert(tie.person.clone());
+        }
+        let identity = request.job_claim(IDENTITY).map(PersonId::parse).transpose();
+        let identity = identity.map_err(|_| "the request's identity is no person's id".to_owned())?;
+        if let (Some(person), None) = (&identity, part.starter) {
+            let text = format!("person {person} started the job, says GitLab, which signs in through this server");
+            return Ok((Starters { known: identity, proved }, text));
+        }
+        let Some(tie) = part.starter else {
             let excluded = matches!(&rule.effect, Effect::Allow(allow)
                 if matches!(&allow.require, Require::Approval(terms) if !terms.not.is_empty()));
             if excluded {
                 return Err("the rule excludes the starter, and nothing says who that is".to_owned());
             }
-            return Ok((None, "the rule does not ask who started the job".to_owned()));
+            return Ok((Starters { known: None, proved }, "the rule does not ask who started the job".to_owned()));
         };
-        let link: LinkDocument = self.read(evidence, "link")?;
-        let same = is_known_authority(&link.by, tied)
-            && link.person == *person
-            && link.issuer == *issuer
-            && *issuer == part.job.issuer
-            && request.job_claim("user_id") == Some(link.user_id.as_str());
-        if !same {
-            return Err("the starter's link is another user's".to_owned());
+        self.is_of_the_jobs_user(tie, part, request, |by| is_known_authority(by, tie.index))?;
+        if identity.is_some_and(|identity| identity != *tie.person) {
+            return Err("the log ties the job's user to one person, and GitLab signs it in as another".to_owned());
         }
-        Ok((Some(person.clone()), format!("person {person} started the job")))
+        let person = tie.person.clone();
+        let text = format!("person {person} started the job");
+        Ok((Starters { known: Some(person), proved }, text))
+    }
+
+    fn is_of_the_jobs_user(
+        &self,
+        tie: TiePart<'_>,
+        part: &AskedPart<'_>,
+        request: &Request,
+        is_source: impl Fn(&str) -> bool,
+    ) -> Result<(), String> {
+        let link: LinkDocument = self.read(tie.evidence, "link")?;
+        let same = is_source(&link.by)
+            && link.person == *tie.person
+            && link.issuer == *tie.issuer
+            && *tie.issuer == part.job.issuer
+            && request.job_claim("user_id") == Some(link.user_id.as_str());
+        if same { Ok(()) } else { Err("the starter's link is another user's".to_owned()) }
     }
 
     pub(super) fn decides(
@@ -165,8 +203,8 @@ impl Case<'_> {
 }
 
 /// What `decide` needs, from what was proven.
-pub(super) fn facts(rule: &Rule, signers: &[Signer], starter: Option<PersonId>) -> Facts {
-    let mut facts = Facts { starter, ..Facts::default() };
+pub(super) fn facts(rule: &Rule, signers: &[Signer], starters: Starters) -> Facts {
+    let mut facts = Facts { starter: starters.known, proved: starters.proved, ..Facts::default() };
     if let Effect::Allow(allow) = &rule.effect
         && let Require::Approval(terms) = &allow.require
     {

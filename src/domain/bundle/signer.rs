@@ -121,6 +121,7 @@ impl Case<'_> {
             }
             Statement::Registration(_) => Err("the statement is over a registration".to_owned()),
             Statement::Change(_) => Err("the statement is over a change".to_owned()),
+            Statement::Link(_) => Err("the statement is over a GitLab user".to_owned()),
         }
     }
 

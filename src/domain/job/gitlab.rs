@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::legacy::Legacy;
-use super::{Job, validity};
+use super::{Job, identity, validity};
 use crate::domain::ids::IssuerName;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::rules::Refusal;
@@ -32,6 +32,8 @@ pub struct IssuerTerms {
     pub our_url: String,
     /// Removed job tokens that are accepted all the same.
     pub legacy: BTreeSet<Legacy>,
+    /// The name under which it signs its users in through us, as `user_identities` has it; `None` where it does not.
+    pub identity_provider: Option<String>,
     /// Ids of projects whose jobs are admitted; with `namespaces` absent too, all are.
     pub projects: Option<BTreeSet<String>>,
     /// Ids of namespaces whose jobs are admitted.
@@ -43,6 +45,12 @@ impl IssuerTerms {
     #[must_use]
     pub fn has_iss(&self, iss: &str) -> bool {
         iss == self.url || (self.legacy.contains(&Legacy::JwtV1) && super::legacy::is_host_of(iss, &self.url))
+    }
+
+    /// The same for tokens that are made for another purpose of ours; the removed ones name no purpose.
+    #[must_use]
+    pub fn with_audience(&self, audience: &str) -> Self {
+        Self { our_url: audience.to_owned(), legacy: BTreeSet::new(), ..self.clone() }
     }
 }
 
@@ -180,7 +188,13 @@ pub fn parse(verified: &Verified<RawClaims>, terms: &IssuerTerms, now: Timestamp
     }
     let kind = validity::check_issuer_and_audience(&raw.claims, terms)?;
     let times = validity::check_times(&raw.claims, now)?;
-    let claims = read_claims(&raw.claims)?;
+    let mut claims = read_claims(&raw.claims)?;
+    if let Some(provider) = &terms.identity_provider
+        && let Some(person) = identity::person_of(&raw.claims, provider)?
+    {
+        claims.insert(identity::IDENTITY.to_owned(), person.to_string());
+        claims.insert(identity::IDENTITY_PROVIDER.to_owned(), provider.clone());
+    }
     let mut unknown_claims: Vec<_> = raw.claims.keys().filter(|name| inventory(name).is_none()).cloned().collect();
     unknown_claims.sort_unstable();
     let job = Job {
@@ -208,12 +222,14 @@ pub fn from_log(
     name: &IssuerName,
     issuer_url: &str,
     our_url: &str,
+    identity_provider: Option<&str>,
 ) -> Result<Job, Refusal> {
     let terms = IssuerTerms {
         name: name.clone(),
         url: issuer_url.to_owned(),
         our_url: our_url.to_owned(),
         legacy: BTreeSet::from([Legacy::JwtV1, Legacy::JwtV2]),
+        identity_provider: identity_provider.map(str::to_owned),
         projects: None,
         namespaces: None,
     };

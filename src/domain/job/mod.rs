@@ -5,6 +5,7 @@
 
 pub mod foreign;
 pub mod gitlab;
+pub mod identity;
 pub mod legacy;
 mod validity;
 
@@ -43,7 +44,8 @@ pub struct Job {
     /// The token's `exp`.
     pub expires_at: Timestamp,
     /// Every known job claim that rules may match and tokens may forward, as text, by GitLab's name.
-    /// Flags are `true` or `false`, ids are digits. A claim that is absent or `null` is not here.
+    /// Flags are `true` or `false`, ids are digits. A claim that is absent or `null` is not here. Beside them `identity` and
+    /// `identity_provider`, which no rule may name.
     pub claims: BTreeMap<String, String>,
     /// Names of claims that the inventory does not list; accepted and counted.
     pub unknown_claims: Vec<String>,
@@ -83,6 +85,12 @@ impl Job {
     #[must_use]
     pub fn pipeline_id(&self) -> &str {
         self.required("pipeline_id")
+    }
+
+    /// The person whom GitLab signs the user in as through us, where the configuration says that it does.
+    #[must_use]
+    pub fn identity(&self) -> Option<&str> {
+        self.claim(identity::IDENTITY)
     }
 
     /// The code comes from another project than the one the job runs in.

@@ -77,6 +77,7 @@ pub(crate) fn terms() -> IssuerTerms {
         url: GITLAB.to_owned(),
         our_url: US.to_owned(),
         legacy: BTreeSet::new(),
+        identity_provider: None,
         projects: None,
         namespaces: None,
     }

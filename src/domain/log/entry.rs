@@ -170,14 +170,21 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         evidence: EvidenceDigests,
     },
-    /// A person was tied to a user of an issuer. Evidence: `link`.
+    /// A person was tied to a user of an issuer. Evidence: `link`; where it was proved also `statement`, `assertion` and
+    /// `job_token`.
     Link {
-        /// `added` or `removed`.
+        /// `added` or `removed`; `proved` where the person did it with a pipeline, which only excludes.
         outcome: String,
         /// Who.
         person: PersonId,
         /// Whose user.
         issuer: IssuerName,
+        /// Index of the entry that added the signing passkey, where the person proved it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        passkey: Option<u64>,
+        /// Index of the entry with the keys that verified the job token, where the person proved it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        issuer_keys: Option<u64>,
         /// The documents.
         evidence: EvidenceDigests,
     },

@@ -3,6 +3,8 @@
 //! Implements DESIGN §7 (a closed list of clear fields).
 //! Never holds a name, a login or a path.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{Audience, Digest, IssuerName};
@@ -35,6 +37,9 @@ pub struct Asked {
     /// Index of the entry that ties the job's user to a person, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starter: Option<u64>,
+    /// Indices of the entries by which people proved with a pipeline that the job's user is theirs.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub proved: BTreeSet<u64>,
 }
 
 /// A job token that was taken in: it leaves in a bundle once every audience has its token, or past its `exp`.

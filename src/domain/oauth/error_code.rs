@@ -123,6 +123,8 @@ error_codes! {
     TokenTooOld "token_too_old" InvalidRequest 400 "ask earlier in the job, or retry it";
     NotAJobToken "not_a_job_token" InvalidRequest 400 "send a token of the job's `id_tokens:`, not another kind";
     BadClaimType "bad_claim_type" InvalidRequest 400 "the issuer sent a claim in a form that is not GitLab's; check the issuer";
+    NotByHand "not_by_hand" InvalidRequest 400 "in GitLab, start the pipeline by hand: Build, Pipelines, New pipeline";
+    LinkCodeUnknown "link_code_unknown" InvalidRequest 400 "make a new code at `/me/links`, and use it within the time that is named there";
     // the state
     TokenSpent "token_spent" InvalidRequest 400 "retry the job in GitLab, or give it one `id_tokens:` entry per set of audiences";
     CollectorRequired "collector_required" InvalidRequest 400 "send an `Idempotency-Key` of 32 to 128 random characters (`countersign token` does)";
@@ -133,6 +135,8 @@ error_codes! {
     RuleNotEvaluable "rule_not_evaluable" InvalidRequest 400 "mend the rule that is named: `countersign rule explain`";
     GroupEmpty "group_empty" InvalidRequest 400 "put people into the group: `countersign people invite NAME --group GROUP`";
     StarterNotLinked "starter_not_linked" InvalidRequest 400 "tie the GitLab user to a person: `countersign people link PERSON --issuer I --user-id N`";
+    StarterDisputed "starter_disputed" InvalidRequest 400 "one of the two is wrong: untie the user, or mend its identity in GitLab";
+    IdentityUnknown "identity_unknown" InvalidRequest 400 "mend the user's identity in GitLab: its `extern_uid` is the id of a person, as in `countersign people list`";
     AudienceNotAllowed "audience_not_allowed" InvalidTarget 400 "ask for an audience that the rule lists, or add it there";
     AudienceNotInRequest "audience_not_in_request" InvalidTarget 400 "ask for one audience of the request, or for its whole list";
     ScopeNotAllowed "scope_not_allowed" InvalidScope 400 "leave `scope` out; rules say what a token carries";
@@ -174,6 +178,8 @@ error_codes! {
     LastPasskey "last_passkey" AccessDenied 409 "let the person make another passkey first, or suspend them";
     NameTaken "name_taken" AccessDenied 409 "choose a name that nobody could take for another's";
     ChangeOver "change_over" AccessDenied 410 "propose it again";
+    LinksEnough "links_enough" AccessDenied 409 "have an admin untie a GitLab user that is not yours any more";
+    SomebodyElse "somebody_else" AccessDenied 409 "sign out in this browser, then open the link again";
     LinkSpent "link_spent" AccessDenied 410 "ask for a new link";
     NotFound "not_found" InvalidRequest 404 "check the link, or the number";
 }

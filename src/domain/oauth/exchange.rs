@@ -135,13 +135,14 @@ pub fn parse(body: &[u8], headers: ExchangeHeaders<'_>) -> Result<ExchangeForm, 
     Ok(ExchangeForm { subject_token, audiences, issued_token_type, collector })
 }
 
-struct Form {
+/// The parameters of a form, each once.
+pub(super) struct Form {
     once: BTreeMap<String, String>,
     audiences: Vec<String>,
 }
 
 impl Form {
-    fn read(body: &[u8]) -> Result<Self, Refusal> {
+    pub(super) fn read(body: &[u8]) -> Result<Self, Refusal> {
         if std::str::from_utf8(body).is_err() {
             return Err(refuse(ErrorCode::ParameterInvalid, "the form is not UTF-8"));
         }
@@ -170,7 +171,7 @@ impl Form {
         self.once.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    fn require(&self, name: &str) -> Result<&str, Refusal> {
+    pub(super) fn require(&self, name: &str) -> Result<&str, Refusal> {
         self.get(name).ok_or_else(|| refuse(ErrorCode::ParameterMissing, format!("the parameter `{name}` is missing")))
     }
 
@@ -204,11 +205,7 @@ impl Form {
                 return Err(refuse(ErrorCode::ParameterInvalid, text));
             }
         }
-        if token.len() > MAX_JOB_TOKEN {
-            let text = format!("`subject_token` is longer than {MAX_JOB_TOKEN} bytes");
-            return Err(refuse(ErrorCode::ParameterInvalid, text));
-        }
-        Ok(SubjectToken::new(token.to_owned()))
+        bounded("subject_token", token)
     }
 
     fn issued_token_type(&self) -> Result<&'static str, Refusal> {
@@ -240,6 +237,15 @@ impl Form {
         }
         Ok(list)
     }
+}
+
+/// A job token of a size that is read at all.
+pub(super) fn bounded(name: &str, token: &str) -> Result<SubjectToken, Refusal> {
+    if token.len() > MAX_JOB_TOKEN {
+        let text = format!("`{name}` is longer than {MAX_JOB_TOKEN} bytes");
+        return Err(refuse(ErrorCode::ParameterInvalid, text));
+    }
+    Ok(SubjectToken::new(token.to_owned()))
 }
 
 #[cfg(test)]

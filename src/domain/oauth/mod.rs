@@ -5,3 +5,4 @@
 
 pub mod error_code;
 pub mod exchange;
+pub mod link_form;

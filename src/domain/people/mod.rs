@@ -4,6 +4,7 @@
 //! Never decides anything by a name.
 
 pub mod name;
+pub mod proof;
 
 use serde::{Deserialize, Serialize};
 

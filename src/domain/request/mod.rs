@@ -102,6 +102,9 @@ pub const JOB_MEMBERS: &[&str] = &[
     "environment",
     "user_id",
     "runner_environment",
+    // Whom GitLab signs the user in as through us, where the issuer's configuration says so.
+    "identity",
+    "identity_provider",
 ];
 
 impl Request {

@@ -95,13 +95,19 @@ fn eligible(terms: &ApprovalTerms, facts: &Facts, checks: &mut Vec<Check>) -> Re
             .with_hint(format!("put people into the group: `countersign people invite NAME --group {first}`")));
     }
     if terms.not.contains(&Excluded::Starter) {
+        if let Some(fault) = &facts.starter_fault {
+            let refusal = fault.refusal();
+            checks.push(check("starter", "one known person", Some(refusal.code.as_str().to_owned()), false));
+            return Err(refusal);
+        }
         let found = facts.starter.as_ref().map(ToString::to_string);
         checks.push(check("starter", "a known person", found, facts.starter.is_some()));
         let Some(starter) = &facts.starter else {
             let what = "the rule excludes whoever started the job, and that GitLab user is tied to no person here";
             return Err(Refusal::new(ErrorCode::StarterNotLinked, what));
         };
-        people.remove(starter);
+        // Nobody's own word makes a starter known; it only takes away whoever gave it.
+        people.retain(|person| person != starter && !facts.proved.contains(person));
     }
     Ok(people)
 }

@@ -9,6 +9,7 @@ mod conditions;
 pub mod decide;
 pub mod difference;
 pub mod explain;
+mod facts;
 mod matching;
 pub mod pattern;
 pub mod set;
@@ -20,6 +21,8 @@ mod terms;
 #[cfg(test)]
 pub(crate) mod samples;
 
+pub use facts::{Approver, Facts, StarterFault};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,13 +30,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::assurance::Acr;
-use crate::domain::assurance::policy::{Device, DevicePolicy};
+use crate::domain::assurance::policy::DevicePolicy;
 use crate::domain::canonical::{self, CanonicalError};
-use crate::domain::ids::{Audience, Digest, GroupName, IssuerName, PersonId, RuleName};
+use crate::domain::ids::{Audience, Digest, GroupName, IssuerName, RuleName};
 use crate::domain::job::gitlab::inventory;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::request::Presence;
-use crate::domain::time::Timestamp;
 use crate::domain::token::template::Template;
 use pattern::Pattern;
 use set::SealedRule;
@@ -237,34 +239,6 @@ impl Rule {
     pub fn digest(&self) -> Result<Digest, CanonicalError> {
         canonical::digest(self)
     }
-}
-
-/// What the store knows about a job and the people that a rule names; read anew inside the writer's unit.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Facts {
-    /// Active members of each group that the rule names.
-    pub groups: BTreeMap<GroupName, BTreeSet<PersonId>>,
-    /// The person linked to the job's user.
-    pub starter: Option<PersonId>,
-    /// Approve decisions over the job's request, oldest first.
-    pub approvals: Vec<Approver>,
-}
-
-/// One approve decision, as far as deciding needs it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Approver {
-    /// Who signed.
-    pub person: PersonId,
-    /// SHA-256 of the public key that signed: one key counts once, whoever it belongs to.
-    pub credential: Digest,
-    /// The level that the signature reached, judged now.
-    pub acr: Acr,
-    /// The device that it came from, as it stands now.
-    pub device: Device,
-    /// When it was signed.
-    pub at: Timestamp,
-    /// The passkey or the person has been suspended or removed since.
-    pub void: bool,
 }
 
 /// The answer of `decide`, with the trace of every check.

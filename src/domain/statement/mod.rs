@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::canonical::{self, Bytes, CanonicalError};
 use crate::domain::change::Change;
 use crate::domain::ids::{Digest, GroupName, PersonId};
+use crate::domain::people::proof::LinkedUser;
 use crate::domain::request::Request;
 use crate::domain::time::Timestamp;
 
@@ -48,6 +49,24 @@ pub enum Statement {
     /// A signature for a change, or against it.
     #[serde(rename = "countersign/change/v1")]
     Change(Countersignature),
+    /// A person says that a GitLab user is theirs, after a pipeline of that user brought their code.
+    #[serde(rename = "countersign/link/v1")]
+    Link(Link),
+}
+
+/// A person says whose GitLab user somebody is: their own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// 32 random bytes.
+    pub nonce: Bytes,
+    /// When the server made this statement.
+    pub at: Timestamp,
+    /// Our issuer URL.
+    pub issuer: String,
+    /// Whose user it is.
+    pub person: PersonId,
+    /// Whom GitLab named, and where.
+    pub user: LinkedUser,
 }
 
 /// A signature for a change, or against it.

@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::change::{Act, LinkKind, Proposer};
 use crate::domain::ids::{Audience, ChangeId, Code, IssuerName, RequestId, RuleName};
 use crate::domain::people::Role;
+use crate::domain::people::proof::LinkedUser;
 use crate::domain::request::{Access, Presence, RuleRef};
 
 /// Texts that a careless encoding would let run into their neighbours.
@@ -72,7 +73,14 @@ fn statement() -> impl Strategy<Value = Statement> {
         let decision = if yes { Choice::Approve } else { Choice::Deny };
         Statement::Change(Countersignature { decision, nonce, at, change })
     });
-    prop_oneof![approval, registration, change]
+    let user = ("[ab]", "[0-9]{1,2}", ("[0-9]{1,2}", "[0-9]{1,2}", "[0-9]{1,2}"), digest());
+    let link = (nonce(), time(), text(), 0_u8..3, user).prop_map(|(nonce, at, issuer, person, user)| {
+        let (gitlab, user_id, (job_project_id, pipeline_id, job_id), token_sha256) = user;
+        let gitlab = IssuerName::parse(&gitlab).unwrap();
+        let user = LinkedUser { issuer: gitlab, user_id, job_project_id, pipeline_id, job_id, token_sha256 };
+        Statement::Link(Link { nonce, at, issuer, person: PersonId::from_random([person; 10]), user })
+    });
+    prop_oneof![approval, registration, change, link]
 }
 
 fn act() -> impl Strategy<Value = Act> {

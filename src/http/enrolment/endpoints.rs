@@ -10,21 +10,21 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 use crate::app::console::CONSOLE;
-use crate::app::enrol::{DeadLink, Enrolled, LinkHolder};
+use crate::app::enrol::{DeadLink, Enrolled, LinkHolder, NoWelcome};
 use crate::domain::ids::Digest;
 use crate::domain::time::SECOND_PASSKEY;
 use crate::http::bodies::{EmptyBody, NameBody, PasskeyBody};
 use crate::http::edge::{Edge, Shared, json_answer};
-use crate::http::problem;
+use crate::http::{problem, session};
 
-use super::view::{self, EnrolmentInput, dead_link_view, enrolment_view};
+use super::view::{self, EnrolmentInput, dead_link_view, enrolment_view, occupied_view};
 
 /// The cookie of the session that may add a second passkey.
 pub const COOKIE: &str = "__Host-countersign-enrolment";
 
 fn holder(request: &HttpRequest, link: &str) -> LinkHolder {
     let session = request.cookie(COOKIE).map(|cookie| Digest::of(cookie.value().as_bytes()));
-    LinkHolder { link: Digest::of(link.as_bytes()), session }
+    LinkHolder { link: Digest::of(link.as_bytes()), session, signed_in: session::digest(request) }
 }
 
 /// The page.
@@ -47,7 +47,10 @@ pub async fn page(request: HttpRequest, link: Path<String>, edge: Shared) -> Htt
             });
             problem::html(StatusCode::OK, &view)
         }
-        Ok(Err(dead)) => {
+        Ok(Err(NoWelcome::SomebodyElse(name))) => {
+            problem::html(StatusCode::CONFLICT, &occupied_view(app.settings.host(), &name, now))
+        }
+        Ok(Err(NoWelcome::Dead(dead))) => {
             let why = match dead {
                 DeadLink::Used(at) => view::DeadLink::Used(at),
                 DeadLink::Ended(_) => view::DeadLink::Ended,

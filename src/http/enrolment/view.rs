@@ -113,6 +113,21 @@ pub fn dead_link_view(host: &str, why: DeadLink, invited_by: Option<&str>, now: 
     }
 }
 
+/// The page of a link where somebody else is signed in. It has no place for the name of the invited person.
+#[derive(Debug, Clone, PartialEq, Eq, Template)]
+#[template(path = "enrolment/occupied.html")]
+pub struct OccupiedView {
+    host: String,
+    now: String,
+    name: Visible,
+}
+
+/// The view of a link where somebody of this name is signed in, whom it is not for.
+#[must_use]
+pub fn occupied_view(host: &str, signed_in: &str, now: Timestamp) -> OccupiedView {
+    OccupiedView { host: host.to_owned(), now: now.to_string(), name: visible(signed_in) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

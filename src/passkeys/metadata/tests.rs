@@ -145,3 +145,20 @@ fn a_list_of_revoked_certificates_is_read() {
     assert!(revoked.contains("c0ffee") && revoked.len() == 2);
     assert!(super::revoked(b"[]").is_err() && super::revoked(b"").is_err());
 }
+
+#[test]
+fn so_many_models_are_read_and_the_others_vouch_for_nothing() {
+    let entry = |n: usize| {
+        let aaguid = format!("00000000-0000-0000-0000-{n:012x}");
+        json!({ "aaguid": aaguid, "statusReports": [{ "status": "REVOKED" }], "metadataStatement": {} })
+    };
+    let read = |count: usize| {
+        let payload =
+            json!({ "no": 1, "nextUpdate": "2026-12-01", "entries": (0..count).map(entry).collect::<Vec<_>>() });
+        listed(serde_json::from_value(payload).unwrap(), now())
+    };
+    let (full, over) = (read(MAX_MODELS), read(MAX_MODELS + 1));
+    assert_eq!((full.entries.len(), over.entries.len()), (MAX_MODELS, MAX_MODELS));
+    assert_eq!(over.skipped, full.skipped + 1);
+    assert_eq!(over.entries, full.entries, "the first stand");
+}

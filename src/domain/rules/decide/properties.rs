@@ -11,7 +11,7 @@ use crate::domain::ids::{Digest, GroupName, IssuerName, RuleName};
 use crate::domain::job::samples::{job as sample, now};
 use crate::domain::rules::matching::{View, trace_of};
 use crate::domain::rules::pattern::Pattern;
-use crate::domain::rules::{Allow, Effect, TokenAlg, TokenTerms};
+use crate::domain::rules::{Allow, Effect, StarterFault, TokenAlg, TokenTerms};
 
 const CLAIMS: &[&str] = &[
     "job_project_id",
@@ -109,6 +109,10 @@ fn job() -> impl Strategy<Value = Job> {
     })
 }
 
+fn fault() -> impl Strategy<Value = Option<StarterFault>> {
+    option::weighted(0.1, person().prop_map(|identity| StarterFault::Unknown { identity }))
+}
+
 fn facts() -> impl Strategy<Value = Facts> {
     let groups: BoxedStrategy<BTreeMap<_, _>> = btree_map(group(), btree_set(person(), 0..5), 0..3).boxed();
     let approver = (person(), 0_u8..5, acr(), any::<i32>(), prop::bool::weighted(0.2));
@@ -119,11 +123,15 @@ fn facts() -> impl Strategy<Value = Facts> {
         }),
         0..7,
     );
-    (groups, option::of(person()), approvals).prop_map(|(groups, starter, approvals)| Facts {
-        groups,
-        starter,
-        approvals,
-    })
+    (groups, option::of(person()), fault(), btree_set(person(), 0..3), approvals).prop_map(
+        |(groups, starter, starter_fault, proved, approvals)| Facts {
+            groups,
+            starter,
+            starter_fault,
+            proved,
+            approvals,
+        },
+    )
 }
 
 fn asked() -> impl Strategy<Value = Vec<Audience>> {
@@ -157,7 +165,10 @@ fn is_earned(rule: &Rule, counted: &[Approver], facts: &Facts) -> bool {
         terms.of.iter().any(|group| facts.groups.get(group).is_some_and(|members| members.contains(&one.person)))
     };
     let excluded = |one: &Approver| {
-        terms.not.contains(&Excluded::Starter) && facts.starter.as_ref().is_none_or(|starter| *starter == one.person)
+        terms.not.contains(&Excluded::Starter)
+            && (facts.starter_fault.is_some()
+                || facts.starter.as_ref().is_none_or(|starter| *starter == one.person)
+                || facts.proved.contains(&one.person))
     };
     people.len() == counted.len()
         && keys.len() == counted.len()
@@ -176,6 +187,45 @@ fn shuffled(rules: &[Rule], order: &[u8]) -> Vec<Rule> {
     let mut numbered: Vec<_> = rules.iter().enumerate().collect();
     numbered.sort_by_key(|(at, _)| (order.get(*at).copied(), *at));
     numbered.into_iter().map(|(_, rule)| rule.clone()).collect()
+}
+
+/// What a person proves alone takes away that person's own signature, where the starter may not sign, and nothing else.
+fn only_excludes(
+    rules: &[Rule],
+    job: &Job,
+    asked: &[Audience],
+    facts: &Facts,
+    person: &PersonId,
+) -> Result<(), TestCaseError> {
+    let mut before = facts.clone();
+    before.proved.remove(person);
+    let mut after = before.clone();
+    after.proved.insert(person.clone());
+    let (before, after) = (outcome(rules, job, asked, &before), outcome(rules, job, asked, &after));
+    match (&before, &after) {
+        // What is refused stays refused, for the same reason: a starter whom nobody else knows stays unknown.
+        (Outcome::Refuse(was), Outcome::Refuse(is)) => prop_assert_eq!(was.code, is.code),
+        (Outcome::Ask { signed, needed, .. }, Outcome::Ask { signed: left, needed: still, .. }) => {
+            prop_assert!(left <= signed && still == needed);
+        }
+        (Outcome::Issue { counted, .. }, Outcome::Issue { counted: left, .. }) => {
+            // Nobody counts who did not before, but for somebody with the very key of whoever is excluded now.
+            let shares = |one: &Approver| {
+                facts.approvals.iter().any(|two| two.person == *person && two.credential == one.credential)
+            };
+            prop_assert!(left.iter().all(|one| counted.contains(one) || shares(one)));
+        }
+        (Outcome::Issue { .. }, Outcome::Ask { .. }) => {}
+        (before, after) => prop_assert!(false, "{before:?} {after:?}"),
+    }
+    let Outcome::Issue { rule, counted } = &after else { return Ok(()) };
+    let terms = rule.allow().map(|allow| &allow.require);
+    if matches!(terms, Some(Require::Approval(terms)) if terms.not.contains(&Excluded::Starter)) {
+        prop_assert!(counted.iter().all(|one| one.person != *person), "{counted:?}");
+    } else {
+        prop_assert_eq!(&before, &after, "a rule that does not ask who started the job");
+    }
+    Ok(())
 }
 
 proptest! {
@@ -282,5 +332,36 @@ proptest! {
             one.person == person && facts.approvals.iter().any(|two| two.person != person && two.credential == one.credential)
         });
         prop_assert!(shared || !issues(&less) || issues(&facts));
+    }
+
+    #[test]
+    fn attack_024_what_a_person_proves_alone_only_ever_excludes_them(
+        rules in rules(), job in job(), asked in asked(), facts in facts(), who in 0_u8..5
+    ) {
+        only_excludes(&rules, &job, &asked, &facts, &PersonId::from_random([who; 10]))?;
+    }
+
+    #[test]
+    fn attack_024_whoever_proved_the_user_counts_nowhere_that_the_starter_may_not(
+        terms in terms(), facts in facts(), who in 0_u8..5
+    ) {
+        let (job, asked) = (sample(&json!({})), [Audience::parse("vault").unwrap()]);
+        let allow = Allow {
+            audience: asked.to_vec(),
+            require: Require::Approval(terms),
+            acr: None,
+            device_policy: None,
+            token: TokenTerms { lifetime: 600, forward: BTreeSet::new(), alg: TokenAlg::Es256, sub: None },
+            aws: None,
+            show_approvers: false,
+        };
+        let rule = Rule {
+            name: RuleName::parse("rule").unwrap(),
+            issuer: Some(job.issuer.clone()),
+            matches: BTreeMap::new(),
+            fork: None,
+            effect: Effect::Allow(Box::new(allow)),
+        };
+        only_excludes(&[rule], &job, &asked, &facts, &PersonId::from_random([who; 10]))?;
     }
 }

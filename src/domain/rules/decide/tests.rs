@@ -34,6 +34,7 @@ fn facts(approvals: &[Approver]) -> Facts {
         groups: [group("release-managers", &[1, 2, 3])].into(),
         starter: Some(person(9)),
         approvals: approvals.to_vec(),
+        ..Facts::default()
     }
 }
 
@@ -233,6 +234,23 @@ fn attack_024_an_unknown_starter_fails_where_it_is_excluded() {
     assert_eq!(standing(DEPLOY, &self_signed), Ok((0, 1)));
     let anyone = DEPLOY.replace("not = [\"starter\"], ", "");
     assert_eq!(standing(&anyone, &Facts { starter: None, ..facts(&[signed(1)]) }), Ok((1, 0)));
+}
+
+#[test]
+fn attack_024_who_proves_a_user_alone_is_excluded_beside_the_starter_and_never_instead() {
+    let proved = |starter, people: &[u8]| Facts {
+        starter,
+        proved: people.iter().map(|n| person(*n)).collect(),
+        ..facts(&[signed(1), signed(2)])
+    };
+    // It makes nobody known: the rule still refuses.
+    assert_eq!(standing(DEPLOY, &proved(None, &[1])), Err(ErrorCode::StarterNotLinked));
+    // The starter whom an admin named stays excluded, whoever else says that the user is theirs.
+    assert_eq!(standing(DEPLOY, &proved(Some(person(1)), &[2])), Ok((0, 1)));
+    assert_eq!(standing(DEPLOY, &proved(Some(person(1)), &[3])), Ok((1, 0)));
+    // Where the rule does not ask who started, it changes nothing.
+    let anyone = DEPLOY.replace("not = [\"starter\"], ", "");
+    assert_eq!(standing(&anyone, &proved(None, &[1, 2])), standing(&anyone, &proved(None, &[])));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use askama::Template;
 
 use crate::app::list_people::ChangeLine;
-use crate::app::show_people::{SeenKey, SeenModel, SeenPerson};
+use crate::app::show_people::{SeenKey, SeenModel, SeenPerson, Whose};
 use crate::app::use_session::SignedIn;
 use crate::domain::change::Weight;
 use crate::domain::ids::{GroupName, IssuerName};
@@ -67,7 +67,7 @@ pub struct KeyItem {
 pub struct LinkItem {
     issuer: String,
     user_id: String,
-    bot: bool,
+    whose: Whose,
 }
 
 /// When each kind of act takes effect, as parts of sentences.
@@ -150,7 +150,7 @@ pub fn person_view(input: &PersonInput<'_>) -> PersonView {
     let links = input.person.links.iter().map(|link| LinkItem {
         issuer: link.issuer.to_string(),
         user_id: link.user_id.clone(),
-        bot: link.bot,
+        whose: link.whose,
     });
     let used = input.sessions.iter().map(|one| one.session.times.last_used).max();
     PersonView {

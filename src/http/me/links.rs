@@ -1,0 +1,134 @@
+//! `/me/links`: "Which GitLab user are you?", a code, and the signature over what a job brought.
+//! In: a session and a browser's answers. Out: HTML and JSON.
+//! Implements DESIGN §11 (proof by pipeline), WebAuthn L3 §7.2 through the use cases.
+//! Never shows a code twice, and never what is somebody else's.
+
+use actix_web::http::StatusCode;
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::app::use_session::SignedIn;
+use crate::app::{AppError, Countersign};
+use crate::domain::ids::Digest;
+use crate::domain::oauth::error_code::ErrorCode;
+use crate::http::bodies::{EmptyBody, PasskeyBody};
+use crate::http::edge::{Shared, json_answer};
+use crate::http::{problem, session};
+
+use super::links_view::{LinksInput, links_view, snippet};
+
+/// Which of those that a job brought.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProofBody {
+    proof: Digest,
+}
+
+/// The page.
+pub async fn page(request: HttpRequest, edge: Shared) -> HttpResponse {
+    let me = match session::visitor(&edge, &request).await {
+        Ok(me) => me,
+        Err(answer) => return answer,
+    };
+    match draw(&edge.app, &me) {
+        Ok(answer) => answer,
+        Err(error) => edge.fail_page(error),
+    }
+}
+
+fn draw(app: &Countersign, me: &SignedIn) -> Result<HttpResponse, AppError> {
+    let seen = app.links_of(&me.person.id)?;
+    Ok(problem::html(StatusCode::OK, &links_view(&LinksInput { settings: &app.settings, me, seen: &seen })))
+}
+
+/// How many of this person's codes a job has brought; looking does not count as a use of the session.
+pub async fn brought(request: HttpRequest, edge: Shared) -> HttpResponse {
+    let counted = session::who(&edge, &request).await.and_then(|who| {
+        let me = who.ok_or_else(|| AppError::refused(ErrorCode::SignInNeeded, "you are not signed in (any more)"))?;
+        edge.app.links_of(&me.person.id)
+    });
+    match counted {
+        Ok(seen) => json_answer(&json!({ "brought": seen.brought.len() })),
+        Err(error) => edge.fail_script(error),
+    }
+}
+
+/// Makes a code, and the job that brings it.
+pub async fn code(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
+    if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
+        return answer;
+    }
+    if let Some(answer) = edge.refuse_ceremony(&request) {
+        return answer;
+    }
+    if let Err(answer) = session::needed(&edge, &request).await {
+        return answer;
+    }
+    match edge.app.make_link_code(session::digest(&request)).await {
+        Ok(made) => json_answer(&json!({
+            "code": made.code.expose(),
+            "expires": made.expires,
+            "job": snippet(&edge.app.settings.url, made.code.expose()),
+        })),
+        Err(error) => edge.fail_script(error),
+    }
+}
+
+/// Starts the signature.
+pub async fn options(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
+    let body: ProofBody = match edge.json_from_our_page(&request, payload).await {
+        Ok(body) => body,
+        Err(answer) => return answer,
+    };
+    if let Some(answer) = edge.refuse_ceremony(&request) {
+        return answer;
+    }
+    if let Err(answer) = session::needed(&edge, &request).await {
+        return answer;
+    }
+    match edge.app.begin_link(session::digest(&request), body.proof).await {
+        Ok(ceremony) => {
+            let public_key = ceremony.options.get("publicKey").cloned().unwrap_or(Value::Null);
+            json_answer(&json!({ "ceremony": ceremony.id, "publicKey": public_key, "statement": ceremony.statement }))
+        }
+        Err(error) => edge.fail_script(error),
+    }
+}
+
+/// Finishes it.
+pub async fn signature(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
+    let address = edge.address(&request);
+    if let Some(answer) = edge.refuse_beyond(&edge.wrong_ceremonies, address) {
+        return answer;
+    }
+    let body: PasskeyBody = match edge.json_from_our_page(&request, payload).await {
+        Ok(body) => body,
+        Err(answer) => return answer,
+    };
+    if let Err(answer) = session::needed(&edge, &request).await {
+        return answer;
+    }
+    match edge.app.finish_link(session::digest(&request), &body.ceremony, &body.response).await {
+        Ok(proved) => json_answer(&json!({
+            "issuer": proved.user.issuer, "user_id": proved.user.user_id, "log": proved.entry,
+        })),
+        Err(error) => edge.fail_ceremony(address, error),
+    }
+}
+
+/// "That was not me."
+pub async fn forget(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
+    let body: ProofBody = match edge.json_from_our_page(&request, payload).await {
+        Ok(body) => body,
+        Err(answer) => return answer,
+    };
+    if let Err(answer) = session::needed(&edge, &request).await {
+        return answer;
+    }
+    match edge.app.forget_brought(session::digest(&request), body.proof).await {
+        Ok(()) => json_answer(&json!({})),
+        Err(error) => edge.fail_script(error),
+    }
+}
