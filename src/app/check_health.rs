@@ -101,7 +101,11 @@ impl Countersign {
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = self.upkeep.warnings(self.clock.now());
         let metadata = self.metadata_finding().filter(|finding| finding.severity == Severity::Warn);
-        warnings.extend(metadata.map(|finding| format!("metadata: {}", finding.text)));
+        let cured = |finding: Finding| match finding.cure {
+            Some(cure) => format!("metadata: {}; cure: {cure}", finding.text),
+            None => format!("metadata: {}", finding.text),
+        };
+        warnings.extend(metadata.map(cured));
         warnings.extend(self.notice_troubles());
         warnings.extend(self.store.overlong().map(|bytes| {
             let size = bytes / 1024 / 1024;

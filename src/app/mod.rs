@@ -14,6 +14,7 @@ pub mod enrol;
 pub mod entitled;
 pub mod exchange;
 pub mod explain;
+pub mod fetch_metadata;
 pub mod intake;
 pub mod keep_log;
 pub mod keep_passkeys;
@@ -84,6 +85,7 @@ pub struct Countersign {
     outbound: std::sync::OnceLock<crate::outbound::Outbound>,
     counters: Counters,
     upkeep: check_health::Upkeep,
+    fetching: fetch_metadata::Fetching,
 }
 
 /// The rules that decide just now.

@@ -292,6 +292,7 @@ impl Prepared {
             outbound: std::sync::OnceLock::new(),
             counters: Counters::default(),
             upkeep: super::check_health::Upkeep::default(),
+            fetching: super::fetch_metadata::Fetching::default(),
             settings,
             store,
             clock,

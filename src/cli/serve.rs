@@ -26,6 +26,7 @@ use crate::config::devices::{MetadataFiles, RootSettings};
 use crate::config::rules_folder;
 use crate::config::settings::Settings;
 use crate::http::serve::{Listening, Running, serve};
+use crate::tasks;
 use certificates::Certificates;
 
 /// The variable that says how much the diagnostics tell.
@@ -66,6 +67,7 @@ struct Server {
     certificates: Option<Arc<Certificates>>,
     running: Running,
     console: socket::Console,
+    tasks: tasks::Running,
 }
 
 /// The signals that end a server.
@@ -97,7 +99,7 @@ async fn run_until_told(settings: &Settings, printer: &mut Printer) -> Exit {
             return Exit::OurFault;
         }
     };
-    let Server { app, certificates, running, console } = match start(settings, printer).await {
+    let Server { app, certificates, running, console, tasks } = match start(settings, printer).await {
         Ok(server) => server,
         Err(exit) => return exit,
     };
@@ -128,6 +130,7 @@ async fn run_until_told(settings: &Settings, printer: &mut Printer) -> Exit {
         // Told twice: at once.
         () = ending.told() => handle.stop(false).await,
     }
+    tasks.stop();
     console.close();
     app.store.close();
     tracing::info!("stopped");
@@ -176,7 +179,7 @@ async fn start(settings: &Settings, printer: &mut Printer) -> Result<Server, Exi
         workers: std::thread::available_parallelism().map_or(WORKERS_LEAST, |count| count.get().max(WORKERS_LEAST)),
     };
     match serve(Arc::clone(&app), listening) {
-        Ok(running) => Ok(Server { app, certificates, running, console }),
+        Ok(running) => Ok(Server { tasks: tasks::start(&app), app, certificates, running, console }),
         Err(error) => {
             console.close();
             app.store.close();
@@ -243,7 +246,9 @@ fn warm(app: &Arc<Countersign>) {
 async fn reload(settings: &Settings, app: &Countersign, certificates: Option<&Certificates>) {
     let rules = reload_rules(settings, app).await;
     app.upkeep().tell("rules", rules.err());
-    if let Some(files) = &settings.devices.metadata {
+    // One that is fetched may not be there yet.
+    let there = |files: &&MetadataFiles| files.fetch.is_none() || open::exists(&files.blob);
+    if let Some(files) = settings.devices.metadata.as_ref().filter(there) {
         app.upkeep().tell("metadata", reload_metadata(files, app).await.err());
     }
     if settings.devices.roots.iter().any(|root| root.revocation_file.is_some()) {

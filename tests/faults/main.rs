@@ -22,7 +22,7 @@ mod load;
 mod shim;
 mod table;
 #[allow(dead_code, reason = "the tests of fetching use the rest")]
-#[path = "../../src/upstream/test_server.rs"]
+#[path = "../../tests/support/https.rs"]
 mod test_server;
 mod upstream;
 mod ward;

@@ -14,6 +14,7 @@ mod approval;
 mod discovery;
 mod evidence;
 mod home;
+mod metadata;
 mod notices;
 mod routes;
 mod token;

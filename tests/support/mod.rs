@@ -17,6 +17,7 @@ pub mod diagnostics;
 pub mod exchange;
 pub mod gitlab;
 pub mod hostile;
+pub mod https;
 pub mod ledger;
 pub mod maker;
 pub mod person;
