@@ -15,6 +15,7 @@ pub mod entitled;
 pub mod exchange;
 pub mod explain;
 pub mod fetch_metadata;
+pub mod gather;
 pub mod intake;
 pub mod keep_log;
 pub mod keep_passkeys;
@@ -86,6 +87,7 @@ pub struct Countersign {
     counters: Counters,
     upkeep: check_health::Upkeep,
     fetching: fetch_metadata::Fetching,
+    gathering: gather::Gathering,
 }
 
 /// The rules that decide just now.

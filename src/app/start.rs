@@ -293,6 +293,7 @@ impl Prepared {
             counters: Counters::default(),
             upkeep: super::check_health::Upkeep::default(),
             fetching: super::fetch_metadata::Fetching::default(),
+            gathering: super::gather::Gathering::default(),
             settings,
             store,
             clock,

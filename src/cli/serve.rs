@@ -50,10 +50,24 @@ pub fn run(config: Option<&Path>, printer: &mut Printer) -> Exit {
     actix_web::rt::System::new().block_on(run_until_told(&settings, printer))
 }
 
+/// Whose words never come into the diagnostics, whatever is asked for: the client that calls webhooks and push services tells
+/// their addresses, and whoever knows those may send there.
+const SILENT: [&str; 2] = ["ureq=off", "ureq_proto=off"];
+
+/// What the diagnostics tell.
+///
+/// # Errors
+/// The text is no filter.
+pub fn filter(wanted: &str) -> Result<EnvFilter, String> {
+    let silent = SILENT.iter().filter_map(|directive| directive.parse().ok());
+    let filter = EnvFilter::try_new(wanted).map_err(|error| error.to_string())?;
+    Ok(silent.fold(filter, EnvFilter::add_directive))
+}
+
 /// Where the diagnostics go: lines for a person at a terminal, JSON for everything else.
 fn diagnostics() -> Result<(), String> {
     let wanted = surroundings::variable(LOG_VARIABLE).unwrap_or_else(|| LOG_DEFAULT.to_owned());
-    let filter = EnvFilter::try_new(&wanted).map_err(|error| format!("{LOG_VARIABLE} is `{wanted}`: {error}"))?;
+    let filter = filter(&wanted).map_err(|error| format!("{LOG_VARIABLE} is `{wanted}`: {error}"))?;
     // A line that cannot be written (a full disk, a reader that is gone) is lost; saying so on the same stream would panic.
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);

@@ -18,6 +18,9 @@ pub const METADATA_EVERY: Duration = Duration::from_hours(24);
 /// By how much that is put off, by chance, so that not all servers ask at once.
 pub const METADATA_SPREAD: Duration = Duration::from_hours(1);
 
+/// How often it is looked whether gathered notices are due.
+pub const GATHERED_EVERY: Duration = Duration::from_secs(5);
+
 type Round = Pin<Box<dyn Future<Output = ()>>>;
 
 /// One task.
@@ -45,6 +48,14 @@ pub const TABLE: &[Task] = &[
         has_work: Countersign::fetches_metadata,
         at_start: Countersign::metadata_is_wanted,
         run: |app| Box::pin(fetch_metadata(app)),
+    },
+    Task {
+        name: "gathered notices",
+        every: GATHERED_EVERY,
+        spread: Duration::ZERO,
+        has_work: Countersign::tells_anybody,
+        at_start: |_| true,
+        run: |app| Box::pin(tell_gathered(app)),
     },
 ];
 
@@ -92,6 +103,12 @@ async fn fetch_metadata(app: Arc<Countersign>) {
         Ok((number, true)) => tracing::info!(number, "newer metadata was fetched and is in force"),
         Ok((number, false)) => tracing::info!(number, "the metadata in force is the newest"),
         Err(error) => tracing::warn!(%error, "the metadata was not fetched; the one before stays in force"),
+    }
+}
+
+async fn tell_gathered(app: Arc<Countersign>) {
+    if let Err(error) = app.tell_gathered() {
+        tracing::warn!(%error, "gathered notices wait for the next round");
     }
 }
 
