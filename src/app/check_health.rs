@@ -113,6 +113,7 @@ impl Countersign {
                 "database: the write-ahead log has grown to {size} MiB: another process keeps the database open; end it"
             )
         }));
+        warnings.extend(self.push_troubles());
         match self.recoveries() {
             Ok(found) => warnings.extend(found),
             Err(error) => warnings.push(format!("people: {error}")),

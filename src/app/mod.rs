@@ -19,6 +19,7 @@ pub mod gather;
 pub mod intake;
 pub mod keep_log;
 pub mod keep_passkeys;
+pub mod keep_pushes;
 pub mod known;
 pub mod list_people;
 pub mod load_metadata;
@@ -26,6 +27,7 @@ pub mod load_rules;
 pub mod make_bundle;
 pub mod notify;
 pub mod propose_change;
+pub mod push_requests;
 pub mod record_token;
 pub mod refuse;
 pub mod settings;
@@ -83,11 +85,11 @@ pub struct Countersign {
     waiting: Waiting,
     refusals: Arc<refuse::RefusalCap>,
     next_due: Arc<settle_changes::NextDue>,
-    outbound: std::sync::OnceLock<crate::outbound::Outbound>,
     counters: Counters,
     upkeep: check_health::Upkeep,
     fetching: fetch_metadata::Fetching,
-    gathering: gather::Gathering,
+    telling: notify::Telling,
+    push_key: Option<crate::crypto::web_push::VapidKey>,
 }
 
 /// The rules that decide just now.

@@ -3,6 +3,8 @@
 //! Implements DESIGN §11 (everybody is told), Standard Webhooks 1.0 (the body).
 //! Never sends a link that does anything by itself, a code, or a secret; never holds anybody up.
 
+use std::sync::OnceLock;
+
 use serde_json::json;
 
 use crate::domain::change::Change;
@@ -13,8 +15,9 @@ use crate::outbound::{Lane, Notice, Outbound};
 use crate::store::people::PersonRow;
 use crate::store::requests::RequestRow;
 
-use super::gather::{Gathered, Place};
+use super::gather::{Gathered, Gathering, Place};
 use super::known::approval_terms;
+use super::push_requests::{Desk, PushJob};
 use super::{AppError, Countersign};
 
 /// What a notice is about, as its `type` spells it.
@@ -54,26 +57,36 @@ impl Kind {
     }
 }
 
+/// By which ways people are told, and what waits to be told.
+#[derive(Default)]
+pub(super) struct Telling {
+    outbound: OnceLock<Outbound>,
+    gathering: Gathering,
+    pub(super) desk: OnceLock<Desk>,
+}
+
 impl Countersign {
     /// Has notices sent from here on; the first word counts.
     pub fn send_through(&self, outbound: Outbound) {
-        let _ = self.outbound.set(outbound);
+        let _ = self.telling.outbound.set(outbound);
     }
 
     /// Whether anybody is told anything from here.
     pub fn tells_anybody(&self) -> bool {
-        self.outbound.get().is_some()
+        self.telling.outbound.get().is_some() || self.telling.desk.get().is_some()
     }
 
     /// A request waits for people: told at once, or gathered with others where its project has many.
     pub(super) fn tell_request(&self, row: &RequestRow) {
-        if self.tells_anybody() && self.gathering.admit(Place::of(row), &row.request.id, self.clock.monotonic()) {
+        if self.tells_anybody() && self.telling.gathering.admit(Place::of(row), &row.request.id, self.clock.monotonic())
+        {
             self.tell_one_request(row);
         }
     }
 
     fn tell_one_request(&self, row: &RequestRow) {
         let request = &row.request;
+        self.push(PushJob::Waits(request.id.clone()));
         let place = Place::of(row).words();
         let place = request.job_claim("environment").map_or(place.clone(), |name| format!("{place} · {name}"));
         let groups =
@@ -93,11 +106,11 @@ impl Countersign {
     /// The store cannot be read; then the next round tells of them.
     pub fn tell_gathered(&self) -> Result<(), AppError> {
         let mut done = Ok(());
-        for gathered in self.gathering.due(self.clock.monotonic()) {
+        for gathered in self.telling.gathering.due(self.clock.monotonic()) {
             match self.still_waiting(&gathered) {
                 Ok((waiting, beyond)) => self.tell_many_requests(&gathered.place, &waiting, beyond),
                 Err(error) => {
-                    self.gathering.keep(gathered);
+                    self.telling.gathering.keep(gathered);
                     done = Err(error);
                 }
             }
@@ -125,6 +138,7 @@ impl Countersign {
                 let uri = format!("{}/", self.settings.url);
                 let text = format!("{count} more requests wait for {}: {uri}", place.words());
                 let requests: Vec<_> = many.iter().map(|row| row.request.id.clone()).collect();
+                self.push(PushJob::Many(place.clone(), requests.clone()));
                 self.tell(Kind::RequestsWait, &text, &json!({ "count": count, "uri": uri, "requests": requests }));
             }
         }
@@ -185,7 +199,7 @@ impl Countersign {
     }
 
     fn tell(&self, kind: Kind, text: &str, data: &serde_json::Value) {
-        let Some(outbound) = self.outbound.get() else { return };
+        let Some(outbound) = self.telling.outbound.get() else { return };
         match self.notice(kind, text, data) {
             Ok(notice) => outbound.tell(&notice),
             Err(error) => tracing::error!(%error, kind = kind.as_str(), "a notice could not be made"),
@@ -200,7 +214,7 @@ impl Countersign {
 
     /// What went wrong with notices.
     pub(super) fn notice_troubles(&self) -> Vec<String> {
-        self.outbound.get().map(Outbound::troubles).unwrap_or_default()
+        self.telling.outbound.get().map(Outbound::troubles).unwrap_or_default()
     }
 }
 

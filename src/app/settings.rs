@@ -14,6 +14,7 @@ use crate::domain::assurance::policy::DevicePolicy;
 use crate::domain::change::standing::Terms;
 use crate::domain::ids::{GroupName, IssuerName};
 use crate::domain::job::gitlab::IssuerTerms;
+use crate::domain::push::Service;
 use crate::domain::session::SessionLimits;
 
 use super::course::CallLimits;
@@ -43,8 +44,21 @@ pub struct Settings {
     pub issuers: Vec<IssuerSettings>,
     /// Who vouches for passkeys, and which devices are taken.
     pub devices: DeviceSettings,
+    /// Whether people may be told on their devices.
+    pub push: Option<PushSettings>,
     /// This is a demo.
     pub demo: bool,
+}
+
+/// How people are told on their devices.
+#[derive(Debug, Clone)]
+pub struct PushSettings {
+    /// The push services that are talked to.
+    pub services: Vec<Service>,
+    /// The authority that signed their certificates, where it is not one of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// They may live at private addresses.
+    pub allow_private: bool,
 }
 
 /// Who vouches for passkeys, and which devices are taken.

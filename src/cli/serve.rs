@@ -172,6 +172,10 @@ async fn start(settings: &Settings, printer: &mut Printer) -> Result<Server, Exi
             return Err(open::explain(&error, printer));
         }
     }
+    if let Err(error) = app.push_from_here() {
+        app.store.close();
+        return Err(open::explain(&error.into(), printer));
+    }
     if let Some(certificates) = &certificates {
         app.upkeep().certificate_until(certificates.until());
     }

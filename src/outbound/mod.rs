@@ -4,6 +4,7 @@
 //! Never holds up whoever has something to tell, lets no flood of requests crowd out a warning, and never shows a webhook's address: it is a secret of its own.
 
 mod post;
+pub mod push;
 pub mod secret;
 
 use std::collections::BTreeMap;

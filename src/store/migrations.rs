@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_attestation.sql"),
     include_str!("migrations/0006_sessions.sql"),
     include_str!("migrations/0007_changes.sql"),
+    include_str!("migrations/0010_push.sql"),
 ];
 
 /// Brings the schema up to this program's version.

@@ -108,10 +108,19 @@ impl Fetcher {
         response.body_mut().with_config().limit(limit).read_to_vec().map_err(|error| self.explain(url, error))
     }
 
+    /// Posts bytes: the status. What is answered is not read. It blocks.
+    ///
+    /// # Errors
+    /// One for each way in which there is no answer. They name the URL; whoever must not tell it must not show them.
+    pub fn post(&self, url: &Url, headers: &[(&'static str, String)], body: &[u8]) -> Result<u16, UpstreamError> {
+        fetchable(url)?;
+        let post = self.agent.post(url.as_str());
+        let post = headers.iter().fold(post, |post, (name, value)| post.header(*name, value));
+        post.send(body).map(|answer| answer.status().as_u16()).map_err(|error| self.explain(url, error))
+    }
+
     fn get(&self, url: &Url, accept: &str) -> Result<Response<Body>, UpstreamError> {
-        if url.scheme() != "https" || discovery::has_credentials(url) {
-            return Err(UpstreamError::Url { url: url.to_string(), problem: "only https without credentials is" });
-        }
+        fetchable(url)?;
         let answer = self.agent.get(url.as_str()).header("accept", accept).call();
         let response = answer.map_err(|error| self.explain(url, error))?;
         let status = response.status().as_u16();
@@ -137,6 +146,13 @@ impl Fetcher {
             other => UpstreamError::Unreachable { url, problem: other.to_string() },
         }
     }
+}
+
+fn fetchable(url: &Url) -> Result<(), UpstreamError> {
+    if url.scheme() != "https" || discovery::has_credentials(url) {
+        return Err(UpstreamError::Url { url: url.to_string(), problem: "only https without credentials is" });
+    }
+    Ok(())
 }
 
 /// Static copies on object stores come as plain bytes; whether it is JSON is then the parser's to say.

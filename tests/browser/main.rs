@@ -15,12 +15,15 @@ mod authenticator;
 mod changes;
 mod driver;
 mod enrolment;
+#[path = "../support/https.rs"]
+mod https;
 mod pictures;
 mod reading;
 mod refusals;
 mod safety;
 mod sessions;
 mod support;
+mod telling;
 
 /// A browser of one's own, on a light phone; ends the test where there is none.
 macro_rules! browser {

@@ -16,6 +16,7 @@ mod evidence;
 mod home;
 mod metadata;
 mod notices;
+mod push;
 mod routes;
 mod token;
 mod waiting;

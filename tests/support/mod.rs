@@ -21,6 +21,7 @@ pub mod https;
 pub mod ledger;
 pub mod maker;
 pub mod person;
+pub mod push;
 pub mod rules;
 pub mod server;
 pub mod wire;

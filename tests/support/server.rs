@@ -19,7 +19,7 @@ use countersign::app::Countersign;
 use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
 use countersign::app::course::CallLimits;
 use countersign::app::propose_change::Wish;
-use countersign::app::settings::{DeviceSettings, IssuerSettings, Settings};
+use countersign::app::settings::{DeviceSettings, IssuerSettings, PushSettings, Settings};
 use countersign::app::start::{Parts, found, start};
 use countersign::clock::{Clock, ClockHand};
 use countersign::crypto::high_water::HighWaterFile;
@@ -67,6 +67,8 @@ pub struct Options {
     pub issuers: Vec<IssuerSettings>,
     /// Who vouches for passkeys, and which devices are taken.
     pub devices: DeviceSettings,
+    /// Whether people may be told on their devices.
+    pub push: Option<PushSettings>,
 }
 
 impl Default for Options {
@@ -80,6 +82,7 @@ impl Default for Options {
             workers: 2,
             issuers: Vec::new(),
             devices: DeviceSettings::default(),
+            push: None,
         }
     }
 }
@@ -193,6 +196,7 @@ pub fn parts(directory: &Path, clock: &Clock, options: &Options) -> Parts {
             people: Terms::default(),
             issuers,
             devices: options.devices.clone(),
+            push: options.push.clone(),
             demo: false,
         },
         clock: clock.clone(),
@@ -237,6 +241,7 @@ fn run(directory: &Path, clock: &Clock, options: &Options) -> (Started, JoinHand
         actix_web::rt::System::new().block_on(async move {
             let rules = [("rules.toml".to_owned(), options.rules.clone())];
             let app = Arc::new(start(parts, Some(&rules)).await.unwrap());
+            app.push_from_here().unwrap();
             let listening = Listening {
                 listen: "127.0.0.1:0".parse().unwrap(),
                 tls: None,

@@ -5,6 +5,7 @@
 
 use askama::Template;
 
+use crate::app::keep_pushes::OwnPush;
 use crate::app::show_waiting::WaitingRequest;
 use crate::app::use_session::SignedIn;
 use crate::domain::time::Timestamp;
@@ -29,6 +30,29 @@ pub struct HomeInput<'a> {
     pub only_one: bool,
     /// Passkeys that may be in other hands; for admins.
     pub doubts: Vec<Doubt>,
+    /// The key that browsers subscribe with, where people may be told on their devices.
+    pub push_key: Option<&'a str>,
+    /// The devices on which they are told.
+    pub devices: Vec<Device>,
+}
+
+/// A device on which somebody is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    number: i64,
+    digest: String,
+    name: Visible,
+    since: Moment,
+}
+
+impl Device {
+    /// As its owner sees it.
+    #[must_use]
+    pub fn new(own: &OwnPush, now: Timestamp) -> Self {
+        let OwnPush { row, digest } = own;
+        let (name, since) = (visible(&row.device), Moment::new(row.created, now));
+        Self { number: row.id, digest: digest.to_string(), name, since }
+    }
 }
 
 /// A request that waits.
@@ -84,6 +108,8 @@ pub struct HomeView {
     decisions: Vec<SignedItem>,
     only_one: bool,
     doubts: Vec<Doubt>,
+    push_key: Option<String>,
+    devices: Vec<Device>,
 }
 
 impl HomeView {
@@ -132,7 +158,7 @@ fn grouped(cards: Vec<Card>) -> Vec<Group> {
 /// The view of Home.
 #[must_use]
 pub fn home_view(input: HomeInput<'_>) -> HomeView {
-    let HomeInput { host, me, cards, decisions, only_one, doubts } = input;
+    let HomeInput { host, me, cards, decisions, only_one, doubts, push_key, devices } = input;
     HomeView {
         host: host.to_owned(),
         now: me.now.to_string(),
@@ -142,6 +168,8 @@ pub fn home_view(input: HomeInput<'_>) -> HomeView {
         decisions,
         only_one,
         doubts,
+        push_key: push_key.map(str::to_owned),
+        devices,
     }
 }
 

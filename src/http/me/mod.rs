@@ -5,5 +5,6 @@
 
 pub mod passkeys;
 pub mod passkeys_view;
+pub mod push;
 pub mod signed;
 pub mod signed_view;
