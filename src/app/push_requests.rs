@@ -102,7 +102,7 @@ impl Countersign {
         let fetcher = Fetcher::with_deadline(&roots, settings.allow_private, PUSH_WITHIN)?;
         let (left, clock) = (Arc::downgrade(self), self.clock.clone());
         let pushes = Arc::new(Pushes::start(PushSending {
-            post: Arc::new(move |parcel| delivery(fetcher.post(&parcel.url, &parcel.headers, &parcel.body))),
+            post: Arc::new(move |parcel| delivery(&fetcher.post(&parcel.url, &parcel.headers, &parcel.body))),
             gone: Arc::new(move |device| forget(&left, device)),
             now: Arc::new(move || clock.monotonic()),
         })?);
@@ -276,12 +276,12 @@ fn forget(app: &Weak<Countersign>, device: i64) {
 }
 
 /// What an answer means; nothing of it names the address.
-fn delivery(answer: Result<u16, UpstreamError>) -> Delivery {
+fn delivery(answer: &Result<u16, UpstreamError>) -> Delivery {
     match answer {
         Ok(200..=299) => Delivery::Taken,
         Ok(404 | 410) => Delivery::Gone,
         Ok(status @ (408 | 429)) => Delivery::Failed(format!("it answered with status {status}")),
-        Ok(status @ 400..=499) => Delivery::Refused(status),
+        Ok(status @ 400..=499) => Delivery::Refused(*status),
         Ok(status) => Delivery::Failed(format!("it answered with status {status}")),
         Err(UpstreamError::Deadline { millis, .. }) => Delivery::Failed(format!("no answer in {} s", millis / 1000)),
         Err(UpstreamError::Address { kind, .. }) => Delivery::Failed(format!("its address is {kind}")),
@@ -326,9 +326,9 @@ mod tests {
 
     #[test]
     fn a_device_is_gone_where_its_service_says_so_and_nothing_tells_its_address() {
-        assert_eq!(delivery(Ok(201)), Delivery::Taken);
-        assert_eq!((delivery(Ok(404)), delivery(Ok(410))), (Delivery::Gone, Delivery::Gone));
-        assert_eq!(delivery(Ok(403)), Delivery::Refused(403));
+        assert_eq!(delivery(&Ok(201)), Delivery::Taken);
+        assert_eq!((delivery(&Ok(404)), delivery(&Ok(410))), (Delivery::Gone, Delivery::Gone));
+        assert_eq!(delivery(&Ok(403)), Delivery::Refused(403));
         let secret = "https://push.example.com/secret-path".to_owned();
         let (kind, millis, host) = ("loopback", 10_000, "push.example.com".to_owned());
         for error in [
@@ -337,11 +337,11 @@ mod tests {
             UpstreamError::Unreachable { url: secret.clone(), problem: secret.clone() },
             UpstreamError::Address { host, address: std::net::IpAddr::from([127, 0, 0, 1]), kind },
         ] {
-            let Delivery::Failed(why) = delivery(Err(error)) else { panic!("it failed") };
+            let Delivery::Failed(why) = delivery(&Err(error)) else { panic!("it failed") };
             assert!(!why.contains("secret"), "{why}");
         }
         for status in [408, 429, 500, 302] {
-            assert!(matches!(delivery(Ok(status)), Delivery::Failed(_)), "{status}");
+            assert!(matches!(delivery(&Ok(status)), Delivery::Failed(_)), "{status}");
         }
     }
 }

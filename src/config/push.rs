@@ -39,12 +39,11 @@ pub(super) fn check(checking: &mut Checking<'_>, typed: &PushSource) -> Option<P
     }
     let mut services = Vec::new();
     for text in &named {
-        match Service::parse(text) {
-            Some(service) => services.push(service),
-            None => {
-                let what = format!("`{text}` of `push.services` is no host");
-                checking.fault("push.services", what, "write \"push.example.com\", or \"*.push.example.com\"");
-            }
+        if let Some(service) = Service::parse(text) {
+            services.push(service);
+        } else {
+            let what = format!("`{text}` of `push.services` is no host");
+            checking.fault("push.services", what, "write \"push.example.com\", or \"*.push.example.com\"");
         }
     }
     let ca_file = checking.existing("push.ca_file", ca_file.as_deref());
@@ -63,7 +62,10 @@ mod tests {
                     [[issuer]]\nname = \"gitlab\"\nurl = \"https://gitlab.example.com\"\n";
         match crate::config::examine(&folder.join("countersign.toml"), &format!("{head}{lines}")) {
             Ok(settings) => Ok(settings.push),
-            Err(error) => Err(error.faults.iter().map(|fault| format!("{fault}; {}", fault.cure)).collect()),
+            Err(error) => {
+                let told: Vec<_> = error.faults.iter().map(|fault| format!("{fault}; {}", fault.cure)).collect();
+                Err(told.join("\n"))
+            }
         }
     }
 

@@ -123,7 +123,8 @@ impl Service {
         let named =
             matches!(url.host(), Some(Host::Domain(name)) if name.bytes().all(plain)) && rest.len() <= MAX_SERVICE;
         // Whatever the parser changed or left out was not a host.
-        (named && shown == rest && !(below && !rest.contains('.'))).then(|| Self {
+        let specific = !below || rest.contains('.');
+        (named && shown == rest && specific).then(|| Self {
             host: url.host_str().unwrap_or_default().to_owned(),
             below,
             port,

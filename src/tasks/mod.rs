@@ -55,7 +55,7 @@ pub const TABLE: &[Task] = &[
         spread: Duration::ZERO,
         has_work: Countersign::tells_anybody,
         at_start: |_| true,
-        run: |app| Box::pin(tell_gathered(app)),
+        run: |app| Box::pin(async move { tell_gathered(&app) }),
     },
 ];
 
@@ -106,7 +106,7 @@ async fn fetch_metadata(app: Arc<Countersign>) {
     }
 }
 
-async fn tell_gathered(app: Arc<Countersign>) {
+fn tell_gathered(app: &Countersign) {
     if let Err(error) = app.tell_gathered() {
         tracing::warn!(%error, "gathered notices wait for the next round");
     }

@@ -21,7 +21,6 @@ mod kills;
 mod load;
 mod shim;
 mod table;
-#[allow(dead_code, reason = "the tests of fetching use the rest")]
 #[path = "../../tests/support/https.rs"]
 mod test_server;
 mod upstream;
