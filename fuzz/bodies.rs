@@ -18,6 +18,8 @@ mod formats;
 mod logs;
 #[path = "bodies/passkeys.rs"]
 mod passkeys;
+#[path = "bodies/push.rs"]
+mod push;
 #[path = "bodies/settings.rs"]
 mod settings;
 #[path = "bodies/tokens.rs"]
@@ -26,6 +28,7 @@ mod tokens;
 pub use formats::{pattern, strict_json};
 pub use logs::{bundle, checkpoint, entry, high_water, note, statement, verifier_key};
 pub use passkeys::{attestation_object, authenticator_data, browser_answer, client_data, cose_key};
+pub use push::push_subscription;
 pub use settings::{config, rules};
 pub use tokens::{discovery, exchange_form, job_token, jwks};
 
@@ -50,6 +53,7 @@ pub const ALL: &[(&str, Body)] = &[
     ("jwks", jwks),
     ("note", note),
     ("pattern", pattern),
+    ("push_subscription", push_subscription),
     ("rules", rules),
     ("statement", statement),
     ("strict_json", strict_json),

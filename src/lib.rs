@@ -19,3 +19,4 @@ pub mod app; // floor 2: one file a use case
 pub mod cli; // floor 3: commands
 pub mod config; // floor 3: file + environment -> settings
 pub mod http; // floor 3: endpoints and pages
+pub mod tasks; // floor 3: what starts by the clock

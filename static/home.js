@@ -1,6 +1,7 @@
 // Home: what waits renews itself, and its clocks run.
 
 import { announce, now, post, showTimes } from './passkey.js';
+import { telling } from './push.js';
 
 const LOOK = 5_000;
 const TITLE = document.title;
@@ -70,5 +71,6 @@ document.addEventListener('visibilitychange', look);
 window.addEventListener('online', look);
 
 tick();
+telling();
 setInterval(tick, 1000);
 setInterval(look, LOOK);

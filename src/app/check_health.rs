@@ -101,7 +101,11 @@ impl Countersign {
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = self.upkeep.warnings(self.clock.now());
         let metadata = self.metadata_finding().filter(|finding| finding.severity == Severity::Warn);
-        warnings.extend(metadata.map(|finding| format!("metadata: {}", finding.text)));
+        let cured = |finding: Finding| match finding.cure {
+            Some(cure) => format!("metadata: {}; cure: {cure}", finding.text),
+            None => format!("metadata: {}", finding.text),
+        };
+        warnings.extend(metadata.map(cured));
         warnings.extend(self.notice_troubles());
         warnings.extend(self.store.overlong().map(|bytes| {
             let size = bytes / 1024 / 1024;
@@ -109,6 +113,7 @@ impl Countersign {
                 "database: the write-ahead log has grown to {size} MiB: another process keeps the database open; end it"
             )
         }));
+        warnings.extend(self.push_troubles());
         match self.recoveries() {
             Ok(found) => warnings.extend(found),
             Err(error) => warnings.push(format!("people: {error}")),

@@ -17,6 +17,7 @@ use crate::store::Unit;
 
 use super::apply_change::{self, Word, add_person, join};
 use super::enrolment_link::{Letter, renew_link};
+use super::fetch_metadata::MetadataLine;
 use super::list_people::{ChangeLine, PersonDetails, PersonLine};
 use super::propose_change::{Asker, AtOnce, Proposed, Wish, checked_name};
 use super::{AppError, Countersign};
@@ -64,6 +65,10 @@ pub enum ConsoleCommand {
     Changes,
     /// What wants an operator, though it keeps the server from nothing yet.
     Warnings,
+    /// Fetches FIDO's metadata.
+    FetchMetadata,
+    /// The metadata in force.
+    ShowMetadata,
     /// Takes the wall clock as it is, after it stepped.
     AcceptTime,
     /// A new link for the first admin, while there is none with a passkey.
@@ -124,6 +129,17 @@ pub enum ConsoleAnswer {
         /// All that there is to see.
         person: Box<PersonDetails>,
     },
+    /// The metadata in force.
+    Metadata {
+        /// What it is.
+        metadata: MetadataLine,
+        /// Whether it was fetched now, or was here already; only where it was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        is_new: Option<bool>,
+        /// Why the last fetch failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<String>,
+    },
     /// The wall clock is believed again.
     TimeAccepted {
         /// Milliseconds by which it had stepped.
@@ -173,6 +189,11 @@ impl Countersign {
             ConsoleCommand::Show { person } => self.show_person(&person),
             ConsoleCommand::Changes => Ok(ConsoleAnswer::Changes { changes: self.list_changes()? }),
             ConsoleCommand::Warnings => Ok(ConsoleAnswer::Warnings { warnings: self.warnings() }),
+            ConsoleCommand::FetchMetadata => {
+                let (_, is_new) = self.fetch_metadata().await?;
+                self.show_metadata(Some(is_new))
+            }
+            ConsoleCommand::ShowMetadata => self.show_metadata(None),
             ConsoleCommand::NewAdminLink => self.new_admin_link().await,
             ConsoleCommand::AcceptTime => self.accept_time().await,
         }

@@ -26,6 +26,7 @@ use crate::store::{StoreError, Unit};
 
 use super::course::refusal;
 use super::entitled::{entitled, still_open, unchanged};
+use super::push_requests::PushJob;
 use super::refuse::{append_person_refusal, logged};
 use super::suspend_passkey::suspend;
 use super::{AppError, Countersign};
@@ -152,6 +153,9 @@ impl Countersign {
         let decided = self.record_decision(approval, statement, passkey, verified).await;
         // Also where the answer is no: the request may have been found to be over.
         self.waiting.wake(id);
+        if decided.is_ok() {
+            self.push(PushJob::Over(id.clone()));
+        }
         decided
     }
 

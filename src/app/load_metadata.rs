@@ -5,12 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::crypto::CryptoError;
 use crate::domain::assurance::models::{Metadata, OwnRoot, Trusted};
 use crate::domain::ids::Digest;
 use crate::domain::log::entry::Event;
 use crate::domain::time::Timestamp;
 use crate::passkeys::metadata;
 use crate::store::{Reader, Store, StoreError};
+use crate::upstream::UpstreamError;
 
 use super::check_health::{Finding, counted};
 use super::settings::{DeviceSettings, MetadataDocuments, OwnRootDocuments};
@@ -38,6 +40,17 @@ pub enum MetadataError {
         /// Of the log.
         known: u64,
     },
+    /// The one in force has this number, and other contents.
+    #[error(
+        "the FIDO metadata is no. {0}, which is in force with other contents; compare the two, then put one in place by hand"
+    )]
+    Twice(u64),
+    /// It could not be fetched.
+    #[error("the FIDO metadata cannot be fetched: {0}")]
+    Unreachable(UpstreamError),
+    /// It could not be kept.
+    #[error("the FIDO metadata cannot be kept: {0}")]
+    Unkept(CryptoError),
     /// The store or the log failed.
     #[error("the FIDO metadata: {}; countersign doctor", .0)]
     App(Box<AppError>),
@@ -118,6 +131,12 @@ impl Countersign {
     /// The metadata before stays in force.
     pub async fn load_metadata(&self, documents: &MetadataDocuments) -> Result<u64, MetadataError> {
         let (metadata, sha256) = read(documents, self.steady_now()?)?;
+        self.fetching.trust(&documents.root);
+        self.put_metadata(metadata, sha256).await
+    }
+
+    /// Logs metadata and puts it in force: its number.
+    pub(super) async fn put_metadata(&self, metadata: Metadata, sha256: Digest) -> Result<u64, MetadataError> {
         log_metadata(&self.store, &metadata, sha256).await?;
         let number = metadata.number;
         self.vouching.put(Trusted { metadata: Some(metadata), ..Trusted::clone(&self.trusted()) }, Some(sha256));
@@ -143,29 +162,44 @@ impl Countersign {
     /// What is to be said of the metadata in force; nothing where none is configured.
     pub(super) fn metadata_finding(&self) -> Option<Finding> {
         let trusted = self.trusted();
-        let metadata = trusted.metadata.as_ref()?;
+        let now = self.clock.now();
+        let fetched = self.settings.devices.metadata_source.is_some();
+        let failure = if fetched { self.fetching.failure() } else { None };
+        let last = failure.as_ref().map(|failed| format!("; {}", failed.sentence())).unwrap_or_default();
+        let Some(metadata) = trusted.metadata.as_ref() else {
+            let text = format!("no FIDO metadata is here yet, so no key counts as proven{last}");
+            return fetched.then(|| Finding::warn("metadata", text, FETCH));
+        };
         let skipped = match metadata.skipped {
             0 => String::new(),
             some => format!(", {} skipped", counted(some, "entry", "entries")),
         };
         let models = counted(metadata.entries.len(), "model", "models");
         let text = format!("FIDO metadata no. {}, {models}{skipped}, next due {}", metadata.number, due(metadata));
+        let cure = if fetched { FETCH } else { DOWNLOAD };
         let known = self.store.read(|reader| reader.metadata_in_force()).ok().flatten();
         if let Some((known, _)) = known.filter(|(known, _)| metadata.number < *known) {
             let text = format!("{text}: no. {known} was in force already, so it would not be taken");
             return Some(Finding::fail("metadata", text, "download the newest from https://mds.fidoalliance.org/"));
         }
-        Some(if metadata.is_stale(self.clock.now()) {
-            let text = format!("{text}: overdue, so no new key counts as proven (keys from before go on)");
-            Finding::warn("metadata", text, "download it again from https://mds.fidoalliance.org/, then SIGHUP")
+        Some(if metadata.is_stale(now) {
+            let text = format!("{text}: overdue, so no new key counts as proven (keys from before go on){last}");
+            Finding::warn("metadata", text, cure)
+        } else if failure.is_some_and(|failed| failed.is_old(now)) {
+            Finding::warn("metadata", format!("{text}{last}"), cure)
         } else {
-            Finding::ok("metadata", text)
+            Finding::ok("metadata", format!("{text}{last}"))
         })
     }
 }
 
-fn due(metadata: &Metadata) -> String {
-    // The last day on which it is the newest.
+/// What to do about metadata that is fetched.
+const FETCH: &str = "countersign metadata fetch, and let the server reach the service (docs/amr.md)";
+/// What to do about metadata that is a file.
+const DOWNLOAD: &str = "download it again from https://mds.fidoalliance.org/, then SIGHUP";
+
+/// The last day on which it is the newest.
+pub(super) fn due(metadata: &Metadata) -> String {
     let day = Timestamp::from_millis(metadata.next_update.millis() - 1);
     day.to_string().chars().take(10).collect()
 }

@@ -15,10 +15,13 @@ pub mod enrolment_link;
 pub mod entitled;
 pub mod exchange;
 pub mod explain;
+pub mod fetch_metadata;
 pub mod find_passkey;
+pub mod gather;
 pub mod intake;
 pub mod keep_log;
 pub mod keep_passkeys;
+pub mod keep_pushes;
 pub mod known;
 pub mod list_people;
 pub mod load_metadata;
@@ -27,6 +30,7 @@ pub mod make_bundle;
 pub mod notify;
 pub mod propose_change;
 pub mod prove_link;
+pub mod push_requests;
 pub mod record_token;
 pub mod refuse;
 pub mod settings;
@@ -88,9 +92,11 @@ pub struct Countersign {
     waiting: Waiting,
     refusals: Arc<refuse::RefusalCap>,
     next_due: Arc<settle_changes::NextDue>,
-    outbound: std::sync::OnceLock<crate::outbound::Outbound>,
     counters: Counters,
     upkeep: check_health::Upkeep,
+    fetching: fetch_metadata::Fetching,
+    telling: notify::Telling,
+    push_key: Option<crate::crypto::web_push::VapidKey>,
 }
 
 /// The rules that decide just now.

@@ -3,26 +3,34 @@
 //! Implements DESIGN §11 (everybody is told), Standard Webhooks 1.0 (the body).
 //! Never sends a link that does anything by itself, a code, or a secret; never holds anybody up.
 
+use std::sync::OnceLock;
+
 use serde_json::json;
 
 use crate::domain::change::Change;
 use crate::domain::ids::PersonId;
+use crate::domain::request::standing::Mark;
 use crate::domain::time::Timestamp;
-use crate::outbound::{Notice, Outbound};
+use crate::outbound::{Lane, Notice, Outbound};
 use crate::store::people::PersonRow;
 use crate::store::requests::RequestRow;
 
+use super::gather::{Gathered, Gathering, Place};
 use super::known::approval_terms;
+use super::push_requests::{Desk, PushJob};
 use super::{AppError, Countersign};
 
 /// What a notice is about, as its `type` spells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     RequestWaits,
+    RequestsWait,
     ChangeWaits,
     ChangeDelayed,
+    ChangeDone,
     PasskeyAdded,
     PasskeyCopied,
+    PasskeyReported,
     RecoveryOnConsole,
 }
 
@@ -30,29 +38,57 @@ impl Kind {
     const fn as_str(self) -> &'static str {
         match self {
             Self::RequestWaits => "request.waits",
+            Self::RequestsWait => "requests.wait",
             Self::ChangeWaits => "change.waits",
             Self::ChangeDelayed => "change.delayed",
+            Self::ChangeDone => "change.done",
             Self::PasskeyAdded => "passkey.added",
             Self::PasskeyCopied => "passkey.copied",
+            Self::PasskeyReported => "passkey.reported",
             Self::RecoveryOnConsole => "recovery.console",
         }
     }
+
+    const fn lane(self) -> Lane {
+        match self {
+            Self::RequestWaits | Self::RequestsWait => Lane::Waiting,
+            _ => Lane::Security,
+        }
+    }
+}
+
+/// By which ways people are told, and what waits to be told.
+#[derive(Default)]
+pub(super) struct Telling {
+    outbound: OnceLock<Outbound>,
+    gathering: Gathering,
+    pub(super) desk: OnceLock<Desk>,
 }
 
 impl Countersign {
     /// Has notices sent from here on; the first word counts.
     pub fn send_through(&self, outbound: Outbound) {
-        let _ = self.outbound.set(outbound);
+        let _ = self.telling.outbound.set(outbound);
     }
 
-    /// A request waits for people.
+    /// Whether anybody is told anything from here.
+    pub fn tells_anybody(&self) -> bool {
+        self.telling.outbound.get().is_some() || self.telling.desk.get().is_some()
+    }
+
+    /// A request waits for people: told at once, or gathered with others where its project has many.
     pub(super) fn tell_request(&self, row: &RequestRow) {
+        if self.tells_anybody() && self.telling.gathering.admit(Place::of(row), &row.request.id, self.clock.monotonic())
+        {
+            self.tell_one_request(row);
+        }
+    }
+
+    fn tell_one_request(&self, row: &RequestRow) {
         let request = &row.request;
-        let claim = |name: &str| request.job_claim(name);
-        let project = claim("job_project_path").or_else(|| claim("project_path"));
-        let place =
-            project.map_or_else(|| format!("project {}", claim("job_project_id").unwrap_or("?")), str::to_owned);
-        let place = claim("environment").map_or(place.clone(), |environment| format!("{place} · {environment}"));
+        self.push(PushJob::Waits(request.id.clone()));
+        let place = Place::of(row).words();
+        let place = request.job_claim("environment").map_or(place.clone(), |name| format!("{place} · {name}"));
         let groups =
             approval_terms(&row.rule).map(|terms| terms.of.iter().map(ToString::to_string).collect::<Vec<_>>());
         let uri = format!("{}/a/{}", self.settings.url, request.id);
@@ -62,6 +98,50 @@ impl Countersign {
             when(request.decide_by)
         );
         self.tell(Kind::RequestWaits, &text, &json!({ "request": request.id, "uri": uri, "until": request.decide_by }));
+    }
+
+    /// Tells of the requests that were gathered and still wait, one notice a project.
+    ///
+    /// # Errors
+    /// The store cannot be read; then the next round tells of them.
+    pub fn tell_gathered(&self) -> Result<(), AppError> {
+        let mut done = Ok(());
+        for gathered in self.telling.gathering.due(self.clock.monotonic()) {
+            match self.still_waiting(&gathered) {
+                Ok((waiting, beyond)) => self.tell_many_requests(&gathered.place, &waiting, beyond),
+                Err(error) => {
+                    self.telling.gathering.keep(gathered);
+                    done = Err(error);
+                }
+            }
+        }
+        done
+    }
+
+    /// Those of the gathered requests that wait, and how many more there were than are looked at.
+    fn still_waiting(&self, gathered: &Gathered) -> Result<(Vec<RequestRow>, usize), AppError> {
+        let now = self.clock.now();
+        let mut waiting = Vec::new();
+        for id in &gathered.held {
+            let row = self.store.read(|reader| reader.request(id))?;
+            waiting.extend(row.filter(|row| row.mark == Mark::Open && row.request.decide_by > now));
+        }
+        Ok((waiting, gathered.beyond))
+    }
+
+    fn tell_many_requests(&self, place: &Place, waiting: &[RequestRow], beyond: usize) {
+        match (waiting, beyond) {
+            ([], 0) => {}
+            ([one], 0) => self.tell_one_request(one),
+            (many, beyond) => {
+                let count = many.len() + beyond;
+                let uri = format!("{}/", self.settings.url);
+                let text = format!("{count} more requests wait for {}: {uri}", place.words());
+                let requests: Vec<_> = many.iter().map(|row| row.request.id.clone()).collect();
+                self.push(PushJob::Many(place.clone(), requests.clone()));
+                self.tell(Kind::RequestsWait, &text, &json!({ "count": count, "uri": uri, "requests": requests }));
+            }
+        }
     }
 
     /// A change waits for admins.
@@ -76,6 +156,23 @@ impl Countersign {
         let uri = self.change_link(&change.id);
         let text = format!("“{}” takes effect on {} unless somebody refuses: {uri}", change.words(), when(from));
         self.tell(Kind::ChangeDelayed, &text, &json!({ "change": change.id, "uri": uri, "effective": from }));
+    }
+
+    /// A change is in effect.
+    pub(super) fn tell_done(&self, change: &Change) {
+        let uri = self.change_link(&change.id);
+        let text = format!("“{}” is in effect: {uri}", change.words());
+        self.tell(Kind::ChangeDone, &text, &json!({ "change": change.id, "uri": uri }));
+    }
+
+    /// An owner reported a passkey of their own.
+    pub(super) fn tell_report(&self, person: &PersonRow, entry: u64) {
+        let (name, id) = (&person.name, &person.id);
+        let text = format!(
+            "{name} reported a passkey of their own (log entry {entry}): it signs nothing any more. Ask them what happened, \
+             and look at what it signed"
+        );
+        self.tell(Kind::PasskeyReported, &text, &json!({ "person": id, "log": entry }));
     }
 
     /// Somebody made a passkey with a link: whoever knows that it was not them says so.
@@ -102,7 +199,7 @@ impl Countersign {
     }
 
     fn tell(&self, kind: Kind, text: &str, data: &serde_json::Value) {
-        let Some(outbound) = self.outbound.get() else { return };
+        let Some(outbound) = self.telling.outbound.get() else { return };
         match self.notice(kind, text, data) {
             Ok(notice) => outbound.tell(&notice),
             Err(error) => tracing::error!(%error, kind = kind.as_str(), "a notice could not be made"),
@@ -112,12 +209,12 @@ impl Countersign {
     fn notice(&self, kind: Kind, text: &str, data: &serde_json::Value) -> Result<Notice, AppError> {
         let id = format!("msg_{}", data_encoding::BASE64URL_NOPAD.encode(&crate::crypto::random::bytes::<16>()?));
         let body = json!({ "type": kind.as_str(), "timestamp": self.clock.now(), "text": escaped(text), "data": data });
-        Ok(Notice { id, body: serde_json::to_vec(&body).map_err(AppError::internal)? })
+        Ok(Notice { id, body: serde_json::to_vec(&body).map_err(AppError::internal)?, lane: kind.lane() })
     }
 
     /// What went wrong with notices.
     pub(super) fn notice_troubles(&self) -> Vec<String> {
-        self.outbound.get().map(Outbound::troubles).unwrap_or_default()
+        self.telling.outbound.get().map(Outbound::troubles).unwrap_or_default()
     }
 }
 

@@ -7,11 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use url::Url;
+
 use crate::domain::assurance::evidence::Aaguid;
 use crate::domain::assurance::policy::DevicePolicy;
 use crate::domain::change::standing::Terms;
 use crate::domain::ids::{GroupName, IssuerName};
 use crate::domain::job::gitlab::IssuerTerms;
+use crate::domain::push::Service;
 use crate::domain::session::SessionLimits;
 
 use super::course::CallLimits;
@@ -41,8 +44,21 @@ pub struct Settings {
     pub issuers: Vec<IssuerSettings>,
     /// Who vouches for passkeys, and which devices are taken.
     pub devices: DeviceSettings,
+    /// Whether people may be told on their devices.
+    pub push: Option<PushSettings>,
     /// This is a demo.
     pub demo: bool,
+}
+
+/// How people are told on their devices.
+#[derive(Debug, Clone)]
+pub struct PushSettings {
+    /// The push services that are talked to.
+    pub services: Vec<Service>,
+    /// The authority that signed their certificates, where it is not one of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// They may live at private addresses.
+    pub allow_private: bool,
 }
 
 /// Who vouches for passkeys, and which devices are taken.
@@ -50,6 +66,8 @@ pub struct Settings {
 pub struct DeviceSettings {
     /// The FIDO metadata blob, and the root that signs it.
     pub metadata: Option<MetadataDocuments>,
+    /// Where newer blobs are fetched from.
+    pub metadata_source: Option<MetadataSource>,
     /// Roots that the operator vouches for.
     pub own_roots: Vec<OwnRootDocuments>,
     /// Believe every device that says it verified its user.
@@ -68,6 +86,21 @@ pub struct MetadataDocuments {
     /// The blob, as it was downloaded.
     pub blob: Vec<u8>,
     /// The root, PEM or DER.
+    pub root: Vec<u8>,
+}
+
+/// Where newer blobs are fetched from, and where they are kept.
+#[derive(Debug, Clone)]
+pub struct MetadataSource {
+    /// FIDO's service, or a mirror of it.
+    pub url: Url,
+    /// The authority that signed its certificate, where it is not one of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// It may live at a private address.
+    pub allow_private: bool,
+    /// The file of the blob.
+    pub blob_file: PathBuf,
+    /// The root that signs the blob, PEM or DER.
     pub root: Vec<u8>,
 }
 

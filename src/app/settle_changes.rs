@@ -69,17 +69,22 @@ impl Countersign {
         }
         let (terms, next_due) = (self.settings.people, Arc::clone(&self.next_due));
         let settled = self.store.write(move |unit| -> Result<_, AppError> {
-            let mut voided = Vec::new();
+            let (mut voided, mut done) = (Vec::new(), Vec::new());
             for row in unit.reader().due_changes(unit.now())? {
                 voided.extend(settle(unit, &row, &terms)?);
+                let after = unit.reader().change(&row.change.id)?;
+                done.extend(after.filter(|row| row.state == ChangeState::Done).map(|row| row.change));
             }
             next_due.set(unit.reader().next_due()?);
-            Ok(voided)
+            Ok((voided, done))
         });
         match settled.await {
-            Ok(voided) => {
+            Ok((voided, done)) => {
                 for request in &voided {
                     self.waiting.wake(request);
+                }
+                for change in &done {
+                    self.tell_done(change);
                 }
                 Ok(())
             }

@@ -58,7 +58,8 @@ impl Countersign {
     }
 }
 
-fn judge(
+/// A request that a person may sign now; `None` where they may not.
+pub(super) fn judge(
     (reader, trusted): (&Reader<'_>, &Trusted),
     person: &PersonId,
     row: RequestRow,

@@ -108,14 +108,20 @@ impl Countersign {
         let entry = self.store.write(move |unit| -> Result<u64, AppError> {
             is_known(&unit.reader(), &passkey)?;
             let now = unit.now();
-            if let Some(before) = browser.before
-                && let Some(old) = living(&unit.reader(), &before, limits, now)?
+            // What that browser had before: it may have grown too old meanwhile.
+            let before = browser.before.map(|digest| unit.reader().session(&digest)).transpose()?.flatten();
+            if let Some(before) = &before
+                && let Some(old) = living(&unit.reader(), &before.secret_sha256, limits, now)?
             {
                 end(unit, &old.session, old.passkey.entry, SessionEnd::Renewed)?;
             }
             make_room(unit, &passkey)?;
             let times = SessionTimes { started: now, last_used: now, ends: now + limits.absolute, ended: None };
-            begin(unit, &passkey, &verified, (digest, times, browser.device))
+            let entry = begin(unit, &passkey, &verified, (digest, times, browser.device))?;
+            if let Some(before) = before {
+                unit.hand_on_pushes(&passkey.person, before.entry, entry)?;
+            }
+            Ok(entry)
         });
         let entry = entry.await?;
         Ok(Begun { secret, person, entry })

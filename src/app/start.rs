@@ -207,7 +207,7 @@ pub async fn start(parts: Parts, rules: Option<&[(String, String)]>) -> Result<C
     if let Some((metadata, sha256)) = prepared.trusted.metadata.as_ref().zip(prepared.metadata_sha256) {
         log_metadata(&store, metadata, sha256).await?;
     }
-    Ok(prepared.put_together(store, clock, log_vkey, signers)?)
+    Ok(prepared.put_together(store, clock, log_vkey, signers)?.with_push_key(&master_key).await?)
 }
 
 fn newest(reader: &Reader<'_>) -> Result<Option<Entry>, AppError> {
@@ -291,9 +291,11 @@ impl Prepared {
             waiting: Waiting::default(),
             refusals: Arc::new(RefusalCap::default()),
             next_due,
-            outbound: std::sync::OnceLock::new(),
             counters: Counters::default(),
             upkeep: super::check_health::Upkeep::default(),
+            fetching: super::fetch_metadata::Fetching::default(),
+            telling: super::notify::Telling::default(),
+            push_key: None,
             settings,
             store,
             clock,

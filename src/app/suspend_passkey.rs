@@ -100,8 +100,9 @@ impl Countersign {
     pub async fn report_passkey(&self, session: Option<Digest>, id: i64) -> Result<(), AppError> {
         self.steady_now()?;
         let limits = self.settings.sessions;
-        self.store
-            .write(move |unit| -> Result<(), AppError> {
+        let reported = self
+            .store
+            .write(move |unit| -> Result<_, AppError> {
                 let me = actor(unit, session.as_ref(), limits)?;
                 let passkey = unit.reader().passkey_row(id)?.filter(|row| row.person == me.person.id);
                 let passkey = passkey
@@ -112,10 +113,14 @@ impl Countersign {
                 if is_last || passkey.id != me.passkey.id {
                     freshly(&me)?;
                 }
-                suspend(unit, &passkey, SuspendedWhy::Reported, Some(me.session.entry))?;
-                Ok(())
+                let entry = suspend(unit, &passkey, SuspendedWhy::Reported, Some(me.session.entry))?;
+                Ok(entry.map(|entry| (me.person, entry)))
             })
-            .await
+            .await?;
+        if let Some((person, entry)) = reported {
+            self.tell_report(&person, entry);
+        }
+        Ok(())
     }
 
     /// Passkeys that may be in other hands, newest first: what admins are told.

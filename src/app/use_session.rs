@@ -142,6 +142,10 @@ pub(super) fn end(unit: &mut Unit<'_>, row: &SessionRow, passkey: u64, why: Sess
         why: Some(why),
         evidence: std::collections::BTreeMap::new(),
     })?;
+    // Whoever leaves a browser is not told there any more; a session that only grew old says nothing about that.
+    if matches!(why, SessionEnd::SignedOut | SessionEnd::Elsewhere) {
+        unit.delete_pushes_of_session(row.entry)?;
+    }
     unit.end_session(&row.secret_sha256)
 }
 

@@ -49,6 +49,9 @@ pub enum Command {
     /// Read and check the log, and take proofs out of it
     #[command(subcommand)]
     Log(LogCommand),
+    /// Fetch FIDO's metadata, which vouches for makers of passkeys, or show the one in force
+    #[command(subcommand)]
+    Metadata(MetadataCommand),
     /// Check a bundle offline, trusting nothing but the pinned log key
     Verify(VerifyArgs),
     /// Look for what is wrong, each finding with its cure
@@ -186,6 +189,15 @@ pub enum LogCommand {
     },
 }
 
+/// `metadata …`.
+#[derive(Debug, Subcommand)]
+pub enum MetadataCommand {
+    /// Fetch the newest now, judge it, and put it in force
+    Fetch,
+    /// Show what is in force
+    Show,
+}
+
 /// `verify`.
 #[derive(Debug, clap::Args)]
 pub struct VerifyArgs {
@@ -257,6 +269,8 @@ mod tests {
             "log check --anchor monday --anchor tuesday",
             "log checkpoint",
             "log bundle 5 --out bundle.json",
+            "metadata fetch",
+            "metadata show --json",
             "verify --log-key log-key bundle.json",
             "verify bundle.json",
             "verify --log-key log-key.pub monday tuesday",

@@ -13,6 +13,7 @@ use super::open;
 use super::printer::Printer;
 use super::refusal;
 use crate::app::console::{ConsoleAnswer, ConsoleCommand};
+use crate::app::fetch_metadata::BLOB_WITHIN;
 use crate::app::{AppError, Countersign};
 use crate::config::settings::Settings;
 use crate::domain::oauth::error_code::ErrorCode;
@@ -63,9 +64,17 @@ pub fn quietly(settings: &Settings, command: &ConsoleCommand) -> Option<ConsoleA
     over(&UnixStream::connect(settings.state_directory.join(SOCKET)).ok()?, command).ok()
 }
 
+/// How long the answer to a command may take.
+fn patience(command: &ConsoleCommand) -> Duration {
+    match command {
+        ConsoleCommand::FetchMetadata => BLOB_WITHIN + ANSWER_WITHIN,
+        _ => ANSWER_WITHIN,
+    }
+}
+
 /// One line out, one line back.
 fn over(mut stream: &UnixStream, command: &ConsoleCommand) -> std::io::Result<ConsoleAnswer> {
-    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+    stream.set_read_timeout(Some(patience(command)))?;
     stream.set_write_timeout(Some(ANSWER_WITHIN))?;
     let mut line = serde_json::to_vec(command)?;
     line.push(b'\n');

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::open::OpenError;
-use crate::app::settings::{DeviceSettings, MetadataDocuments, OwnRootDocuments};
+use super::open::{self, OpenError};
+use crate::app::settings::{DeviceSettings, MetadataDocuments, MetadataSource, OwnRootDocuments};
 use crate::config::devices::{DeviceSettings as Typed, MetadataFiles, RootSettings};
 use crate::config::read_limited;
 use crate::domain::assurance::models::MAX_BLOB;
@@ -22,6 +22,22 @@ fn document(path: &Path) -> Result<Vec<u8>, OpenError> {
 /// A file that cannot be read.
 pub fn metadata(files: &MetadataFiles) -> Result<MetadataDocuments, OpenError> {
     Ok(MetadataDocuments { blob: document(&files.blob)?, root: document(&files.root)? })
+}
+
+/// As `metadata`, where one that is fetched may not be there yet.
+fn metadata_if_there(files: &MetadataFiles) -> Result<Option<MetadataDocuments>, OpenError> {
+    if files.fetch.is_some() && !open::exists(&files.blob) { Ok(None) } else { metadata(files).map(Some) }
+}
+
+fn source(files: &MetadataFiles) -> Result<Option<MetadataSource>, OpenError> {
+    let Some(fetch) = &files.fetch else { return Ok(None) };
+    Ok(Some(MetadataSource {
+        url: fetch.url.clone(),
+        ca_file: fetch.ca_file.clone(),
+        allow_private: fetch.allow_private,
+        blob_file: files.blob.clone(),
+        root: document(&files.root)?,
+    }))
 }
 
 /// The lists of revoked certificates as they stand now, by the names of the roots above them.
@@ -49,7 +65,8 @@ pub fn read(typed: &Typed) -> Result<DeviceSettings, OpenError> {
         });
     }
     let mut devices = DeviceSettings {
-        metadata: typed.metadata.as_ref().map(metadata).transpose()?,
+        metadata: typed.metadata.as_ref().map(metadata_if_there).transpose()?.flatten(),
+        metadata_source: typed.metadata.as_ref().map(source).transpose()?.flatten(),
         own_roots,
         trust_unattested_uv: typed.trust_unattested_uv,
         policies: typed.policies.iter().map(|(policy, _)| policy.clone()).collect(),

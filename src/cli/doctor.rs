@@ -60,7 +60,11 @@ fn running(settings: &Settings) -> Vec<Finding> {
     let Some(ConsoleAnswer::Warnings { warnings }) = warnings else { return Vec::new() };
     let split = warnings.iter().map(|line| line.split_once(": ").unwrap_or(("server", line)));
     let told = split.filter(|(subject, _)| *subject != "people");
-    told.map(|(subject, text)| Finding::warn(subject, text, "the server's diagnostics say more")).collect()
+    told.map(|(subject, line)| {
+        let (text, cure) = line.split_once("; cure: ").unwrap_or((line, "the server's diagnostics say more"));
+        Finding::warn(subject, text, cure)
+    })
+    .collect()
 }
 
 /// Keys, and whether the log is the one that the mark names.

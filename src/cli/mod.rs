@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod exit;
 pub mod init;
 pub mod log;
+pub mod metadata;
 pub mod open;
 pub mod panics;
 pub mod people;
@@ -64,6 +65,7 @@ fn run(args: &Args, printer: &mut Printer) -> Exit {
         Command::Rule(rule) => rule::run(rule, config, printer),
         Command::People(people) => people::run(people, config, printer),
         Command::Log(log) => log::run(log, config, printer),
+        Command::Metadata(metadata) => metadata::run(metadata, config, printer),
         Command::Verify(verify) => verify::run(verify, printer),
         Command::Doctor => doctor::run(config, printer),
     }

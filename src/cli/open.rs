@@ -9,7 +9,8 @@ use std::sync::Arc;
 use crate::app::Countersign;
 use crate::app::course::CallLimits;
 use crate::app::load_rules::LoadError;
-use crate::app::settings::{IssuerSettings, Settings as AppSettings};
+use crate::app::push_requests::PushError;
+use crate::app::settings::{IssuerSettings, PushSettings, Settings as AppSettings};
 use crate::app::start::{self, Parts, StartError, start};
 use crate::clock::Clock;
 use crate::config::rules_folder;
@@ -65,6 +66,9 @@ pub enum OpenError {
     /// Notices.
     #[error("notify: {0}")]
     Outbound(#[from] OutboundError),
+    /// Messages to devices.
+    #[error("push: {0}")]
+    Push(#[from] PushError),
     /// The state.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -132,6 +136,11 @@ pub fn app_settings(settings: &Settings) -> Result<AppSettings, OpenError> {
         people: Terms { delay: settings.people.delay, recovery_signatures: settings.people.recovery_signatures },
         issuers,
         devices: devices::read(&settings.devices)?,
+        push: settings.push.clone().map(|push| PushSettings {
+            services: push.services,
+            ca_file: push.ca_file,
+            allow_private: push.allow_private,
+        }),
         demo: false,
     })
 }
@@ -328,6 +337,7 @@ pub fn faults(error: &OpenError) -> Vec<(String, String)> {
         OpenError::Config(error) => error.faults.iter().map(|fault| (fault.to_string(), fault.cure.clone())).collect(),
         OpenError::Crypto(error) | OpenError::Start(StartError::Crypto(error)) => vec![of_crypto(error)],
         OpenError::Outbound(_) => one(&error.to_string(), "look at `[notify]` of the configuration"),
+        OpenError::Push(_) => one(&error.to_string(), "look at `[push]` of the configuration"),
         OpenError::IssuerFile { .. } => one(&error.to_string(), "put the file there, or name the right one"),
         OpenError::Document(what) => one(what, "put the file there, or name the right one"),
         OpenError::Folder { .. } => one(&error.to_string(), "make the folder by hand, or choose another"),

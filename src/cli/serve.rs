@@ -26,6 +26,7 @@ use crate::config::devices::{MetadataFiles, RootSettings};
 use crate::config::rules_folder;
 use crate::config::settings::Settings;
 use crate::http::serve::{Listening, Running, serve};
+use crate::tasks;
 use certificates::Certificates;
 
 /// The variable that says how much the diagnostics tell.
@@ -49,10 +50,24 @@ pub fn run(config: Option<&Path>, printer: &mut Printer) -> Exit {
     actix_web::rt::System::new().block_on(run_until_told(&settings, printer))
 }
 
+/// Whose words never come into the diagnostics, whatever is asked for: the client that calls webhooks and push services tells
+/// their addresses, and whoever knows those may send there.
+const SILENT: [&str; 2] = ["ureq=off", "ureq_proto=off"];
+
+/// What the diagnostics tell.
+///
+/// # Errors
+/// The text is no filter.
+pub fn filter(wanted: &str) -> Result<EnvFilter, String> {
+    let silent = SILENT.iter().filter_map(|directive| directive.parse().ok());
+    let filter = EnvFilter::try_new(wanted).map_err(|error| error.to_string())?;
+    Ok(silent.fold(filter, EnvFilter::add_directive))
+}
+
 /// Where the diagnostics go: lines for a person at a terminal, JSON for everything else.
 fn diagnostics() -> Result<(), String> {
     let wanted = surroundings::variable(LOG_VARIABLE).unwrap_or_else(|| LOG_DEFAULT.to_owned());
-    let filter = EnvFilter::try_new(&wanted).map_err(|error| format!("{LOG_VARIABLE} is `{wanted}`: {error}"))?;
+    let filter = filter(&wanted).map_err(|error| format!("{LOG_VARIABLE} is `{wanted}`: {error}"))?;
     // A line that cannot be written (a full disk, a reader that is gone) is lost; saying so on the same stream would panic.
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
@@ -66,6 +81,7 @@ struct Server {
     certificates: Option<Arc<Certificates>>,
     running: Running,
     console: socket::Console,
+    tasks: tasks::Running,
 }
 
 /// The signals that end a server.
@@ -97,7 +113,7 @@ async fn run_until_told(settings: &Settings, printer: &mut Printer) -> Exit {
             return Exit::OurFault;
         }
     };
-    let Server { app, certificates, running, console } = match start(settings, printer).await {
+    let Server { app, certificates, running, console, tasks } = match start(settings, printer).await {
         Ok(server) => server,
         Err(exit) => return exit,
     };
@@ -128,6 +144,7 @@ async fn run_until_told(settings: &Settings, printer: &mut Printer) -> Exit {
         // Told twice: at once.
         () = ending.told() => handle.stop(false).await,
     }
+    tasks.stop();
     console.close();
     app.store.close();
     tracing::info!("stopped");
@@ -155,6 +172,10 @@ async fn start(settings: &Settings, printer: &mut Printer) -> Result<Server, Exi
             return Err(open::explain(&error, printer));
         }
     }
+    if let Err(error) = app.push_from_here() {
+        app.store.close();
+        return Err(open::explain(&error.into(), printer));
+    }
     if let Some(certificates) = &certificates {
         app.upkeep().certificate_until(certificates.until());
     }
@@ -176,7 +197,7 @@ async fn start(settings: &Settings, printer: &mut Printer) -> Result<Server, Exi
         workers: std::thread::available_parallelism().map_or(WORKERS_LEAST, |count| count.get().max(WORKERS_LEAST)),
     };
     match serve(Arc::clone(&app), listening) {
-        Ok(running) => Ok(Server { app, certificates, running, console }),
+        Ok(running) => Ok(Server { tasks: tasks::start(&app), app, certificates, running, console }),
         Err(error) => {
             console.close();
             app.store.close();
@@ -243,7 +264,9 @@ fn warm(app: &Arc<Countersign>) {
 async fn reload(settings: &Settings, app: &Countersign, certificates: Option<&Certificates>) {
     let rules = reload_rules(settings, app).await;
     app.upkeep().tell("rules", rules.err());
-    if let Some(files) = &settings.devices.metadata {
+    // One that is fetched may not be there yet.
+    let there = |files: &&MetadataFiles| files.fetch.is_none() || open::exists(&files.blob);
+    if let Some(files) = settings.devices.metadata.as_ref().filter(there) {
         app.upkeep().tell("metadata", reload_metadata(files, app).await.err());
     }
     if settings.devices.roots.iter().any(|root| root.revocation_file.is_some()) {

@@ -15,6 +15,7 @@ use super::devices;
 use super::fault::ConfigError;
 use super::issuer;
 use super::notify;
+use super::push;
 use super::sections::{KeysSource, LimitsSource, PeopleSource, ServerSource, SessionSource};
 use super::settings::{
     KeySettings, LimitSettings, LogSettings, MasterKeySource, PeopleSettings, ServerSettings, Settings, TlsFiles,
@@ -75,6 +76,7 @@ pub fn check(file: &Path, source: &Source, origins: &Origins) -> Result<Settings
     let sessions = checking.sessions(&source.session);
     let people = checking.people(&source.people);
     let notify = notify::check(&mut checking, &source.notify);
+    let push = push::check(&mut checking, &source.push);
     let issuers = issuer::check(&mut checking, &source.issuer, local);
     if let Some(own) = &url {
         issuer::not_ourselves(&mut checking, &issuers, own.as_str());
@@ -98,6 +100,7 @@ pub fn check(file: &Path, source: &Source, origins: &Origins) -> Result<Settings
             devices,
             people,
             notify,
+            push,
             issuers,
         }),
         _ => Err(ConfigError::new(checking.faults())),

@@ -4,10 +4,11 @@
 //! Never takes a policy that only the client's word could meet.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use url::Url;
 
 use super::checking::Checking;
 use super::source::Source;
@@ -20,12 +21,19 @@ use crate::domain::nearest::did_you_mean;
 /// Most device policies, and most attestation roots.
 pub const MAX_POLICIES: usize = 100;
 
+/// Where FIDO publishes its metadata.
+const SERVICE: &str = "https://mds3.fidoalliance.org/";
+
 /// `[metadata]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetadataSource {
     blob_file: Option<String>,
     root_file: Option<String>,
+    fetch: Option<bool>,
+    url: Option<String>,
+    ca_file: Option<String>,
+    allow_private: Option<bool>,
 }
 
 /// `[enrolment]`.
@@ -84,6 +92,19 @@ pub struct MetadataFiles {
     pub blob: PathBuf,
     /// PEM or DER.
     pub root: PathBuf,
+    /// Where newer ones are fetched from; then the blob need not be there yet.
+    pub fetch: Option<MetadataFetch>,
+}
+
+/// Where the blob is fetched from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetadataFetch {
+    /// FIDO's service, or a mirror of it.
+    pub url: Url,
+    /// The authority that signed its certificate, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// It may live at a private address.
+    pub allow_private: bool,
 }
 
 /// `[[attestation_root]]`.
@@ -104,7 +125,10 @@ pub struct RootSettings {
 impl DeviceSettings {
     /// Every file that is named here.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        let metadata = self.metadata.iter().flat_map(|files| [&files.blob, &files.root]);
+        let metadata = self.metadata.iter().flat_map(|files| {
+            let authority = files.fetch.iter().filter_map(|fetch| fetch.ca_file.as_ref());
+            [&files.blob, &files.root].into_iter().chain(authority)
+        });
         metadata.chain(self.roots.iter().flat_map(|root| std::iter::once(&root.file).chain(&root.revocation_file)))
     }
 }
@@ -157,14 +181,18 @@ fn second(checking: &mut Checking<'_>, path: &str, what: &str, name: &str) {
 }
 
 fn metadata(checking: &mut Checking<'_>, typed: &MetadataSource) -> Option<MetadataFiles> {
-    let blob = checking.existing("metadata.blob_file", typed.blob_file.as_deref());
+    let fetch = fetch(checking, typed);
+    let blob = match &fetch {
+        None => checking.existing("metadata.blob_file", typed.blob_file.as_deref()),
+        Some(_) => to_be_written(checking, typed.blob_file.as_deref()),
+    };
     let root = checking.existing("metadata.root_file", typed.root_file.as_deref());
     match (blob, root) {
-        (Some(blob), Some(root)) => Some(MetadataFiles { blob, root }),
-        (None, None) => None,
-        (Some(_), None) => {
+        (Some(blob), Some(root)) => Some(MetadataFiles { blob, root, fetch }),
+        (None, None) if fetch.is_none() => None,
+        (_, None) => {
             let cure = "add `root_file`: the root certificate above FIDO's signature (GlobalSign Root CA - R3)";
-            checking.fault("metadata.blob_file", "`blob_file` without `root_file`", cure);
+            checking.fault("metadata.blob_file", "[metadata] without `root_file`", cure);
             None
         }
         (None, Some(_)) => {
@@ -173,6 +201,37 @@ fn metadata(checking: &mut Checking<'_>, typed: &MetadataSource) -> Option<Metad
             None
         }
     }
+}
+
+fn fetch(checking: &mut Checking<'_>, typed: &MetadataSource) -> Option<MetadataFetch> {
+    let MetadataSource { url, ca_file, allow_private, .. } = typed;
+    if typed.fetch != Some(true) {
+        if url.is_some() || ca_file.is_some() || allow_private.is_some() {
+            let cure = "add `fetch = true`, or take `url`, `ca_file` and `allow_private` out";
+            checking.fault("metadata", "[metadata] says where to fetch from, and not that it is fetched", cure);
+        }
+        return None;
+    }
+    let text = url.as_deref().unwrap_or(SERVICE);
+    let plain = |url: &Url| url.username().is_empty() && url.password().is_none();
+    let url = Url::parse(text).ok().filter(|url| url.scheme() == "https" && url.has_host() && plain(url));
+    if url.is_none() {
+        let what = format!("`metadata.url` is `{text}`, which is not an https URL without a user");
+        checking.fault("metadata.url", what, format!("write https://…, or leave it out: {SERVICE}"));
+    }
+    let ca_file = checking.existing("metadata.ca_file", ca_file.as_deref());
+    Some(MetadataFetch { url: url?, ca_file, allow_private: allow_private.unwrap_or(false) })
+}
+
+/// A file that will be written; its folder must be there.
+fn to_be_written(checking: &mut Checking<'_>, typed: Option<&str>) -> Option<PathBuf> {
+    let file = checking.resolve(typed?);
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !file.is_file() && !folder.is_dir() {
+        let what = format!("`metadata.blob_file` names `{}`, in a folder that is not there", file.display());
+        checking.fault("metadata.blob_file", what, "make the folder, and let the server's user write to it");
+    }
+    Some(file)
 }
 
 fn name(checking: &mut Checking<'_>, path: &str, typed: Option<&str>) -> Option<String> {

@@ -12,6 +12,7 @@ pub mod issuer;
 pub mod keys;
 mod notify;
 pub mod permissions;
+mod push;
 pub mod rules_folder;
 mod sections;
 pub mod settings;
@@ -90,7 +91,8 @@ fn too_open(settings: &Settings) -> Vec<Fault> {
     };
     let issuers = settings.issuers.iter().flat_map(|issuer| [issuer.jwks_file.as_ref(), issuer.ca_file.as_ref()]);
     let certificate = settings.server.tls.as_ref().map(|tls| &tls.certificate);
-    let vouching = settings.devices.files().map(Some);
+    let push = settings.push.as_ref().map(|push| push.ca_file.as_ref());
+    let vouching = settings.devices.files().map(Some).chain(push);
     // Whoever may write one of these says whose tokens and whose passkeys are believed.
     let believed = issuers.chain([certificate]).chain(vouching).flatten().filter_map(|path| permissions::trusted(path));
     let own = [

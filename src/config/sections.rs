@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::devices::{EnrolmentSource, MetadataSource, PolicySource, RootSource};
 use super::notify::NotifySource;
+use super::push::PushSource;
 
 /// The head of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -24,6 +25,7 @@ pub struct Source {
     pub(super) people: PeopleSource,
     pub(super) notify: NotifySource,
     pub(super) session: SessionSource,
+    pub(super) push: PushSource,
     pub(super) metadata: MetadataSource,
     pub(super) enrolment: EnrolmentSource,
     pub(super) issuer: Vec<IssuerSource>,

@@ -13,6 +13,7 @@ use url::Url;
 use super::cidr::Cidr;
 use super::devices::DeviceSettings;
 use crate::domain::ids::IssuerName;
+use crate::domain::push::Service;
 use crate::domain::session::SessionLimits;
 
 /// Everything that an operator decides.
@@ -42,6 +43,8 @@ pub struct Settings {
     pub people: PeopleSettings,
     /// `[notify]`, where anybody is told.
     pub notify: Option<NotifySettings>,
+    /// `[push]`, where people may be told on their devices.
+    pub push: Option<PushSettings>,
     /// `[session]`: how long people stay signed in.
     pub sessions: SessionLimits,
     /// `[metadata]`, `[enrolment]`, `[[attestation_root]]`, `[[device_policy]]`.
@@ -127,6 +130,17 @@ pub struct NotifySettings {
     pub webhooks: Vec<Url>,
     /// The secret that signs.
     pub secret_file: PathBuf,
+}
+
+/// `[push]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushSettings {
+    /// The push services that are talked to.
+    pub services: Vec<Service>,
+    /// The authority that signed their certificates, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// They may live at private addresses.
+    pub allow_private: bool,
 }
 
 impl fmt::Debug for NotifySettings {

@@ -12,6 +12,7 @@ pub mod log_key; // the Ed25519 key that signs checkpoints
 pub mod master_key; // wraps what the store keeps
 pub mod random; // the only caller of the system's randomness
 pub mod signing; // the keys that sign issued tokens
+pub mod web_push; // messages that only one browser can read
 
 #[cfg(test)]
 mod attacks;

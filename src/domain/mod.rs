@@ -13,6 +13,7 @@ pub mod log;
 pub mod nearest;
 pub mod oauth;
 pub mod people;
+pub mod push;
 pub mod request;
 pub mod rules;
 pub mod session;

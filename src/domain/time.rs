@@ -66,6 +66,8 @@ pub const SESSION_ABSOLUTE_LEAST: Duration = Duration::from_mins(15);
 pub const SESSION_ABSOLUTE_MOST: Duration = Duration::from_hours(7 * 24);
 /// A session's use is noted again after so long: one write for many pages.
 pub const SESSION_NOTED: Duration = Duration::from_mins(1);
+/// How long a device is told before its owner must ask again.
+pub const PUSH_LIVES: Duration = Duration::from_hours(90 * 24);
 /// How young a sign-in must be where a passkey is added or removed.
 pub const FRESH_SIGN_IN: Duration = Duration::from_mins(5);
 /// How long a passkey that another passkey admitted approves nothing: time to notice it, and to report it.

@@ -25,9 +25,11 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("occupied.js", "text/javascript; charset=utf-8", include_str!("../../static/occupied.js")),
     ("sign-in.js", "text/javascript; charset=utf-8", include_str!("../../static/sign-in.js")),
     ("people.js", "text/javascript; charset=utf-8", include_str!("../../static/people.js")),
+    ("push.js", "text/javascript; charset=utf-8", include_str!("../../static/push.js")),
     ("passkey.js", "text/javascript; charset=utf-8", include_str!("../../static/passkey.js")),
     ("icon.svg", "image/svg+xml", include_str!("../../static/icon.svg")),
 ];
+const SERVICE_WORKER: &str = include_str!("../../static/sw.js");
 const SHELL_CLIENT: &str = include_str!("../../static/countersign.sh");
 
 /// The documentation, built in so that it always fits the version.
@@ -51,6 +53,14 @@ pub async fn asset(name: web::Path<String>, edge: Shared) -> HttpResponse {
         return edge.fail_page(AppError::refused(ErrorCode::NotFound, "there is no such file"));
     };
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=300")).content_type(*kind).body(*body)
+}
+
+/// What a browser runs when a message comes; at the root, so that it may open every page.
+pub async fn service_worker() -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .content_type("text/javascript; charset=utf-8")
+        .body(SERVICE_WORKER)
 }
 
 /// The client for images without the binary.

@@ -21,6 +21,18 @@ pub struct PasskeyBody {
     pub response: Value,
 }
 
+/// Where a browser takes messages, as `PushSubscription.toJSON` gives it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PushBody {
+    /// Its address.
+    pub endpoint: String,
+    /// Its public key.
+    pub p256dh: String,
+    /// Its authentication secret.
+    pub auth: String,
+}
+
 /// A name for a passkey.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

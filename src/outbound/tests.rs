@@ -46,7 +46,7 @@ fn sending(webhooks: Vec<Url>) -> Outbound {
 }
 
 fn notice(id: &str) -> Notice {
-    Notice { id: id.to_owned(), body: b"{\"text\":\"hello\"}".to_vec() }
+    Notice { id: id.to_owned(), body: b"{\"text\":\"hello\"}".to_vec(), lane: Lane::Waiting }
 }
 
 fn until(what: impl Fn() -> bool) {
@@ -92,4 +92,64 @@ fn what_is_lost_is_counted_and_nothing_waits_for_it() {
         outbound.tell(&notice(&format!("msg_{n}")));
     }
     until(|| outbound.troubles().concat().contains(&format!("{} notices were lost", QUEUE * 3 + 1)));
+}
+
+/// A webhook that takes what is about people and keys, and never answers what waits; what it took.
+fn stalls_for_requests() -> (Url, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = Url::parse(&format!("http://{}/hooks/secret-path", listener.local_addr().unwrap())).unwrap();
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let text = whole(&mut stream);
+            if text.contains("waits") {
+                held.push(stream);
+            } else {
+                write!(stream, "HTTP/1.1 204 X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+                if tell.send(text).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    (url, told)
+}
+
+#[test]
+fn attack_044_a_flood_of_requests_crowds_out_no_warning() {
+    let (url, told) = stalls_for_requests();
+    let outbound = sending(vec![url]);
+    for n in 0..QUEUE * 4 {
+        outbound.tell(&Notice { body: b"{\"text\":\"waits\"}".to_vec(), ..notice(&format!("msg_{n}")) });
+    }
+    // The receiver holds the first of them, the queue is full, and more were lost.
+    assert!(outbound.troubles().concat().contains("notices were lost"));
+    for n in 0..20 {
+        outbound.tell(&Notice { lane: Lane::Security, ..notice(&format!("warning_{n}")) });
+        let text = told.recv_timeout(SOON).unwrap();
+        assert!(text.contains(&format!("warning_{n}\r\n")), "{text}");
+    }
+    assert!(!outbound.troubles().concat().contains("about people and keys"), "{:?}", outbound.troubles());
+}
+
+#[test]
+fn a_warning_is_tried_longer_and_its_loss_is_named() {
+    let (url, told) = webhook(&[500, 500, 500, 500, 500, 500, 500, 204]);
+    let outbound = Outbound::start(Sending {
+        webhooks: vec![url],
+        secret: Secret::parse(SECRET).unwrap(),
+        now: Arc::new(|| Timestamp::from_seconds(1_614_265_330)),
+        first_pause: Duration::ZERO,
+    })
+    .unwrap();
+    outbound.tell(&Notice { lane: Lane::Security, ..notice("msg_1") });
+    for _ in 0..SECURITY_ATTEMPTS {
+        told.recv_timeout(SOON).unwrap();
+    }
+    until(|| outbound.troubles().is_empty());
+    // The receiver is gone now.
+    outbound.tell(&Notice { lane: Lane::Security, ..notice("msg_2") });
+    until(|| outbound.troubles().concat().contains("1 notice was lost (1 about people and keys)"));
 }

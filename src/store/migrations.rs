@@ -18,7 +18,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_attestation.sql"),
     include_str!("migrations/0006_sessions.sql"),
     include_str!("migrations/0007_changes.sql"),
-    include_str!("migrations/0009_proved_links.sql"),
+    include_str!("migrations/0008_proved_links.sql"),
+    include_str!("migrations/0009_push.sql"),
 ];
 
 /// Brings the schema up to this program's version.

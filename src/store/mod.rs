@@ -17,6 +17,7 @@ mod open;
 pub mod passkeys;
 pub mod people;
 mod progress;
+pub mod push;
 pub mod requests;
 mod resume;
 pub mod sessions;

@@ -227,6 +227,7 @@ impl Unit<'_> {
         let sql = "UPDATE passkey SET suspended = coalesce(suspended, ?2), suspended_why = ?3 WHERE id = ?1";
         self.conn().prepare_cached(sql)?.execute(params![id, now, why.as_str()])?;
         self.conn().prepare_cached("UPDATE decision SET ended = 1 WHERE passkey = ?1")?.execute(params![id])?;
+        self.delete_pushes_of_passkey(id)?;
         // Whoever holds a session that began with an invitation adds no passkey after one was taken away.
         let end = "UPDATE invitation SET session_sha256 = NULL, session_until = NULL
                    WHERE person = (SELECT person FROM passkey WHERE id = ?1)";

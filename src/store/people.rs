@@ -236,6 +236,7 @@ impl Unit<'_> {
         // A session does not come back with its person.
         let end = "UPDATE session SET ended = coalesce(ended, ?2) WHERE person = ?1";
         conn.prepare_cached(end)?.execute(params![id.as_str(), now])?;
+        self.delete_pushes_of_person(id)?;
         self.end_change_signatures_of(id)
     }
 

@@ -91,6 +91,8 @@ fn record(unit: &mut Unit<'_>, lost: &Mark) -> Result<u64, StoreError> {
     let void = "UPDATE change SET state = 'voided', due = NULL, ended = ?1 WHERE state IN ('open', 'admitted')";
     conn.prepare_cached(void)?.execute(params![as_i64(entry)?])?;
     conn.prepare_cached("DELETE FROM change_ceremony")?.execute([])?;
+    // Whoever stopped one in the lost part is not told again.
+    conn.prepare_cached("DELETE FROM push")?.execute([])?;
     let keep = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
     conn.prepare_cached(keep)?.execute(params![RESUMED, now.to_string()])?;
     Ok(entry)

@@ -1,5 +1,5 @@
-//! One HTTPS request for a JSON document, bounded on every side.
-//! In: a URL out of the configuration or a checked discovery document. Out: at most `MAX_BODY` bytes.
+//! One HTTPS request for a document, bounded on every side.
+//! In: a URL out of the configuration or a checked discovery document. Out: at most as many bytes as were bargained for.
 //! Implements RFC 9110 GET over rustls; the address that was checked is the address that is connected to.
 //! Never follows a redirect, never uses a proxy, never keeps a connection.
 
@@ -11,12 +11,12 @@ use std::time::Duration;
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use ureq::Agent;
 use ureq::config::Config;
-use ureq::http::Uri;
+use ureq::http::{Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::{Agent, Body};
 use url::Url;
 
 use super::address::reach;
@@ -77,7 +77,6 @@ impl Fetcher {
             .http_status_as_error(false)
             .max_idle_connections(0)
             .timeout_global(Some(deadline))
-            .accept("application/json")
             .user_agent("countersign")
             .tls_config(tls)
             .build();
@@ -89,22 +88,43 @@ impl Fetcher {
     /// # Errors
     /// One for each way in which the answer can be wrong or missing.
     pub fn get_json(&self, url: &Url) -> Result<Vec<u8>, UpstreamError> {
-        if url.scheme() != "https" || discovery::has_credentials(url) {
-            return Err(UpstreamError::Url { url: url.to_string(), problem: "only https without credentials is" });
-        }
-        let failed = |error| self.explain(url, error);
-        let mut response = self.agent.get(url.as_str()).call().map_err(failed)?;
-        let status = response.status().as_u16();
-        if status != 200 {
-            return Err(UpstreamError::Status { url: url.to_string(), status });
-        }
+        let mut response = self.get(url, "application/json")?;
         let content_type =
             response.headers().get("content-type").map(|value| String::from_utf8_lossy(value.as_bytes()));
         if let Some(content_type) = content_type.filter(|stated| !may_be_json(stated)) {
             let content_type = content_type.chars().filter(|c| !c.is_control()).take(100).collect();
             return Err(UpstreamError::ContentType { url: url.to_string(), content_type });
         }
-        response.body_mut().with_config().limit(MAX_BODY).read_to_vec().map_err(failed)
+        response.body_mut().with_config().limit(MAX_BODY).read_to_vec().map_err(|error| self.explain(url, error))
+    }
+
+    /// Fetches a document whose own signature says what it is: of any type, at most `limit` bytes. It blocks.
+    ///
+    /// # Errors
+    /// One for each way in which the answer can be wrong or missing.
+    pub fn get_signed(&self, url: &Url, limit: usize) -> Result<Vec<u8>, UpstreamError> {
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        let mut response = self.get(url, "*/*")?;
+        response.body_mut().with_config().limit(limit).read_to_vec().map_err(|error| self.explain(url, error))
+    }
+
+    /// Posts bytes: the status. What is answered is not read. It blocks.
+    ///
+    /// # Errors
+    /// One for each way in which there is no answer. They name the URL; whoever must not tell it must not show them.
+    pub fn post(&self, url: &Url, headers: &[(&'static str, String)], body: &[u8]) -> Result<u16, UpstreamError> {
+        fetchable(url)?;
+        let post = self.agent.post(url.as_str());
+        let post = headers.iter().fold(post, |post, (name, value)| post.header(*name, value));
+        post.send(body).map(|answer| answer.status().as_u16()).map_err(|error| self.explain(url, error))
+    }
+
+    fn get(&self, url: &Url, accept: &str) -> Result<Response<Body>, UpstreamError> {
+        fetchable(url)?;
+        let answer = self.agent.get(url.as_str()).header("accept", accept).call();
+        let response = answer.map_err(|error| self.explain(url, error))?;
+        let status = response.status().as_u16();
+        if status == 200 { Ok(response) } else { Err(UpstreamError::Status { url: url.to_string(), status }) }
     }
 
     fn explain(&self, url: &Url, error: ureq::Error) -> UpstreamError {
@@ -126,6 +146,13 @@ impl Fetcher {
             other => UpstreamError::Unreachable { url, problem: other.to_string() },
         }
     }
+}
+
+fn fetchable(url: &Url) -> Result<(), UpstreamError> {
+    if url.scheme() != "https" || discovery::has_credentials(url) {
+        return Err(UpstreamError::Url { url: url.to_string(), problem: "only https without credentials is" });
+    }
+    Ok(())
 }
 
 /// Static copies on object stores come as plain bytes; whether it is JSON is then the parser's to say.

@@ -9,6 +9,7 @@ pub mod fetch; // one HTTPS request, bounded on every side
 pub mod keys; // the cache of an issuer's keys
 
 #[cfg(test)]
+#[path = "../../tests/support/https.rs"]
 mod test_server;
 
 use std::net::IpAddr;
@@ -27,7 +28,7 @@ pub enum UpstreamError {
         problem: &'static str,
     },
     /// An address that is not connected to.
-    #[error("`{host}` has the {kind} address {address}; where that is meant, set `allow_private = true` on the issuer")]
+    #[error("`{host}` has the {kind} address {address}; where that is meant, set `allow_private = true`")]
     Address {
         /// The host that was asked for.
         host: String,
@@ -45,7 +46,7 @@ pub enum UpstreamError {
         problem: String,
     },
     /// A certificate or handshake that is not accepted.
-    #[error("the TLS connection to `{url}` failed: {problem}; for a private authority set `ca_file` on the issuer")]
+    #[error("the TLS connection to `{url}` failed: {problem}; for a private authority set `ca_file`")]
     Tls {
         /// The URL.
         url: String,

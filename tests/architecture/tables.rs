@@ -39,6 +39,7 @@ pub const NEIGHBOURS: &[Door] = &[
     Door { place: "src/cli/", path: "crate::config", why: "a command reads the configuration and hands it on" },
     Door { place: "src/cli/demo/", path: "crate::http", why: "starts the server that it shows" },
     Door { place: "src/cli/serve.rs", path: "crate::http::serve", why: "starts the server" },
+    Door { place: "src/cli/serve.rs", path: "crate::tasks", why: "starts what starts by the clock" },
     Door { place: "src/http/", path: "crate::config::cidr", why: "trusted proxies are blocks of addresses" },
 ];
 
@@ -62,6 +63,7 @@ pub const DOORS: &[Door] = &[
         why: "reads until when the server's own certificate is good",
     },
     Door { place: "src/http/edge.rs", path: "crate::crypto::random", why: "call ids" },
+    Door { place: "src/tasks/", path: "crate::crypto::random", why: "spreads the rounds of many servers" },
 ];
 
 /// The crates that floor 0 may name: they compute, and touch nothing.

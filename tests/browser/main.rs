@@ -17,12 +17,15 @@ mod driver;
 mod enrolment;
 mod links;
 mod people;
+#[path = "../support/https.rs"]
+mod https;
 mod pictures;
 mod reading;
 mod refusals;
 mod safety;
 mod sessions;
 mod support;
+mod telling;
 
 /// A browser of one's own, on a light phone; ends the test where there is none.
 macro_rules! browser {

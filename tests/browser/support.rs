@@ -13,7 +13,7 @@ use countersign::app::Countersign;
 use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
 use countersign::app::course::{CallLimits, MAX_OPEN_OF_PROJECT, MAX_OPEN_OF_RULE};
 use countersign::app::propose_change::Wish;
-use countersign::app::settings::{DeviceSettings, IssuerSettings, Settings};
+use countersign::app::settings::{DeviceSettings, IssuerSettings, PushSettings, Settings};
 use countersign::app::start::{Parts, RSA_BITS, found, start};
 use countersign::cli::demo::authenticator::SoftAuthenticator;
 use countersign::cli::demo::calls::{Calls, Exchange, Reply};
@@ -122,6 +122,11 @@ struct Running {
 impl World {
     /// Founds and starts a server; the person who starts jobs, Mara Voss, is linked and may sign others' jobs.
     pub fn start() -> Self {
+        Self::with(None)
+    }
+
+    /// As `start`, where people may be told on their devices.
+    pub fn with(push: Option<PushSettings>) -> Self {
         let name = data_encoding::HEXLOWER.encode(&random::bytes::<8>().unwrap());
         let folder = std::env::temp_dir().join(format!("countersign-pages-{name}"));
         files::create_dir_private(&folder).unwrap();
@@ -131,7 +136,7 @@ impl World {
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (in_folder, at) = (folder.clone(), url.clone());
         let thread = std::thread::spawn(move || {
-            actix_web::rt::System::new().block_on(live(&in_folder, &at, port, &ready, stopped));
+            actix_web::rt::System::new().block_on(live(&in_folder, (&at, port), push, &ready, stopped));
         });
         let Running { app, hand, gitlab, gitlab_key } = started.recv().expect("the server starts");
         let calls = Calls::new(&url);
@@ -278,8 +283,8 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 /// The server's thread.
 async fn live(
     folder: &Path,
-    url: &str,
-    port: u16,
+    (url, port): (&str, u16),
+    push: Option<PushSettings>,
     ready: &mpsc::Sender<Running>,
     stopped: tokio::sync::oneshot::Receiver<()>,
 ) {
@@ -287,7 +292,7 @@ async fn live(
     files::create_dir_private(&state).unwrap();
     let gitlab = SimulatedGitlab::start(folder).unwrap();
     let (clock, hand) = Clock::steerable(Timestamp::from_seconds(START));
-    let settings = settings(url, &state, &gitlab);
+    let settings = Settings { push, ..settings(url, &state, &gitlab) };
     MasterKey::create_file(&state.join("master-key")).unwrap();
     LogKey::create_file(&state.join("log-key"), &settings.origin).unwrap();
     HighWaterFile::create(&state.join("high-water-mark")).unwrap();
@@ -295,6 +300,7 @@ async fn live(
     actix_web::web::block(move || found(founding, "Root", RSA_BITS)).await.unwrap().unwrap();
     let rules = [("rules.toml".to_owned(), RULES.to_owned())];
     let app = Arc::new(start(parts(&settings, &clock, &state), Some(&rules)).await.unwrap());
+    app.push_from_here().unwrap();
     let listening = Listening {
         listen: ([127, 0, 0, 1], port).into(),
         tls: None,
@@ -348,6 +354,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Settings {
             stale_use: Duration::from_hours(24),
         }],
         devices: DeviceSettings::default(),
+        push: None,
         demo: false,
     }
 }

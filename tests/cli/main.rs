@@ -19,8 +19,13 @@ mod attack_094;
 mod attack_096;
 mod attack_097;
 mod attack_098;
+#[path = "../support/https.rs"]
+mod https;
 mod init;
 mod log;
+#[path = "../support/maker.rs"]
+mod maker;
+mod metadata;
 mod people;
 mod serve;
 mod support;

@@ -21,8 +21,7 @@ mod kills;
 mod load;
 mod shim;
 mod table;
-#[allow(dead_code, reason = "the tests of fetching use the rest")]
-#[path = "../../src/upstream/test_server.rs"]
+#[path = "../../tests/support/https.rs"]
 mod test_server;
 mod upstream;
 mod ward;

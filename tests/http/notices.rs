@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use countersign::app::gather::TOLD_ONE_BY_ONE;
 use countersign::app::propose_change::Wish;
 use countersign::domain::ids::GroupName;
 use countersign::domain::time::Timestamp;
@@ -13,6 +14,8 @@ use countersign::outbound::secret::Secret;
 use countersign::outbound::{Outbound, Sending};
 use serde_json::Value;
 
+use crate::support::diagnostics::heard;
+use crate::support::person::{in_session, page};
 use crate::support::{NOW, Person, Server, URL, collector};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -22,7 +25,7 @@ fn outbound(address: &str) -> Outbound {
         webhooks: vec![format!("http://{address}/hooks/secret-path").parse().unwrap()],
         secret: Secret::parse(SECRET).unwrap(),
         now: Arc::new(|| Timestamp::from_seconds(NOW)),
-        first_pause: Duration::from_millis(1),
+        first_pause: Duration::ZERO,
     };
     Outbound::start(sending).unwrap()
 }
@@ -129,4 +132,73 @@ fn a_webhook_that_is_gone_holds_up_nobody_and_is_told() {
     let warned = || server.get("/readyz").expect(200).json()["warnings"].to_string();
     let found = (0..4_000).any(|_| warned().contains("webhook at 127.0.0.1: 2 notices were lost"));
     assert!(found && !warned().contains("secret-path"), "{}", warned());
+    assert!(!heard().contains("secret-path"), "a webhook's address is told in the diagnostics");
+}
+
+#[test]
+fn attack_044_many_requests_of_one_project_are_told_as_one() {
+    let server = Server::start();
+    let mut mara = Person::manager(&server, "Mara");
+    let session = mara.sign_in(&server);
+    let (address, told) = chat();
+    server.app.send_through(outbound(&address));
+    let next = || told.recv_timeout(Duration::from_secs(20)).unwrap();
+    let ask = |n: usize| server.ask(&server.job().with("job_id", n.to_string()).sign(), &collector());
+    let mut requests: Vec<_> = (1..=17).map(ask).collect();
+    let singly: Vec<_> = (0..TOLD_ONE_BY_ONE).map(|_| next()).collect();
+    assert!(singly.iter().all(|body| body["type"] == "request.waits"), "{singly:?}");
+    // A warning goes by.
+    let listed = page(&server, &session, "/me/passkeys").expect(200).text();
+    let number = listed.split("data-passkey=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    in_session(&server, &session, &format!("/me/passkeys/{number}/report"), &serde_json::json!({})).expect(200);
+    assert_eq!(next()["type"], "passkey.reported");
+    server.app.tell_gathered().unwrap();
+    assert!(told.recv_timeout(Duration::from_millis(300)).is_err(), "the window is not over");
+    // What was decided meanwhile does not wait any more.
+    let mut ben = Person::manager(&server, "Ben");
+    assert_eq!(next()["type"], "passkey.added");
+    ben.deny(&server, &requests.pop().unwrap());
+    server.pass(60);
+    server.app.tell_gathered().unwrap();
+    let body = next();
+    assert_eq!((&body["type"], &body["data"]["count"]), (&"requests.wait".into(), &11.into()), "{body}");
+    assert_eq!(body["text"], format!("11 more requests wait for shop/api: {URL}/"));
+    assert_eq!(body["data"]["requests"], serde_json::json!(requests[TOLD_ONE_BY_ONE..]));
+    server.app.tell_gathered().unwrap();
+    assert!(told.recv_timeout(Duration::from_millis(300)).is_err(), "told once");
+}
+
+#[test]
+fn a_change_that_takes_effect_by_time_is_told() {
+    let server = Server::start();
+    let (mut ada, tom) = (Person::first_admin(&server), Person::enrol(&server, "Tom", &[]));
+    let _eve = Person::admin(&server, "Eve");
+    let (address, told) = chat();
+    server.app.send_through(outbound(&address));
+    let next = || told.recv_timeout(Duration::from_secs(20)).unwrap();
+    let group = GroupName::parse("release-managers").unwrap();
+    let (change, _) = server.propose(Wish::Join { person: tom.id.clone(), group });
+    assert_eq!(next()["type"], "change.waits");
+    ada.sign_change(&server, &change, "approve").expect(200);
+    assert_eq!(next()["type"], "change.delayed");
+    server.pass(24 * 60 * 60);
+    server.get(&format!("/changes/{change}")).expect(200);
+    let body = next();
+    assert_eq!((&body["type"], &body["data"]["change"]), (&"change.done".into(), &change.into()), "{body}");
+}
+
+#[test]
+fn no_answer_waits_for_a_webhook_that_stalls() {
+    let server = Server::start();
+    let _mara = Person::manager(&server, "Mara");
+    let stalls = TcpListener::bind("127.0.0.1:0").unwrap();
+    server.app.send_through(outbound(&stalls.local_addr().unwrap().to_string()));
+    // Nobody accepts what is sent there before every request was answered.
+    let requests: Vec<_> =
+        (1..=30).map(|n| server.ask(&server.job().with("job_id", n.to_string()).sign(), &collector())).collect();
+    assert_eq!(requests.len(), 30);
+    let (mut stream, _) = stalls.accept().unwrap();
+    let mut first = [0; 5];
+    stream.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"POST ", "it had begun all the same");
 }

@@ -110,6 +110,7 @@ impl World {
                 stale_use: Duration::ZERO,
             }],
             devices: DeviceSettings::default(),
+            push: None,
             demo: false,
         }
     }

@@ -25,7 +25,8 @@ impl Write for Ear {
 pub fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let built = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(|| Ear).try_init();
+        let loudest = countersign::cli::serve::filter("trace").unwrap();
+        let built = tracing_subscriber::fmt().with_env_filter(loudest).with_writer(|| Ear).try_init();
         assert!(built.is_ok(), "somebody else listens");
     });
 }

@@ -19,7 +19,7 @@ use countersign::app::Countersign;
 use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
 use countersign::app::course::CallLimits;
 use countersign::app::propose_change::Wish;
-use countersign::app::settings::{DeviceSettings, IssuerSettings, Settings};
+use countersign::app::settings::{DeviceSettings, IssuerSettings, PushSettings, Settings};
 use countersign::app::start::{Parts, found, start};
 use countersign::clock::{Clock, ClockHand};
 use countersign::crypto::high_water::HighWaterFile;
@@ -69,6 +69,8 @@ pub struct Options {
     pub devices: DeviceSettings,
     /// The name under which the usual GitLab signs its users in through us.
     pub identity_provider: Option<String>,
+    /// Whether people may be told on their devices.
+    pub push: Option<PushSettings>,
 }
 
 impl Default for Options {
@@ -83,6 +85,7 @@ impl Default for Options {
             issuers: Vec::new(),
             devices: DeviceSettings::default(),
             identity_provider: None,
+            push: None,
         }
     }
 }
@@ -198,6 +201,7 @@ pub fn parts(directory: &Path, clock: &Clock, options: &Options) -> Parts {
             people: Terms::default(),
             issuers,
             devices: options.devices.clone(),
+            push: options.push.clone(),
             demo: false,
         },
         clock: clock.clone(),
@@ -242,6 +246,7 @@ fn run(directory: &Path, clock: &Clock, options: &Options) -> (Started, JoinHand
         actix_web::rt::System::new().block_on(async move {
             let rules = [("rules.toml".to_owned(), options.rules.clone())];
             let app = Arc::new(start(parts, Some(&rules)).await.unwrap());
+            app.push_from_here().unwrap();
             let listening = Listening {
                 listen: "127.0.0.1:0".parse().unwrap(),
                 tls: None,

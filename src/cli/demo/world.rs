@@ -165,6 +165,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Result<Setting
             stale_use: Duration::from_hours(24),
         }],
         devices: DeviceSettings::default(),
+        push: None,
         demo: true,
     })
 }

@@ -85,3 +85,32 @@ fn what_cannot_be_meant_is_refused() {
     assert!(root("format = \"none\"\n").contains("not a format"));
     assert!(fault("[[attestation_root]]\nname = \"r\"\nformat = \"tpm\"\n").contains("without `file`"));
 }
+
+#[test]
+fn metadata_is_fetched_only_where_it_is_said_and_then_need_not_be_there() {
+    let fetched = |rest: &str| {
+        checked(&format!("[metadata]\nblob_file = \"new.jwt\"\nroot_file = \"FILE\"\n{rest}")).map(|settings| {
+            let files = settings.metadata.unwrap();
+            (files.blob.file_name().unwrap().to_owned(), files.fetch)
+        })
+    };
+    let (blob, fetch) = fetched("fetch = true\nca_file = \"FILE\"\n").unwrap();
+    assert_eq!(blob, "new.jwt");
+    let fetch = fetch.unwrap();
+    assert_eq!(fetch.url.as_str(), "https://mds3.fidoalliance.org/");
+    assert!(fetch.ca_file.is_some() && !fetch.allow_private);
+    for off in ["", "fetch = false\n"] {
+        assert!(fetched(off).unwrap_err().concat().contains("there is no file"), "{off}");
+    }
+    assert!(checked(METADATA).unwrap().metadata.unwrap().fetch.is_none());
+    for said in ["url = \"https://mirror.example.com/\"", "allow_private = true", "ca_file = \"FILE\""] {
+        assert!(fault(&format!("{METADATA}{said}\n")).contains("fetch = true"), "{said}");
+    }
+    for wrong in ["http://mds3.fidoalliance.org/", "https://a:b@example.com/", "mirror", "file:///etc/passwd"] {
+        let said = format!("{METADATA}fetch = true\nurl = \"{wrong}\"\n");
+        assert!(fault(&said).contains("not an https URL"), "{wrong}");
+    }
+    let elsewhere = "[metadata]\nfetch = true\nblob_file = \"nowhere/new.jwt\"\nroot_file = \"FILE\"\n";
+    assert!(fault(elsewhere).contains("make the folder"));
+    assert!(fault("[metadata]\nfetch = true\nblob_file = \"new.jwt\"\n").contains("GlobalSign"));
+}

@@ -154,13 +154,13 @@ pub enum Event {
     },
     /// A person signed in, or a session was ended. Evidence when started: `assertion`.
     Session {
-        /// `started` or `ended`.
+        /// `started` or `ended`; `push_began`, `push_stopped` or `push_gone` of a device that its person is told on.
         outcome: String,
         /// Who.
         person: PersonId,
         /// Index of the entry that added the passkey.
         passkey: u64,
-        /// Index of the entry that started it; only where it ended.
+        /// Index of the entry that started it; not where it starts.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         started: Option<u64>,
         /// Why it ended.

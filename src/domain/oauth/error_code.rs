@@ -151,6 +151,8 @@ error_codes! {
     IssuerUnavailable "issuer_unavailable" TemporarilyUnavailable 503 "try again; the issuer's keys cannot be read just now";
     QueueFull "queue_full" TemporarilyUnavailable 503 "try again in a few seconds";
     ClockStepped "clock_stepped" TemporarilyUnavailable 503 "try again; the operator must set the server's clock right";
+    MetadataUnavailable "metadata_unavailable" TemporarilyUnavailable 503 "try again; the metadata before stays in force";
+    MetadataRefused "metadata_refused" InvalidRequest 400 "look at what is named; the metadata before stays in force";
     BodyTooLarge "body_too_large" InvalidRequest 413 "send less than the limit";
     RateLimited "rate_limited" TemporarilyUnavailable 429 "wait as long as `Retry-After` says";
     Internal "internal" ServerError 500 "try again; tell the operator the call id";

@@ -17,7 +17,7 @@ use crate::http::me::signed::said;
 use crate::http::me::signed_view::signed_item;
 use crate::http::{problem, session};
 
-use super::view::{Doubt, HomeInput, HomeView, home_view, waiting_card};
+use super::view::{Device, Doubt, HomeInput, HomeView, home_view, waiting_card};
 
 /// How many of the last decisions Home shows.
 pub const LAST_DECISIONS: usize = 5;
@@ -32,7 +32,10 @@ fn view(app: &Countersign, me: &SignedIn, changes: usize) -> Result<HomeView, Ap
     let decisions = app.decisions_of(&me.person.id, None, LAST_DECISIONS)?;
     let passkeys = app.passkeys_of(&me.person.id)?;
     let doubts = if me.person.admin { app.passkeys_in_doubt()? } else { Vec::new() };
+    let devices = app.pushes_of(&me.person.id)?;
     Ok(home_view(HomeInput {
+        push_key: app.push_key(),
+        devices: devices.iter().map(|own| Device::new(own, me.now)).collect(),
         host: app.settings.host(),
         me,
         cards,

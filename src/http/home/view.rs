@@ -5,6 +5,7 @@
 
 use askama::Template;
 
+use crate::app::keep_pushes::OwnPush;
 use crate::app::show_waiting::WaitingRequest;
 use crate::app::use_session::SignedIn;
 use crate::domain::time::Timestamp;
@@ -31,6 +32,29 @@ pub struct HomeInput<'a> {
     pub doubts: Vec<Doubt>,
     /// How many changes want signatures; for admins.
     pub changes: usize,
+    /// The key that browsers subscribe with, where people may be told on their devices.
+    pub push_key: Option<&'a str>,
+    /// The devices on which they are told.
+    pub devices: Vec<Device>,
+}
+
+/// A device on which somebody is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    number: i64,
+    digest: String,
+    name: Visible,
+    since: Moment,
+}
+
+impl Device {
+    /// As its owner sees it.
+    #[must_use]
+    pub fn new(own: &OwnPush, now: Timestamp) -> Self {
+        let OwnPush { row, digest } = own;
+        let (name, since) = (visible(&row.device), Moment::new(row.created, now));
+        Self { number: row.id, digest: digest.to_string(), name, since }
+    }
 }
 
 /// A request that waits.
@@ -88,6 +112,8 @@ pub struct HomeView {
     only_one: bool,
     doubts: Vec<Doubt>,
     changes: usize,
+    push_key: Option<String>,
+    devices: Vec<Device>,
 }
 
 impl HomeView {
@@ -136,7 +162,7 @@ fn grouped(cards: Vec<Card>) -> Vec<Group> {
 /// The view of Home.
 #[must_use]
 pub fn home_view(input: HomeInput<'_>) -> HomeView {
-    let HomeInput { host, me, cards, decisions, only_one, doubts, changes } = input;
+    let HomeInput { host, me, cards, decisions, only_one, doubts, changes, push_key, devices } = input;
     HomeView {
         host: host.to_owned(),
         now: me.now.to_string(),
@@ -148,6 +174,8 @@ pub fn home_view(input: HomeInput<'_>) -> HomeView {
         only_one,
         doubts,
         changes,
+        push_key: push_key.map(str::to_owned),
+        devices,
     }
 }
 

@@ -7,5 +7,6 @@ pub mod links;
 pub mod links_view;
 pub mod passkeys;
 pub mod passkeys_view;
+pub mod push;
 pub mod signed;
 pub mod signed_view;

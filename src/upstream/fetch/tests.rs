@@ -209,3 +209,24 @@ fn roots_that_cannot_be_read_are_named() {
     let none = Fetcher::new(&Roots::CaFile("/dev/null".into()), false).unwrap_err().to_string();
     assert!(none.contains("no certificate"), "{none}");
 }
+
+#[test]
+fn attack_015_a_signed_document_is_of_any_type_and_within_the_same_bounds() {
+    let server = TestServer::start();
+    let get = |reply: Reply, limit| {
+        server.answer("/x", reply);
+        fetcher(&server).get_signed(&server.at("/x"), limit)
+    };
+    assert_eq!(get(Reply::typed("text/html", "a.b.c"), 5).unwrap(), b"a.b.c");
+    assert!(matches!(get(Reply::json("a.b.cd"), 5), Err(UpstreamError::TooLarge { limit: 5, .. })));
+    assert!(matches!(
+        get(Reply::status(302).with("Location", "/y"), 5),
+        Err(UpstreamError::Status { status: 302, .. })
+    ));
+    for stalls in [Reply::Drip, Reply::HangAfterHeaders] {
+        assert!(matches!(get(stalls, 1 << 20), Err(UpstreamError::Deadline { .. })));
+    }
+    let half = get(Reply::Half(b"a.b".to_vec()), 1 << 20).unwrap_err();
+    assert!(matches!(half, UpstreamError::Unreachable { .. }), "{half}");
+    assert_eq!(server.asked("/y"), 0);
+}

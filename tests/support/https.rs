@@ -1,7 +1,9 @@
-//! A small real HTTPS server for the tests of this folder.
-//! In: what to answer by path. Out: its URL, its authority, how often each path was asked.
+//! A small real HTTPS server, for tests of what is fetched and sent.
+//! In: what to answer by path. Out: its URL, its authority, what it was asked, and how often.
 //! Implements as much of HTTP/1.1 as a misbehaving server needs.
 //! Never part of the product.
+
+#![allow(dead_code, reason = "unit and integration tests each use their own part of this")]
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -25,6 +27,8 @@ pub enum Reply {
     Drip,
     /// Headers, then nothing.
     HangAfterHeaders,
+    /// Headers that promise twice as much, the body, and the end.
+    Half(Vec<u8>),
     /// The whole answer, once the server's gate is open.
     Gated(Vec<u8>),
 }
@@ -51,10 +55,28 @@ impl Reply {
     }
 }
 
+/// A call that came whole.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    pub path: String,
+    /// The request line and the headers, as they came.
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Taken {
+    /// A header's value; its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        lines.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+}
+
 #[derive(Default)]
 struct Shared {
     replies: Mutex<HashMap<String, Reply>>,
     asked: Mutex<HashMap<String, usize>>,
+    taken: Mutex<Vec<Taken>>,
     connections: Mutex<usize>,
     gate: (Mutex<bool>, Condvar),
     stop: AtomicBool,
@@ -113,6 +135,11 @@ impl TestServer {
         self.shared.asked.lock().unwrap().get(path).copied().unwrap_or(0)
     }
 
+    /// Every call so far, in its order.
+    pub fn taken(&self) -> Vec<Taken> {
+        self.shared.taken.lock().unwrap().clone()
+    }
+
     pub fn connections(&self) -> usize {
         *self.shared.connections.lock().unwrap()
     }
@@ -151,12 +178,23 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, shared: &Shared) -> Optio
     let mut tls = StreamOwned::new(ServerConnection::new(config).ok()?, stream);
     let mut request = Vec::new();
     let mut buffer = [0; 1024];
-    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+    let head = loop {
+        if let Some(end) = request.windows(4).position(|end| end == b"\r\n\r\n") {
+            break end + 4;
+        }
         let read = tls.read(&mut buffer).ok().filter(|read| *read > 0)?;
         request.extend_from_slice(&buffer[..read]);
+    };
+    let body = request.split_off(head);
+    let head = String::from_utf8(request).ok()?;
+    let path = head.split(' ').nth(1)?.to_owned();
+    let mut taken = Taken { path: path.clone(), head, body };
+    let length = taken.header("content-length").map_or(0, |length| length.parse().unwrap());
+    while taken.body.len() < length {
+        let read = tls.read(&mut buffer).ok().filter(|read| *read > 0)?;
+        taken.body.extend_from_slice(&buffer[..read]);
     }
-    let text = String::from_utf8(request).ok()?;
-    let path = text.split(' ').nth(1)?.to_owned();
+    shared.taken.lock().unwrap().push(taken);
     *shared.asked.lock().unwrap().entry(path.clone()).or_default() += 1;
     let reply = shared.replies.lock().unwrap().get(&path).cloned().unwrap_or_else(|| Reply::status(404));
     match reply {
@@ -166,6 +204,11 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, shared: &Shared) -> Optio
                 head.extend([name.as_str(), ": ", value.as_str(), "\r\n"]);
             }
             tls.write_all(format!("{head}\r\n").as_bytes()).ok()?;
+            tls.write_all(&body).ok()?;
+        }
+        Reply::Half(body) => {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", 2 * body.len());
+            tls.write_all(head.as_bytes()).ok()?;
             tls.write_all(&body).ok()?;
         }
         Reply::Drip => {
