@@ -8,6 +8,7 @@ use crate::domain::assurance::models::Trusted;
 use crate::domain::ids::{Digest, PersonId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::people::Role;
 use crate::domain::session::{SessionEnd, SessionLimits};
 use crate::domain::time::Timestamp;
 use crate::store::passkeys::PasskeyRow;
@@ -35,6 +36,11 @@ impl SignedIn {
     /// Whether the touch is young enough to add or remove a passkey.
     pub fn is_fresh(&self) -> bool {
         self.session.times.is_fresh(self.now)
+    }
+
+    /// Whether they may look at the admin's pages: admins and auditors, by what they are now.
+    pub const fn sees_administration(&self) -> bool {
+        !matches!(self.person.role(), Role::Member)
     }
 
     /// What the touch that began the session proved, by today's knowledge.

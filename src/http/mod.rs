@@ -3,6 +3,7 @@
 //! Implements the wire forms of DESIGN §5 and SCREENS' pages.
 //! Never decides: a handler parses, calls one use case and renders.
 
+pub mod admin;
 pub mod approval;
 pub mod assets;
 pub mod bodies;

@@ -8,7 +8,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Route};
 
 use super::edge::MAX_BODY;
-use super::{approval, assets, changes, discovery, enrolment, health, home, me, sign_in, token};
+use super::{admin, approval, assets, changes, discovery, enrolment, health, home, me, sign_in, token};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,11 @@ pub enum Who {
     SignedIn,
     /// A page of ours in a session.
     OurPageSignedIn,
+    /// Whoever is signed in and is an admin or an auditor; looking only. For others who are signed in there is no such
+    /// page; the rest are sent to the sign-in page.
+    Admin,
+    /// A page of ours in the session of an admin.
+    OurPageAdmin,
 }
 
 /// One row.
@@ -85,6 +90,8 @@ pub const TABLE: &[Row] = &[
     post("/me/sessions/{number}/end", Who::OurPageSignedIn, || web::route().to(me::passkeys::end_session)),
     get("/me/signed", Who::SignedIn, || web::route().to(me::signed::page)),
     get("/me/signed/{number}", Who::SignedIn, || web::route().to(me::signed::receipt)),
+    // admins
+    get("/admin", Who::Admin, || web::route().to(admin::endpoints::health)),
     get("/static/{name}", Who::Anybody, || web::route().to(assets::asset)),
     get("/docs/errors", Who::Anybody, || web::route().to(assets::errors)),
     get("/docs/{name}", Who::Anybody, || web::route().to(assets::document)),

@@ -1,0 +1,29 @@
+//! The admin's pages: how the server is, and what it knows; and who may look at them.
+//! In: a session. Out: HTML, or the answer for whoever may not look.
+//! Implements SCREENS' Admin.
+//! Never tells whoever may not look that there is anything: they get the page that is not there.
+
+pub mod endpoints;
+pub mod health_view;
+
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::app::AppError;
+use crate::app::use_session::SignedIn;
+use crate::domain::oauth::error_code::ErrorCode;
+use crate::http::edge::Edge;
+use crate::http::session;
+
+/// Who opens a page of the admin's: an admin or an auditor, judged by what they are at this call.
+///
+/// # Errors
+/// The answer: the way to the sign-in page, the page that is not there, or the page of a failure.
+pub async fn visitor(edge: &Edge, request: &HttpRequest) -> Result<SignedIn, HttpResponse> {
+    let me = session::visitor(edge, request).await?;
+    if me.sees_administration() { Ok(me) } else { Err(not_there(edge)) }
+}
+
+/// The page that is not there, or not the reader's.
+pub fn not_there(edge: &Edge) -> HttpResponse {
+    edge.fail_page(AppError::refused(ErrorCode::NotFound, "there is no such page, or it is not yours to see"))
+}
