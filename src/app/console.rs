@@ -17,6 +17,7 @@ use crate::store::Unit;
 
 use super::apply_change::{self, Letter, add_person, join, renew_link};
 use super::list_people::{ChangeLine, PersonDetails, PersonLine};
+use super::look::{Look, Sight};
 use super::propose_change::{AtOnce, Proposed, Wish, checked_name};
 use super::{AppError, Countersign};
 
@@ -67,6 +68,18 @@ pub enum ConsoleCommand {
     AcceptTime,
     /// A new link for the first admin, while there is none with a passkey.
     NewAdminLink,
+    /// Looks, as the admin's pages do.
+    Look {
+        /// At what.
+        at: Look,
+    },
+}
+
+impl ConsoleCommand {
+    /// It changes nothing: where no server runs, the store is read without its lock.
+    pub const fn only_looks(&self) -> bool {
+        matches!(self, Self::Look { .. })
+    }
 }
 
 /// What the console answers.
@@ -137,6 +150,11 @@ pub enum ConsoleAnswer {
         /// By name.
         people: Vec<PersonLine>,
     },
+    /// What there is to see.
+    Seen {
+        /// It.
+        sight: Sight,
+    },
     /// The answer is no.
     Refused {
         /// The stable code.
@@ -152,7 +170,9 @@ impl Countersign {
     /// Runs a console command.
     pub async fn console(&self, command: ConsoleCommand) -> Result<ConsoleAnswer, AppError> {
         // An entry at a wrong time would hold the log's time there for ever.
-        if !matches!(command, ConsoleCommand::List | ConsoleCommand::Warnings | ConsoleCommand::AcceptTime) {
+        if !matches!(command, ConsoleCommand::List | ConsoleCommand::Warnings | ConsoleCommand::AcceptTime)
+            && !command.only_looks()
+        {
             self.steady_now()?;
             self.settle_changes().await?;
         }
@@ -172,6 +192,7 @@ impl Countersign {
             ConsoleCommand::Warnings => Ok(ConsoleAnswer::Warnings { warnings: self.warnings() }),
             ConsoleCommand::NewAdminLink => self.new_admin_link().await,
             ConsoleCommand::AcceptTime => self.accept_time().await,
+            ConsoleCommand::Look { at } => Ok(ConsoleAnswer::Seen { sight: self.sight(&at)? }),
         }
     }
 

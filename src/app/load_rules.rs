@@ -11,8 +11,8 @@ use crate::domain::assurance::policy::DevicePolicy;
 use crate::domain::canonical;
 use crate::domain::log::entry::Event;
 use crate::domain::log::evidence::MAX_EVIDENCE;
-use crate::domain::rules::compile::RuleError;
-use crate::domain::rules::compile::Rules;
+use crate::domain::rules::compile::{Loaded, RuleError, Rules};
+use crate::domain::time::Timestamp;
 use crate::store::Store;
 
 use super::{AppError, Countersign, RulesInForce};
@@ -43,10 +43,11 @@ pub fn compile(
     files: &[(String, String)],
     issuers: &[IssuerName],
     policies: &[DevicePolicy],
+    now: Timestamp,
 ) -> Result<RulesInForce, Vec<RuleError>> {
-    let loaded = Rules::compile(files, issuers, policies)?;
-    let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
-    Ok(RulesInForce { rules: loaded.rules, warnings })
+    let Loaded { rules, warnings, places } = Rules::compile(files, issuers, policies)?;
+    let warnings = warnings.iter().map(ToString::to_string).collect();
+    Ok(RulesInForce { rules, warnings, places, loaded: now })
 }
 
 /// Logs a set of rules where it differs from the one in force.
@@ -93,8 +94,8 @@ impl Countersign {
     /// The old rules stay in force.
     pub async fn load_rules(&self, files: &[(String, String)]) -> Result<Vec<String>, LoadError> {
         let issuers: Vec<_> = self.settings.issuers.iter().map(|issuer| issuer.terms.name.clone()).collect();
-        self.steady_now()?;
-        let mut rules = compile(files, &issuers, &self.settings.devices.policies).map_err(LoadError::Rules)?;
+        let now = self.steady_now()?;
+        let mut rules = compile(files, &issuers, &self.settings.devices.policies, now).map_err(LoadError::Rules)?;
         rules.warnings.extend(self.empty_groups(&rules.rules)?);
         log_rules(&self.store, &rules.rules).await?;
         let warnings = rules.warnings.clone();

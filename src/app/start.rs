@@ -264,7 +264,7 @@ impl Prepared {
         }
         let names: Vec<_> = settings.issuers.iter().map(|issuer| issuer.terms.name.clone()).collect();
         let compiled =
-            compile(rules.unwrap_or_default(), &names, &settings.devices.policies).map_err(LoadError::Rules)?;
+            compile(rules.unwrap_or_default(), &names, &settings.devices.policies, now).map_err(LoadError::Rules)?;
         let (trusted, metadata_sha256) = trust(&settings.devices, now)?;
         Ok(Self { settings, relying_party, issuers, compiled, trusted, metadata_sha256 })
     }
@@ -292,6 +292,7 @@ impl Prepared {
             outbound: std::sync::OnceLock::new(),
             counters: Counters::default(),
             upkeep: super::check_health::Upkeep::default(),
+            key_fetches: super::check_first_run::KeyFetches::since(clock.now()),
             settings,
             store,
             clock,

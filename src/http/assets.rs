@@ -15,6 +15,7 @@ use super::problem;
 
 const ASSETS: &[(&str, &str, &str)] = &[
     ("countersign.css", "text/css; charset=utf-8", include_str!("../../static/countersign.css")),
+    ("admin.js", "text/javascript; charset=utf-8", include_str!("../../static/admin.js")),
     ("change.js", "text/javascript; charset=utf-8", include_str!("../../static/change.js")),
     ("statement.js", "text/javascript; charset=utf-8", include_str!("../../static/statement.js")),
     ("approve.js", "text/javascript; charset=utf-8", include_str!("../../static/approve.js")),

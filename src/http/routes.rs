@@ -92,6 +92,11 @@ pub const TABLE: &[Row] = &[
     get("/me/signed/{number}", Who::SignedIn, || web::route().to(me::signed::receipt)),
     // admins
     get("/admin", Who::Admin, || web::route().to(admin::endpoints::health)),
+    get("/admin/rules", Who::Admin, || web::route().to(admin::endpoints::rules)),
+    get("/admin/refusals/{number}", Who::Admin, || web::route().to(admin::endpoints::refusal)),
+    get("/admin/issuers", Who::Admin, || web::route().to(admin::endpoints::issuers)),
+    get("/admin/keys", Who::Admin, || web::route().to(admin::endpoints::keys)),
+    get("/admin/requests", Who::Admin, || web::route().to(admin::endpoints::requests)),
     get("/static/{name}", Who::Anybody, || web::route().to(assets::asset)),
     get("/docs/errors", Who::Anybody, || web::route().to(assets::errors)),
     get("/docs/{name}", Who::Anybody, || web::route().to(assets::document)),

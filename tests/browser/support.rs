@@ -13,7 +13,7 @@ use countersign::app::Countersign;
 use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
 use countersign::app::course::{CallLimits, MAX_OPEN_OF_PROJECT, MAX_OPEN_OF_RULE};
 use countersign::app::propose_change::Wish;
-use countersign::app::settings::{DeviceSettings, IssuerSettings, Settings};
+use countersign::app::settings::{DeviceSettings, IssuerSettings, Kept, Settings};
 use countersign::app::start::{Parts, RSA_BITS, found, start};
 use countersign::cli::demo::authenticator::SoftAuthenticator;
 use countersign::cli::demo::calls::{Calls, Exchange, Reply};
@@ -323,6 +323,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Settings {
             stale_use: Duration::from_hours(24),
         }],
         devices: DeviceSettings::default(),
+        kept: Kept { master_key: "the file master-key".to_owned(), mark: "the file high-water-mark".to_owned() },
         demo: false,
     }
 }

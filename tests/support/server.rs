@@ -19,7 +19,7 @@ use countersign::app::Countersign;
 use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
 use countersign::app::course::CallLimits;
 use countersign::app::propose_change::Wish;
-use countersign::app::settings::{DeviceSettings, IssuerSettings, Settings};
+use countersign::app::settings::{DeviceSettings, IssuerSettings, Kept, Settings};
 use countersign::app::start::{Parts, found, start};
 use countersign::clock::{Clock, ClockHand};
 use countersign::crypto::high_water::HighWaterFile;
@@ -193,6 +193,7 @@ pub fn parts(directory: &Path, clock: &Clock, options: &Options) -> Parts {
             people: Terms::default(),
             issuers,
             devices: options.devices.clone(),
+            kept: Kept { master_key: "the file master.key".to_owned(), mark: "the file mark".to_owned() },
             demo: false,
         },
         clock: clock.clone(),

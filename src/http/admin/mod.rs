@@ -5,6 +5,11 @@
 
 pub mod endpoints;
 pub mod health_view;
+pub mod issuers_view;
+pub mod keys_view;
+pub mod refusal_view;
+pub mod requests_view;
+pub mod rules_view;
 
 use actix_web::{HttpRequest, HttpResponse};
 
