@@ -157,10 +157,9 @@ impl Countersign {
 fn issuer_finding(line: &IssuerLine) -> Finding {
     let text = format!("{}: {}", line.url, line.state());
     match (line.usable, &line.failure) {
-        (true, None) => Finding::ok(line.name.as_str(), text),
+        // Where nobody has asked it, nobody needed to.
+        (_, None) => Finding::ok(line.name.as_str(), text),
         (true, Some(_)) => Finding::warn(line.name.as_str(), text, line.cure()),
-        // Nobody has asked it, and nobody needs to.
-        (false, None) => Finding::ok(line.name.as_str(), text),
         (false, Some(_)) => Finding::fail(line.name.as_str(), text, line.cure()),
     }
 }

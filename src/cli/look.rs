@@ -196,3 +196,55 @@ fn refusals(seen: &RefusalsSeen) -> Vec<String> {
     }
     aligned(&rows)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::list_requests::{RequestLine, Waits};
+    use crate::cli::printer::{Abilities, tests::taped};
+    use crate::domain::ids::{Audience, IssuerName, RequestId, RuleName};
+
+    #[test]
+    fn what_waits_stands_in_columns_with_its_link_last() {
+        let now = Timestamp::from_seconds(1_795_430_400);
+        let id = RequestId::from_random([1; 16]);
+        let line = |waits: Waits| RequestLine {
+            request: id.clone(),
+            link: format!("https://sign.example.com/a/{id}"),
+            rule: RuleName::parse("production deploy").unwrap(),
+            issuer: IssuerName::parse("gitlab").unwrap(),
+            project_id: "4711".to_owned(),
+            project: None,
+            pipeline_id: "7".to_owned(),
+            job_id: "555123".to_owned(),
+            environment: Some("production".to_owned()),
+            audience: vec![Audience::parse("sts.amazonaws.com").unwrap()],
+            waits,
+            signed: 1,
+            needed: 2,
+            asked: now,
+            decide_by: now + Duration::from_mins(14),
+            use_by: now + Duration::from_mins(19),
+            entry: 8,
+        };
+        let requests = vec![line(Waits::Signatures), line(Waits::Job)];
+        let seen = Sight::Requests(RequestsSeen { requests, more: true, now });
+        let (mut printer, out, err) = taped(Abilities::default());
+        show(&seen, &mut printer);
+        let told = out.text();
+        let rows: Vec<_> = told.lines().collect();
+        assert!(
+            rows[1].starts_with("\"production deploy\"  4711     production   555123  1 of 2  14 min  waits for"),
+            "{told}"
+        );
+        assert!(rows[1].ends_with(&format!("https://sign.example.com/a/{id}")), "{told}");
+        assert!(
+            rows[2].contains("19 min") && rows[2].contains("approved, not collected"),
+            "until the job may collect: {told}"
+        );
+        assert_eq!(err.text(), "there are more, which end later\n");
+        let (mut printer, out, _) = taped(Abilities { json: true, ..Abilities::default() });
+        show(&seen, &mut printer);
+        assert!(out.text().starts_with("{\"requests\":{\"requests\":[{\"request\":"), "{}", out.text());
+    }
+}

@@ -30,6 +30,7 @@ const SHELL_CLIENT: &str = include_str!("../../static/countersign.sh");
 
 /// The documentation, built in so that it always fits the version.
 pub const DOCUMENTS: &[(&str, &str)] = &[
+    ("admin", include_str!("../../docs/admin.md")),
     ("amr", include_str!("../../docs/amr.md")),
     ("attacks", include_str!("../../docs/attacks.md")),
     ("clouds", include_str!("../../docs/clouds.md")),

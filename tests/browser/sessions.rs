@@ -22,7 +22,7 @@ fn open_sign_in(browser: &Browser, world: &World, query: &str) {
 }
 
 /// Signs in by the button.
-fn sign_in(browser: &Browser, world: &World, query: &str, key: &Authenticator<'_>, person: &Person) {
+pub fn sign_in(browser: &Browser, world: &World, query: &str, key: &Authenticator<'_>, person: &Person) {
     key.clear();
     open_sign_in(browser, world, query);
     key.add(&counted(person));

@@ -38,7 +38,7 @@ pub fn nearest(trace: &Trace) -> Option<(&RuleTrace, &Check)> {
 pub struct Tree {
     /// In the order asked.
     pub rules: Vec<Branch>,
-    /// What follows, line by line.
+    /// What follows, then how to cure it where that is a refusal.
     pub ends: Vec<String>,
 }
 
@@ -98,15 +98,15 @@ pub fn tree(trace: &Trace, outcome: &Outcome) -> Tree {
 
 fn ends(outcome: &Outcome) -> Vec<String> {
     match outcome {
-        Outcome::Issue { counted, .. } if counted.is_empty() => vec!["→ issue".to_owned()],
+        Outcome::Issue { counted, .. } if counted.is_empty() => vec!["issue".to_owned()],
         Outcome::Issue { counted, .. } => {
             let people: Vec<_> = counted.iter().map(|one| one.person.as_str()).collect();
-            vec![format!("→ issue, signed by {}", people.join(", "))]
+            vec![format!("issue, signed by {}", people.join(", "))]
         }
-        Outcome::Ask { signed, needed, .. } => vec![format!("→ ask people: {signed} of {needed} have signed")],
+        Outcome::Ask { signed, needed, .. } => vec![format!("ask people: {signed} of {needed} have signed")],
         Outcome::Refuse(refusal) => vec![
-            format!("→ refuse: {} ({})", refusal.sentence(), refusal.code.as_str()),
-            format!("  cure: {}", refusal.hint.as_deref().unwrap_or(refusal.code.cure())),
+            format!("refuse: {} ({})", refusal.sentence(), refusal.code.as_str()),
+            format!("cure: {}", refusal.hint.as_deref().unwrap_or(refusal.code.cure())),
         ],
     }
 }
@@ -123,7 +123,8 @@ pub fn lines(trace: &Trace, outcome: &Outcome) -> Vec<String> {
     if tree.rules.is_empty() {
         lines.push(NO_RULES.to_owned());
     }
-    lines.extend(tree.ends);
+    let ends = tree.ends.iter().enumerate();
+    lines.extend(ends.map(|(at, end)| format!("{} {end}", if at == 0 { "→" } else { " " })));
     lines
 }
 

@@ -24,8 +24,8 @@ struct FailureRow {
 struct IssuerRow {
     name: String,
     url: Visible,
-    usable: bool,
-    asked: bool,
+    class: &'static str,
+    state: &'static str,
     pinned: bool,
     keys: Vec<(Visible, &'static str)>,
     fetched: Option<Moment>,
@@ -45,11 +45,18 @@ impl IssuerRow {
             problem: visible(&failure.problem),
             cure: visible(&line.cure()),
         });
+        let (class, state) = match (line.usable, &failure) {
+            (true, None) if line.pinned => ("good", "✓ pinned"),
+            (true, None) => ("good", "✓ answers"),
+            (true, Some(_)) => ("warn", "! its last keys still serve"),
+            (false, Some(_)) => ("stop", "✕ no keys"),
+            (false, None) => ("quiet", "not asked yet"),
+        };
         Self {
             name: line.name.to_string(),
             url: visible(&line.url),
-            usable: line.usable,
-            asked: line.fetched.is_some() || failure.is_some(),
+            class,
+            state,
             pinned: line.pinned,
             keys: line.keys.iter().map(|key| (visible(&key.kid), key.alg.as_str())).collect(),
             fetched: line.fetched.map(|at| Moment::new(at, now)),

@@ -72,6 +72,6 @@ pub fn refusal_view(
         rules: drawn.rules.iter().take(MAX_RULES_DRAWN).map(BranchRow::new).collect(),
         no_rules: NO_RULES,
         left_out: drawn.rules.len().saturating_sub(MAX_RULES_DRAWN),
-        ends: drawn.ends.iter().map(|end| visible(end.trim_start())).collect(),
+        ends: drawn.ends.iter().map(|end| visible(end)).collect(),
     }
 }
