@@ -180,7 +180,7 @@ impl Countersign {
                 "write one: rules/example.toml shows how",
             ));
         }
-        for warning in &rules.warnings {
+        for warning in &self.rule_warnings()? {
             let (text, cure) = warning.split_once("; cure: ").unwrap_or((warning, "countersign rule check"));
             findings.push(Finding::warn("rules", text, cure));
         }

@@ -173,6 +173,7 @@ impl Countersign {
     /// The rules in force, from the `first` one on (counted from 1).
     pub fn list_rules(&self, first: usize) -> Result<RulesSeen, AppError> {
         let in_force = self.rules();
+        let warnings = self.rule_warnings()?;
         let (digest, total) = (in_force.rules.digest(), in_force.rules.len());
         let (signers, logged) = self.store.read(|reader| -> Result<_, AppError> {
             let logged = reader.rules_in_force()?.filter(|(logged, _)| *logged == digest);
@@ -190,8 +191,8 @@ impl Countersign {
             logged,
             next: (after < total && !rules.is_empty()).then_some(after + 1),
             rules,
-            more_warnings: in_force.warnings.len().saturating_sub(MAX_WARNINGS_LISTED),
-            warnings: in_force.warnings.iter().take(MAX_WARNINGS_LISTED).cloned().collect(),
+            more_warnings: warnings.len().saturating_sub(MAX_WARNINGS_LISTED),
+            warnings: warnings.into_iter().take(MAX_WARNINGS_LISTED).collect(),
         })
     }
 }

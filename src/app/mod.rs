@@ -100,7 +100,7 @@ pub struct Countersign {
 pub struct RulesInForce {
     /// Compiled.
     pub rules: Rules,
-    /// Warnings of the load.
+    /// What people may not have meant, by what is written alone.
     pub warnings: Vec<String>,
     /// Where each rule was written.
     pub places: BTreeMap<RuleName, Place>,

@@ -276,15 +276,15 @@ impl Prepared {
         log_vkey: String,
         signers: HashMap<TokenAlg, Signer>,
     ) -> Result<Countersign, AppError> {
-        let Self { settings, relying_party, issuers, mut compiled, trusted, .. } = self;
+        let Self { settings, relying_party, issuers, compiled, trusted, .. } = self;
         let next_due = Arc::new(NextDue::new(store.read(|reader| reader.next_due())?));
-        let made = Countersign {
+        Ok(Countersign {
             relying_party,
             log_vkey,
             issuers,
             signers: Arc::new(signers),
             kept_rules: Arc::default(),
-            rules: RwLock::new(Arc::new(compiled.clone())),
+            rules: RwLock::new(Arc::new(compiled)),
             trusted: RwLock::new(Arc::new(trusted)),
             waiting: Waiting::default(),
             refusals: Arc::new(RefusalCap::default()),
@@ -296,10 +296,7 @@ impl Prepared {
             settings,
             store,
             clock,
-        };
-        compiled.warnings.extend(made.empty_groups(&compiled.rules)?);
-        made.put_rules(compiled);
-        Ok(made)
+        })
     }
 }
 
