@@ -10,15 +10,15 @@ use crate::app::check_health::{Finding, Severity};
 use crate::app::show_health::{Health, LogHealth, MetadataHealth};
 use crate::app::use_session::SignedIn;
 use crate::domain::time::Timestamp;
-use crate::http::page::{Moment, Visible, grouped, visible};
+use crate::http::page::{Moment, Piece, Visible, grouped, pieces, visible};
 
 /// A step of the first run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct StepRow {
     done: bool,
     title: &'static str,
-    text: Visible,
-    next: Option<Visible>,
+    text: Vec<Piece>,
+    next: Option<Vec<Piece>>,
     page: Option<(&'static str, &'static str)>,
     docs: String,
 }
@@ -34,8 +34,8 @@ impl StepRow {
         Self {
             done: step.done,
             title: step.step.title(),
-            text: visible(&step.text),
-            next: step.next.as_deref().map(visible),
+            text: pieces(&step.text),
+            next: step.next.as_deref().map(pieces),
             page: page.filter(|_| !step.done),
             docs: step.docs.clone(),
         }
@@ -48,8 +48,8 @@ struct FindingRow {
     class: &'static str,
     word: &'static str,
     subject: Visible,
-    text: Visible,
-    cure: Option<Visible>,
+    text: Vec<Piece>,
+    cure: Option<Vec<Piece>>,
 }
 
 impl FindingRow {
@@ -63,8 +63,8 @@ impl FindingRow {
             class,
             word,
             subject: visible(&finding.subject),
-            text: visible(&finding.text),
-            cure: finding.cure.as_deref().map(visible),
+            text: pieces(&finding.text),
+            cure: finding.cure.as_deref().map(pieces),
         }
     }
 }

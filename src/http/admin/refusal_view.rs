@@ -6,10 +6,11 @@
 use askama::Template;
 
 use crate::app::explain::Explanation;
+use crate::app::list_refusals::sentence;
 use crate::app::use_session::SignedIn;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::rules::explain::{Branch, NO_RULES, tree};
-use crate::http::page::{Visible, grouped, visible};
+use crate::http::page::{Piece, Visible, grouped, pieces, visible};
 
 /// Most rules that the page draws; the command draws all.
 pub const MAX_RULES_DRAWN: usize = 1_000;
@@ -39,14 +40,14 @@ pub struct RefusalView {
     entry: u64,
     number: String,
     code: &'static str,
-    sentence: &'static str,
+    sentence: Vec<Piece>,
     issuer: String,
     claims: Vec<(String, Visible)>,
     audience: Vec<Visible>,
     rules: Vec<BranchRow>,
     no_rules: &'static str,
     left_out: usize,
-    ends: Vec<Visible>,
+    ends: Vec<Vec<Piece>>,
 }
 
 /// The view of a refused token.
@@ -65,13 +66,13 @@ pub fn refusal_view(
         entry,
         number: grouped(entry),
         code: refused.as_str(),
-        sentence: crate::app::list_refusals::sentence(refused),
+        sentence: pieces(sentence(refused)),
         issuer: explanation.job.issuer.to_string(),
         claims: explanation.job.claims.iter().map(|(name, text)| (name.clone(), visible(text))).collect(),
         audience: explanation.asked.iter().map(|audience| visible(audience.as_str())).collect(),
         rules: drawn.rules.iter().take(MAX_RULES_DRAWN).map(BranchRow::new).collect(),
         no_rules: NO_RULES,
         left_out: drawn.rules.len().saturating_sub(MAX_RULES_DRAWN),
-        ends: drawn.ends.iter().map(|end| visible(end)).collect(),
+        ends: drawn.ends.iter().map(|end| pieces(end)).collect(),
     }
 }

@@ -11,7 +11,7 @@ use crate::app::list_refusals::{RefusalLine, RefusalsSeen};
 use crate::app::list_rules::{AllowLine, RuleLine, RulesSeen};
 use crate::app::use_session::SignedIn;
 use crate::domain::time::{Timestamp, humane};
-use crate::http::page::{Moment, Visible, grouped, visible};
+use crate::http::page::{Moment, Piece, Visible, grouped, pieces, visible};
 
 /// A rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +83,7 @@ struct RefusalRow {
     project_id: Visible,
     job_id: Visible,
     code: &'static str,
-    sentence: &'static str,
+    sentence: Vec<Piece>,
     audience: Vec<Visible>,
     unlogged_before: Option<u64>,
 }
@@ -99,7 +99,7 @@ impl RefusalRow {
             project_id: visible(&line.project_id),
             job_id: visible(&line.job_id),
             code: line.code.as_str(),
-            sentence: crate::app::list_refusals::sentence(line.code),
+            sentence: pieces(&line.sentence),
             audience: line.audience.iter().map(|audience| visible(audience.as_str())).collect(),
             unlogged_before: line.unlogged_before,
         }
@@ -118,7 +118,7 @@ pub struct RulesView {
     logged: Option<(String, Moment)>,
     rules: Vec<RuleRow>,
     next: Option<usize>,
-    warnings: Vec<Visible>,
+    warnings: Vec<Vec<Piece>>,
     more_warnings: usize,
     refusals: Vec<RefusalRow>,
     before: Option<u64>,
@@ -136,7 +136,7 @@ pub fn rules_view(host: &str, me: &SignedIn, rules: &RulesSeen, refusals: &Refus
         logged: rules.logged.map(|(entry, at)| (grouped(entry), Moment::new(at, me.now))),
         rules: rules.rules.iter().map(RuleRow::new).collect(),
         next: rules.next,
-        warnings: rules.warnings.iter().map(|warning| visible(warning)).collect(),
+        warnings: rules.warnings.iter().map(|warning| pieces(warning)).collect(),
         more_warnings: rules.more_warnings,
         refusals: refusals.refusals.iter().map(|line| RefusalRow::new(line, me.now)).collect(),
         before: refusals.before,
