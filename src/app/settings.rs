@@ -41,8 +41,19 @@ pub struct Settings {
     pub issuers: Vec<IssuerSettings>,
     /// Who vouches for passkeys, and which devices are taken.
     pub devices: DeviceSettings,
+    /// Where keys and mark are kept.
+    pub kept: Kept,
     /// This is a demo.
     pub demo: bool,
+}
+
+/// Where keys and mark are kept, in words: for people, and never what they are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Kept {
+    /// The master key.
+    pub master_key: String,
+    /// The high-water mark.
+    pub mark: String,
 }
 
 /// Who vouches for passkeys, and which devices are taken.

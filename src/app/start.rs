@@ -264,7 +264,7 @@ impl Prepared {
         }
         let names: Vec<_> = settings.issuers.iter().map(|issuer| issuer.terms.name.clone()).collect();
         let compiled =
-            compile(rules.unwrap_or_default(), &names, &settings.devices.policies).map_err(LoadError::Rules)?;
+            compile(rules.unwrap_or_default(), &names, &settings.devices.policies, now).map_err(LoadError::Rules)?;
         let (trusted, metadata_sha256) = trust(&settings.devices, now)?;
         Ok(Self { settings, relying_party, issuers, compiled, trusted, metadata_sha256 })
     }
@@ -276,15 +276,15 @@ impl Prepared {
         log_vkey: String,
         signers: HashMap<TokenAlg, Signer>,
     ) -> Result<Countersign, AppError> {
-        let Self { settings, relying_party, issuers, mut compiled, trusted, .. } = self;
+        let Self { settings, relying_party, issuers, compiled, trusted, .. } = self;
         let next_due = Arc::new(NextDue::new(store.read(|reader| reader.next_due())?));
-        let made = Countersign {
+        Ok(Countersign {
             relying_party,
             log_vkey,
             issuers,
             signers: Arc::new(signers),
             kept_rules: Arc::default(),
-            rules: RwLock::new(Arc::new(compiled.clone())),
+            rules: RwLock::new(Arc::new(compiled)),
             trusted: RwLock::new(Arc::new(trusted)),
             waiting: Waiting::default(),
             refusals: Arc::new(RefusalCap::default()),
@@ -292,13 +292,11 @@ impl Prepared {
             outbound: std::sync::OnceLock::new(),
             counters: Counters::default(),
             upkeep: super::check_health::Upkeep::default(),
+            key_fetches: super::check_first_run::KeyFetches::since(clock.now()),
             settings,
             store,
             clock,
-        };
-        compiled.warnings.extend(made.empty_groups(&compiled.rules)?);
-        made.put_rules(compiled);
-        Ok(made)
+        })
     }
 }
 

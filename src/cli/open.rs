@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::app::Countersign;
 use crate::app::course::CallLimits;
 use crate::app::load_rules::LoadError;
-use crate::app::settings::{IssuerSettings, Settings as AppSettings};
+use crate::app::settings::{IssuerSettings, Kept, Settings as AppSettings};
 use crate::app::start::{self, Parts, StartError, start};
 use crate::clock::Clock;
 use crate::config::rules_folder;
@@ -131,8 +131,18 @@ pub fn app_settings(settings: &Settings) -> Result<AppSettings, OpenError> {
         people: Terms { delay: settings.people.delay, recovery_signatures: settings.people.recovery_signatures },
         issuers,
         devices: devices::read(&settings.devices)?,
+        kept: kept(settings),
         demo: false,
     })
+}
+
+/// A command may carry a credential, so its words stay in the configuration.
+fn kept(settings: &Settings) -> Kept {
+    let master_key = match &settings.keys.master {
+        MasterKeySource::File(path) => format!("the file {}", path.display()),
+        MasterKeySource::Command(_) => "the command that `keys.master_key_command` names".to_owned(),
+    };
+    Kept { master_key, mark: format!("the file {}", settings.log.high_water_mark.display()) }
 }
 
 /// The state directory and the database in it must be ours and closed to others.

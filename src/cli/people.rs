@@ -151,9 +151,10 @@ pub fn show(answer: &ConsoleAnswer, printer: &mut Printer) -> Exit {
             }
         }
         // Said already, or another command's.
-        ConsoleAnswer::Refused { .. } | ConsoleAnswer::TimeAccepted { .. } | ConsoleAnswer::Warnings { .. } => {
-            return Exit::No;
-        }
+        ConsoleAnswer::Refused { .. }
+        | ConsoleAnswer::TimeAccepted { .. }
+        | ConsoleAnswer::Warnings { .. }
+        | ConsoleAnswer::Seen { .. } => return Exit::No,
     }
     Exit::Yes
 }

@@ -16,6 +16,12 @@ impl Reader<'_> {
         let sql = "SELECT number, sha256 FROM metadata_in_force WHERE id = 1";
         first(&mut self.conn().prepare_cached(sql)?, [], |row| Ok((index(row, "number")?, digest(row, "sha256")?)))
     }
+
+    /// The log entry that put that blob in force.
+    pub fn metadata_entry(&self) -> Result<Option<u64>, StoreError> {
+        let sql = "SELECT entry FROM metadata_in_force WHERE id = 1";
+        first(&mut self.conn().prepare_cached(sql)?, [], |row| index(row, "entry"))
+    }
 }
 
 impl Unit<'_> {

@@ -10,6 +10,7 @@
     reason = "helpers of tests fail by panicking"
 )]
 
+mod admin;
 mod approval;
 mod authenticator;
 mod changes;

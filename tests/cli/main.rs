@@ -21,6 +21,7 @@ mod attack_097;
 mod attack_098;
 mod init;
 mod log;
+mod look;
 mod people;
 mod serve;
 mod support;

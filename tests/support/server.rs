@@ -19,9 +19,10 @@ use countersign::app::Countersign;
 use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
 use countersign::app::course::CallLimits;
 use countersign::app::propose_change::Wish;
-use countersign::app::settings::{DeviceSettings, IssuerSettings, Settings};
+use countersign::app::settings::{DeviceSettings, IssuerSettings, Kept, Settings};
 use countersign::app::start::{Parts, found, start};
 use countersign::clock::{Clock, ClockHand};
+use countersign::config::cidr::Cidr;
 use countersign::crypto::high_water::HighWaterFile;
 use countersign::crypto::log_key::LogKey;
 use countersign::crypto::master_key::{MasterKey, MasterKeySource};
@@ -67,6 +68,8 @@ pub struct Options {
     pub issuers: Vec<IssuerSettings>,
     /// Who vouches for passkeys, and which devices are taken.
     pub devices: DeviceSettings,
+    /// Proxies whose word about addresses is believed.
+    pub trusted_proxies: Vec<Cidr>,
 }
 
 impl Default for Options {
@@ -80,6 +83,7 @@ impl Default for Options {
             workers: 2,
             issuers: Vec::new(),
             devices: DeviceSettings::default(),
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -193,6 +197,7 @@ pub fn parts(directory: &Path, clock: &Clock, options: &Options) -> Parts {
             people: Terms::default(),
             issuers,
             devices: options.devices.clone(),
+            kept: Kept { master_key: "the file master.key".to_owned(), mark: "the file mark".to_owned() },
             demo: false,
         },
         clock: clock.clone(),
@@ -240,7 +245,7 @@ fn run(directory: &Path, clock: &Clock, options: &Options) -> (Started, JoinHand
             let listening = Listening {
                 listen: "127.0.0.1:0".parse().unwrap(),
                 tls: None,
-                trusted_proxies: Vec::new(),
+                trusted_proxies: options.trusted_proxies.clone(),
                 refused_a_minute: options.refused_a_minute,
                 ceremonies_a_minute: options.ceremonies_a_minute,
                 workers: options.workers,
