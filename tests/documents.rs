@@ -20,6 +20,7 @@ const DOCUMENTS: &[&str] = &[
     "SECURITY.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "docs/admin.md",
     "docs/attacks.md",
     "docs/clouds.md",
     "docs/deploy.md",

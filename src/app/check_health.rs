@@ -14,6 +14,7 @@ use crate::domain::time::{LEEWAY, RECOVERY_TOLD, Timestamp, humane};
 use crate::store::passkeys::SuspendedWhy;
 
 use super::known::approval_terms;
+use super::list_rules::Signers;
 use super::{AppError, Countersign};
 
 /// A clock that is off by more than this is worth a warning.
@@ -164,25 +165,16 @@ impl Countersign {
     /// People, rules and the log, as `doctor` looks at them.
     pub fn examine(&self) -> Result<Vec<Finding>, AppError> {
         let rules = self.rules();
-        let groups = self.store.read(|reader| reader.groups())?;
-        let (approvers, admins) = self.store.read(|reader| -> Result<_, AppError> {
-            let mut approvers = std::collections::BTreeSet::new();
-            for members in groups.values() {
-                for member in members {
-                    if !super::apply_change::active_passkeys(reader, member)?.is_empty() {
-                        approvers.insert(member.clone());
-                    }
-                }
-            }
-            Ok((approvers, reader.council()?.len()))
-        })?;
+        let (signers, admins) = self
+            .store
+            .read(|reader| -> Result<_, AppError> { Ok((Signers::read(reader)?, reader.council()?.len())) })?;
         let mut findings = vec![Finding::ok(
             "config",
             format!(
                 "{}, {}, {} can approve",
                 counted(rules.rules.iter().len(), "rule", "rules"),
                 counted(self.settings.issuers.len(), "issuer", "issuers"),
-                counted(approvers.len(), "person", "people")
+                counted(signers.able.len(), "person", "people")
             ),
         )];
         findings.extend(self.metadata_finding());
@@ -193,7 +185,7 @@ impl Countersign {
                 "write one: rules/example.toml shows how",
             ));
         }
-        for warning in &rules.warnings {
+        for warning in &self.rule_warnings()? {
             let (text, cure) = warning.split_once("; cure: ").unwrap_or((warning, "countersign rule check"));
             findings.push(Finding::warn("rules", text, cure));
         }
@@ -219,7 +211,7 @@ impl Countersign {
             let text = format!("a passkey of {} {why}; it signs nothing any more", doubt.person.id);
             findings.push(Finding::warn("passkeys", text, "ask the owner what happened, and look at what it signed"));
         }
-        for (group, members) in &groups {
+        for (group, members) in &signers.groups {
             if members.len() == 1 && rules.rules.groups().contains(group) {
                 let cure = format!("countersign people invite NAME --group {group}");
                 findings.push(Finding::warn("people", format!("{group} has 1 person"), cure));
@@ -227,14 +219,7 @@ impl Countersign {
         }
         for rule in rules.rules.iter() {
             let Some(terms) = approval_terms(rule) else { continue };
-            let able: std::collections::BTreeSet<_> = terms
-                .of
-                .iter()
-                .filter_map(|group| groups.get(group))
-                .flatten()
-                .filter(|person| approvers.contains(*person))
-                .collect();
-            let able = u32::try_from(able.len()).unwrap_or(u32::MAX);
+            let able = signers.of(terms);
             if able < terms.count {
                 findings.push(Finding::fail(
                     "rules",
@@ -285,10 +270,7 @@ impl Countersign {
                 Ok(Err(error)) => Finding::fail(
                     name.as_str(),
                     error.to_string(),
-                    format!(
-                        "open port 443 to {}, or pin keys: jwks_file of issuer \"{name}\"",
-                        issuer.settings.terms.url
-                    ),
+                    super::list_issuers::cure(&name, &issuer.settings.terms.url),
                 ),
                 // The runtime's error quotes a panic's message.
                 Err(_) => Finding::fail(name.as_str(), "its keys were not read to the end", "try again"),

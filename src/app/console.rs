@@ -19,6 +19,7 @@ use super::apply_change::{self, Word, add_person, join};
 use super::enrolment_link::{Letter, renew_link};
 use super::fetch_metadata::MetadataLine;
 use super::list_people::{ChangeLine, PersonDetails, PersonLine};
+use super::look::{Look, Sight};
 use super::propose_change::{Asker, AtOnce, Proposed, Wish, checked_name};
 use super::{AppError, Countersign};
 
@@ -73,6 +74,18 @@ pub enum ConsoleCommand {
     AcceptTime,
     /// A new link for the first admin, while there is none with a passkey.
     NewAdminLink,
+    /// Looks, as the admin's pages do.
+    Look {
+        /// At what.
+        at: Look,
+    },
+}
+
+impl ConsoleCommand {
+    /// It changes nothing: where no server runs, the store is read without its lock.
+    pub const fn only_looks(&self) -> bool {
+        matches!(self, Self::Look { .. })
+    }
 }
 
 /// What the console answers.
@@ -154,6 +167,11 @@ pub enum ConsoleAnswer {
         /// By name.
         people: Vec<PersonLine>,
     },
+    /// What there is to see.
+    Seen {
+        /// It.
+        sight: Sight,
+    },
     /// The answer is no.
     Refused {
         /// The stable code.
@@ -169,7 +187,9 @@ impl Countersign {
     /// Runs a console command.
     pub async fn console(&self, command: ConsoleCommand) -> Result<ConsoleAnswer, AppError> {
         // An entry at a wrong time would hold the log's time there for ever.
-        if !matches!(command, ConsoleCommand::List | ConsoleCommand::Warnings | ConsoleCommand::AcceptTime) {
+        if !matches!(command, ConsoleCommand::List | ConsoleCommand::Warnings | ConsoleCommand::AcceptTime)
+            && !command.only_looks()
+        {
             self.steady_now()?;
             self.settle_changes().await?;
         }
@@ -196,6 +216,7 @@ impl Countersign {
             ConsoleCommand::ShowMetadata => self.show_metadata(None),
             ConsoleCommand::NewAdminLink => self.new_admin_link().await,
             ConsoleCommand::AcceptTime => self.accept_time().await,
+            ConsoleCommand::Look { at } => Ok(ConsoleAnswer::Seen { sight: self.sight(&at)? }),
         }
     }
 

@@ -53,6 +53,19 @@ impl Countersign {
 
     /// Explains a log entry that keeps a job token: a refusal, a request or a token.
     pub fn explain_entry(&self, index: u64, asked: Vec<Audience>) -> Result<Explanation, AppError> {
+        let (entry, job) = self.job_of_entry(index)?;
+        let (refused, known) = match entry.event {
+            Event::Refusal { outcome, audiences, .. } => (Some(outcome), audiences),
+            Event::Request { asked: Some(asked), .. } => (None, asked.intake.audiences),
+            Event::Token { audience, .. } => (None, vec![audience]),
+            _ => (None, Vec::new()),
+        };
+        let asked = if asked.is_empty() { known } else { asked };
+        Ok(Explanation { refused, ..self.explain_job(job, asked)? })
+    }
+
+    /// A log entry that keeps a job token, and the job of that token.
+    pub(super) fn job_of_entry(&self, index: u64) -> Result<(Entry, Job), AppError> {
         let (entry, token, keys) = self.store.read(|reader| -> Result<_, AppError> {
             let entry = read(reader, index)?;
             // Where people were asked, the request's entry holds the job token.
@@ -77,14 +90,7 @@ impl Countersign {
             Some(keys) => self.job_under(&token, &keys)?,
             None => self.job_of(&token)?,
         };
-        let (refused, known) = match &entry.event {
-            Event::Refusal { outcome, audiences, .. } => (Some(*outcome), audiences.clone()),
-            Event::Request { asked: Some(asked), .. } => (None, asked.intake.audiences.clone()),
-            Event::Token { audience, .. } => (None, vec![audience.clone()]),
-            _ => (None, Vec::new()),
-        };
-        let asked = if asked.is_empty() { known } else { asked };
-        Ok(Explanation { refused, ..self.explain_job(job, asked)? })
+        Ok((entry, job))
     }
 
     /// As `job_of`, asking the issuer for keys where the log holds none that fit.

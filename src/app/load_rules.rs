@@ -3,7 +3,7 @@
 //! Implements DESIGN §4 (a changed digest voids), §7 (`rules`).
 //! Never puts rules in force that the log does not know, and keeps the old ones where the new do not compile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -11,8 +11,8 @@ use crate::domain::assurance::policy::DevicePolicy;
 use crate::domain::canonical;
 use crate::domain::log::entry::Event;
 use crate::domain::log::evidence::MAX_EVIDENCE;
-use crate::domain::rules::compile::RuleError;
-use crate::domain::rules::compile::Rules;
+use crate::domain::rules::compile::{Loaded, RuleError, Rules};
+use crate::domain::time::Timestamp;
 use crate::store::Store;
 
 use super::decide_request::end;
@@ -48,10 +48,11 @@ pub fn compile(
     files: &[(String, String)],
     issuers: &[IssuerName],
     policies: &[DevicePolicy],
+    now: Timestamp,
 ) -> Result<RulesInForce, Vec<RuleError>> {
-    let loaded = Rules::compile(files, issuers, policies)?;
-    let warnings = loaded.warnings.iter().map(ToString::to_string).collect();
-    Ok(RulesInForce { rules: loaded.rules, warnings })
+    let Loaded { rules, warnings, places } = Rules::compile(files, issuers, policies)?;
+    let warnings = warnings.iter().map(ToString::to_string).collect();
+    Ok(RulesInForce { rules, warnings, places, loaded: now })
 }
 
 /// Logs a set of rules where it differs from the one in force.
@@ -123,27 +124,30 @@ impl Countersign {
     /// The old rules stay in force.
     pub async fn load_rules(&self, files: &[(String, String)]) -> Result<Vec<String>, LoadError> {
         let issuers: Vec<_> = self.settings.issuers.iter().map(|issuer| issuer.terms.name.clone()).collect();
-        self.steady_now()?;
-        let mut rules = compile(files, &issuers, &self.settings.devices.policies).map_err(LoadError::Rules)?;
-        rules.warnings.extend(self.empty_groups(&rules.rules)?);
+        let now = self.steady_now()?;
+        let rules = compile(files, &issuers, &self.settings.devices.policies, now).map_err(LoadError::Rules)?;
         log_rules(&self.store, &rules.rules).await?;
         void_changed(&self.store, &rules.rules).await?;
-        let warnings = rules.warnings.clone();
+        let compiled = rules.rules.clone();
         self.put_rules(rules);
+        // Those that were made meanwhile: from here on no unit makes one under a rule that is gone.
+        void_changed(&self.store, &compiled).await?;
         // A changed rule voids the requests made under the old one: their pages and jobs are told.
         self.waiting.wake_all();
-        Ok(warnings)
+        Ok(self.rule_warnings()?)
     }
 
-    /// A warning for each group that a rule names and nobody is in.
-    pub fn empty_groups(&self, rules: &Rules) -> Result<Vec<String>, AppError> {
-        let known = self.store.read(|reader| reader.groups())?;
-        let empty = rules
-            .groups()
-            .into_iter()
-            .filter(|group| known.get(group).is_none_or(std::collections::BTreeSet::is_empty));
-        Ok(empty
-            .map(|group| format!("group `{group}` is empty; cure: countersign people invite NAME --group {group}"))
-            .collect())
+    /// What people may not have meant with the rules in force, and a line for each group that a rule names and nobody
+    /// is in now.
+    pub fn rule_warnings(&self) -> Result<Vec<String>, AppError> {
+        let (rules, known) = (self.rules(), self.store.read(|reader| reader.groups())?);
+        let mut warnings = rules.warnings.clone();
+        let groups = rules.rules.groups().into_iter();
+        let empty = groups.filter(|group| known.get(group).is_none_or(BTreeSet::is_empty));
+        warnings
+            .extend(empty.map(|group| {
+                format!("group `{group}` is empty; cure: countersign people invite NAME --group {group}")
+            }));
+        Ok(warnings)
     }
 }

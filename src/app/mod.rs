@@ -6,6 +6,7 @@
 pub mod add_passkey;
 pub mod apply_change;
 pub mod ask;
+pub mod check_first_run;
 pub mod check_health;
 pub mod console;
 pub mod course;
@@ -23,9 +24,15 @@ pub mod keep_log;
 pub mod keep_passkeys;
 pub mod keep_pushes;
 pub mod known;
+pub mod list_issuers;
+pub mod list_keys;
 pub mod list_people;
+pub mod list_refusals;
+pub mod list_requests;
+pub mod list_rules;
 pub mod load_metadata;
 pub mod load_rules;
+pub mod look;
 pub mod make_bundle;
 pub mod notify;
 pub mod propose_change;
@@ -35,6 +42,7 @@ pub mod record_token;
 pub mod refuse;
 pub mod settings;
 pub mod settle_changes;
+pub mod show_health;
 pub mod show_people;
 pub mod show_signed;
 pub mod show_waiting;
@@ -52,16 +60,16 @@ pub mod view_request;
 pub mod vouching;
 pub mod waiting;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 
 use crate::clock::Clock;
 use crate::crypto::signing::SigningKey;
 use crate::domain::assurance::models::Trusted;
-use crate::domain::ids::Kid;
+use crate::domain::ids::{Kid, RuleName};
 use crate::domain::oauth::error_code::ErrorCode;
-use crate::domain::rules::compile::Rules;
+use crate::domain::rules::compile::{Place, Rules};
 use crate::domain::rules::{Refusal, TokenAlg};
 use crate::domain::time::Timestamp;
 use crate::passkeys::RelyingParty;
@@ -97,6 +105,7 @@ pub struct Countersign {
     fetching: fetch_metadata::Fetching,
     telling: notify::Telling,
     push_key: Option<crate::crypto::web_push::VapidKey>,
+    key_fetches: check_first_run::KeyFetches,
 }
 
 /// The rules that decide just now.
@@ -104,8 +113,12 @@ pub struct Countersign {
 pub struct RulesInForce {
     /// Compiled.
     pub rules: Rules,
-    /// Warnings of the load.
+    /// What people may not have meant, by what is written alone.
     pub warnings: Vec<String>,
+    /// Where each rule was written.
+    pub places: BTreeMap<RuleName, Place>,
+    /// When they were read.
+    pub loaded: Timestamp,
 }
 
 /// A signing key, ready.

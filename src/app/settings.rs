@@ -46,6 +46,8 @@ pub struct Settings {
     pub devices: DeviceSettings,
     /// Whether people may be told on their devices.
     pub push: Option<PushSettings>,
+    /// Where keys and mark are kept.
+    pub kept: Kept,
     /// This is a demo.
     pub demo: bool,
 }
@@ -59,6 +61,15 @@ pub struct PushSettings {
     pub ca_file: Option<PathBuf>,
     /// They may live at private addresses.
     pub allow_private: bool,
+}
+
+/// Where keys and mark are kept, in words: for people, and never what they are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Kept {
+    /// The master key.
+    pub master_key: String,
+    /// The high-water mark.
+    pub mark: String,
 }
 
 /// Who vouches for passkeys, and which devices are taken.

@@ -266,7 +266,7 @@ impl Prepared {
         }
         let names: Vec<_> = settings.issuers.iter().map(|issuer| issuer.terms.name.clone()).collect();
         let compiled =
-            compile(rules.unwrap_or_default(), &names, &settings.devices.policies).map_err(LoadError::Rules)?;
+            compile(rules.unwrap_or_default(), &names, &settings.devices.policies, now).map_err(LoadError::Rules)?;
         let (trusted, metadata_sha256) = trust(&settings.devices, now)?;
         Ok(Self { settings, relying_party, issuers, compiled, trusted, metadata_sha256 })
     }
@@ -278,15 +278,15 @@ impl Prepared {
         log_vkey: String,
         signers: HashMap<TokenAlg, Signer>,
     ) -> Result<Countersign, AppError> {
-        let Self { settings, relying_party, issuers, mut compiled, trusted, metadata_sha256 } = self;
+        let Self { settings, relying_party, issuers, compiled, trusted, metadata_sha256 } = self;
         let next_due = Arc::new(NextDue::new(store.read(|reader| reader.next_due())?));
-        let made = Countersign {
+        Ok(Countersign {
             relying_party,
             log_vkey,
             issuers,
             signers: Arc::new(signers),
             kept_rules: Arc::default(),
-            rules: RwLock::new(Arc::new(compiled.clone())),
+            rules: RwLock::new(Arc::new(compiled)),
             vouching: Vouching::new(trusted, metadata_sha256),
             waiting: Waiting::default(),
             refusals: Arc::new(RefusalCap::default()),
@@ -296,13 +296,11 @@ impl Prepared {
             fetching: super::fetch_metadata::Fetching::default(),
             telling: super::notify::Telling::default(),
             push_key: None,
+            key_fetches: super::check_first_run::KeyFetches::since(clock.now()),
             settings,
             store,
             clock,
-        };
-        compiled.warnings.extend(made.empty_groups(&compiled.rules)?);
-        made.put_rules(compiled);
-        Ok(made)
+        })
     }
 }
 

@@ -56,6 +56,14 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Look for what is wrong, each finding with its cure
     Doctor,
+    /// List what waits for people now, with its links
+    Requests,
+    /// Our own keys
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Those whose job tokens are accepted
+    #[command(subcommand)]
+    Issuers(IssuersCommand),
 }
 
 /// `demo`.
@@ -142,6 +150,32 @@ pub enum RuleCommand {
         #[arg(long, value_name = "AUDIENCE")]
         audience: Vec<String>,
     },
+    /// List the rules in force, in the order in which they are asked
+    List {
+        /// From this one on, counted from 1
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        first: usize,
+    },
+    /// List refused tokens, newest first
+    Refusals {
+        /// Those before this log entry [else the newest]
+        #[arg(long, value_name = "ENTRY")]
+        before: Option<u64>,
+    },
+}
+
+/// `keys …`.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// List the signing keys, the log key's line, and where the master key and the high-water mark are kept
+    List,
+}
+
+/// `issuers …`.
+#[derive(Debug, Subcommand)]
+pub enum IssuersCommand {
+    /// List the issuers: their keys, what the last fetch came to, whom they admit
+    List,
 }
 
 fn rsa_bits(text: &str) -> Result<u32, String> {
@@ -244,6 +278,11 @@ mod tests {
             "rule check",
             "rule check a.toml b.toml --json",
             "rule explain 18207 --audience sts.amazonaws.com",
+            "rule list --first 101",
+            "rule refusals --before 18207 --json",
+            "requests --json",
+            "keys list",
+            "issuers list",
             "people invite Ada --group release-managers --admin",
             "people link pmq4zx7k2hv5ntr3b --issuer gitlab --user-id 77",
             "people list",

@@ -93,6 +93,10 @@ fn alone(settings: &Settings, command: ConsoleCommand, printer: &mut Printer) ->
         printer.problem(error.to_string(), "free some memory or threads");
         Exit::OurFault
     })?;
+    if command.only_looks() {
+        let app = open::look(settings, true).map_err(|error| open::explain(&error, printer))?;
+        return Ok(runtime.block_on(answer(&app, command)));
+    }
     runtime.block_on(async {
         let app = open::open_quietly(settings).await.map_err(|error| {
             if error.is_locked() {

@@ -13,30 +13,33 @@ use super::exit::Exit;
 use super::open::{self, OpenError};
 use super::printer::Printer;
 use crate::app::Countersign;
+use crate::app::check_first_run::{FirstRun, FirstStep};
 use crate::app::check_health::{Finding, Severity, clock_finding};
 use crate::app::console::{ConsoleAnswer, ConsoleCommand};
+use crate::app::look::{Look, Sight};
 use crate::config;
 use crate::config::settings::{LegacyToken, Settings};
 use crate::domain::time::Timestamp;
 
 /// Runs the command.
 pub fn run(named: Option<&Path>, printer: &mut Printer) -> Exit {
-    let findings = match config::load(named, &config::variables()) {
+    let (findings, first_run) = match config::load(named, &config::variables()) {
         Ok(settings) => examine(&settings),
         Err(error) => {
-            error.faults.iter().map(|fault| Finding::fail("config", fault.to_string(), &fault.cure)).collect()
+            let faults = error.faults.iter();
+            (faults.map(|fault| Finding::fail("config", fault.to_string(), &fault.cure)).collect(), None)
         }
     };
-    tell(&findings, printer)
+    tell(&findings, first_run.as_ref(), printer)
 }
 
-fn examine(settings: &Settings) -> Vec<Finding> {
+fn examine(settings: &Settings) -> (Vec<Finding>, Option<FirstRun>) {
     let mut findings = Vec::new();
     let app = match open::look(settings, true) {
         Ok(app) => app,
         Err(error) => {
             findings.extend(failed("config", &error));
-            return findings;
+            return (findings, None);
         }
     };
     findings.extend(
@@ -51,7 +54,12 @@ fn examine(settings: &Settings) -> Vec<Finding> {
         Err(error) => findings.push(Finding::fail("system", error.to_string(), "free some memory or threads")),
     }
     findings.extend(legacy(settings));
-    findings
+    // The running server knows more: whether other machines fetched its keys.
+    let told = match console::quietly(settings, &ConsoleCommand::Look { at: Look::Health }) {
+        Some(ConsoleAnswer::Seen { sight: Sight::Health(health) }) => Some(health.first_run),
+        _ => app.first_run(false).ok(),
+    };
+    (findings, told)
 }
 
 /// What the running server warns of; what it says about people is found in the state already.
@@ -161,16 +169,30 @@ fn failed(subject: &str, error: &OpenError) -> Vec<Finding> {
     open::faults(error).into_iter().map(|(what, cure)| Finding::fail(subject, what, cure)).collect()
 }
 
-fn tell(findings: &[Finding], printer: &mut Printer) -> Exit {
+fn tell(findings: &[Finding], first_run: Option<&FirstRun>, printer: &mut Printer) -> Exit {
     if printer.json() {
-        printer.line(&json!({ "findings": findings }).to_string());
+        printer.line(&json!({ "findings": findings, "first_run": first_run }).to_string());
     } else {
         for line in lines(findings) {
             printer.data(line);
         }
+        if let Some(first_run) = first_run.filter(|first_run| !first_run.over) {
+            tell_first_run(first_run, printer);
+        }
     }
     let fails = findings.iter().any(|finding| finding.severity == Severity::Fail);
     if fails { Exit::No } else { Exit::Yes }
+}
+
+/// The list that ticks itself, then what to do for the first open step.
+fn tell_first_run(first_run: &FirstRun, printer: &mut Printer) {
+    let (done, open) = if printer.abilities().utf8 { ("✓", "○") } else { ("ok", "-") };
+    let sign = |step: &FirstStep| if step.done { done } else { open };
+    let steps: Vec<_> = first_run.steps.iter().map(|step| format!("{} {}", sign(step), step.step.title())).collect();
+    printer.words(format!("first run: {}", steps.join(" · ")));
+    if let Some(step) = first_run.steps.iter().find(|step| !step.done) {
+        printer.words(format!("  next: {}: {}", step.step.title(), step.next.as_deref().unwrap_or(&step.text)));
+    }
 }
 
 /// Widest column of texts; longer ones push their cure away.
@@ -207,7 +229,7 @@ mod tests {
             Finding::warn("people", "release-managers has 1 person", "invite"),
         ];
         let (mut printer, out, _) = taped(Abilities::default());
-        assert_eq!(tell(&findings, &mut printer), Exit::Yes);
+        assert_eq!(tell(&findings, None, &mut printer), Exit::Yes);
         let expected = "\
 ok    config    3 rules, 2 issuers, 4 people can approve
 warn  clock     GitLab is 12 s ahead (refused beyond 30 s)  cure: timedatectl, on both
@@ -216,7 +238,7 @@ warn  people    release-managers has 1 person               cure: invite
         assert_eq!(out.text(), expected);
         findings.push(Finding::fail("gitlab", "no answer", "open port 443"));
         let (mut printer, _, _) = taped(Abilities { json: true, ..Abilities::default() });
-        assert_eq!(tell(&findings, &mut printer), Exit::No);
+        assert_eq!(tell(&findings, None, &mut printer), Exit::No);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod exit;
 pub mod init;
 pub mod log;
+pub mod look;
 pub mod metadata;
 pub mod open;
 pub mod panics;
@@ -30,10 +31,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::app::look::Look;
 use crate::config;
 use crate::config::fault::ConfigError;
 use crate::config::settings::Settings;
-use args::{Args, Command};
+use args::{Args, Command, IssuersCommand, KeysCommand};
 use exit::Exit;
 use printer::{Abilities, Printer};
 use surroundings::Surroundings;
@@ -68,6 +70,9 @@ fn run(args: &Args, printer: &mut Printer) -> Exit {
         Command::Metadata(metadata) => metadata::run(metadata, config, printer),
         Command::Verify(verify) => verify::run(verify, printer),
         Command::Doctor => doctor::run(config, printer),
+        Command::Requests => look::run(Look::Requests, config, printer),
+        Command::Keys(KeysCommand::List) => look::run(Look::Keys, config, printer),
+        Command::Issuers(IssuersCommand::List) => look::run(Look::Issuers, config, printer),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::app::Countersign;
 use crate::app::course::CallLimits;
 use crate::app::load_rules::LoadError;
 use crate::app::push_requests::PushError;
-use crate::app::settings::{IssuerSettings, PushSettings, Settings as AppSettings};
+use crate::app::settings::{IssuerSettings, Kept, PushSettings, Settings as AppSettings};
 use crate::app::start::{self, Parts, StartError, start};
 use crate::clock::Clock;
 use crate::config::rules_folder;
@@ -141,8 +141,18 @@ pub fn app_settings(settings: &Settings) -> Result<AppSettings, OpenError> {
             ca_file: push.ca_file,
             allow_private: push.allow_private,
         }),
+        kept: kept(settings),
         demo: false,
     })
+}
+
+/// A command may carry a credential, so its words stay in the configuration.
+fn kept(settings: &Settings) -> Kept {
+    let master_key = match &settings.keys.master {
+        MasterKeySource::File(path) => format!("the file {}", path.display()),
+        MasterKeySource::Command(_) => "the command that `keys.master_key_command` names".to_owned(),
+    };
+    Kept { master_key, mark: format!("the file {}", settings.log.high_water_mark.display()) }
 }
 
 /// The state directory and the database in it must be ours and closed to others.

@@ -154,7 +154,8 @@ pub fn show(answer: &ConsoleAnswer, printer: &mut Printer) -> Exit {
         ConsoleAnswer::Refused { .. }
         | ConsoleAnswer::TimeAccepted { .. }
         | ConsoleAnswer::Metadata { .. }
-        | ConsoleAnswer::Warnings { .. } => return Exit::No,
+        | ConsoleAnswer::Warnings { .. }
+        | ConsoleAnswer::Seen { .. } => return Exit::No,
     }
     Exit::Yes
 }

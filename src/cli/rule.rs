@@ -9,13 +9,16 @@ use serde_json::json;
 
 use super::args::RuleCommand;
 use super::exit::Exit;
+use super::look;
 use super::open;
 use super::printer::{Printer, Sign};
 use super::refusal;
 use crate::app::check_health::counted;
 use crate::app::explain::Explanation;
 use crate::app::load_rules::compile;
+use crate::app::look::Look;
 use crate::app::{AppError, Countersign};
+use crate::clock::Clock;
 use crate::config::{self, rules_folder};
 use crate::domain::ids::Audience;
 use crate::domain::rules::MAX_RULES_FILE;
@@ -30,6 +33,8 @@ pub fn run(command: &RuleCommand, config: Option<&Path>, printer: &mut Printer) 
     match command {
         RuleCommand::Check { files } => check(files, config, printer),
         RuleCommand::Explain { subject, audience } => explain(subject, audience, config, printer),
+        RuleCommand::List { first } => look::run(Look::Rules { first: *first }, config, printer),
+        RuleCommand::Refusals { before } => look::run(Look::Refusals { before: *before }, config, printer),
     }
 }
 
@@ -52,7 +57,7 @@ fn check(files: &[PathBuf], config: Option<&Path>, printer: &mut Printer) -> Exi
     };
     let issuers: Vec<_> = settings.issuers.iter().map(|issuer| issuer.name.clone()).collect();
     let policies: Vec<_> = settings.devices.policies.iter().map(|(policy, _)| policy.clone()).collect();
-    match compile(&texts, &issuers, &policies) {
+    match compile(&texts, &issuers, &policies, Clock::system().now()) {
         Ok(loaded) => {
             let count = loaded.rules.iter().len();
             if printer.json() {

@@ -225,11 +225,13 @@ fn greet(settings: &Settings, app: &Countersign, running: &Running, printer: &mu
     let issuers: Vec<_> = settings.issuers.iter().map(|issuer| format!("{} {}", issuer.name, issuer.url)).collect();
     let rules = app.rules();
     let count = rules.rules.iter().len();
+    // What cannot be read now is found by the first call.
+    let warnings = app.rule_warnings().unwrap_or_default();
     if printer.abilities().terminal {
         printer.signed(Sign::Ok, format!("{} listens on {scheme}://{}", settings.url, running.address));
         printer.words(format!("  passkeys are bound to {}", settings.rp_id));
         printer.words(format!("  {count} rules for jobs of {}", issuers.join(", ")));
-        for warning in &rules.warnings {
+        for warning in &warnings {
             printer.signed(Sign::Warn, warning);
         }
         return;
@@ -238,7 +240,7 @@ fn greet(settings: &Settings, app: &Countersign, running: &Running, printer: &mu
         listen = %running.address, scheme, url = %settings.url, rp_id = %settings.rp_id, ?issuers, rules = count,
         "listening"
     );
-    for warning in &rules.warnings {
+    for warning in &warnings {
         tracing::warn!(%warning, "rules");
     }
 }

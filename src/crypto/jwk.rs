@@ -118,6 +118,11 @@ impl KeySet {
         self.keys.is_empty()
     }
 
+    /// Each key's id and algorithm, by id.
+    pub fn ids(&self) -> impl Iterator<Item = (&str, TokenAlg)> {
+        self.keys.iter().map(|(kid, key)| (kid.as_str(), key.alg))
+    }
+
     /// Whether a key has this id.
     #[must_use]
     pub fn has(&self, kid: &str) -> bool {

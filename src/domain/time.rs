@@ -116,6 +116,13 @@ impl Timestamp {
         (read.to_string() == text).then_some(read)
     }
 
+    /// Reads RFC 9110 §5.6.7's preferred form, as `Date` has it.
+    #[must_use]
+    pub fn parse_http(text: &str) -> Option<Self> {
+        let zoned = jiff::fmt::rfc2822::parse(text).ok()?;
+        Some(Self::from_millis(zoned.timestamp().as_millisecond()))
+    }
+
     fn civil(self) -> jiff::Timestamp {
         // The range is kept by `from_millis`, so the fallback is never taken.
         jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
@@ -234,5 +241,14 @@ mod tests {
         let last = Timestamp::from_seconds(i64::MAX);
         assert_eq!(last + Duration::from_secs(u64::MAX), last);
         assert!(last.to_string().starts_with("9999-"));
+    }
+
+    #[test]
+    fn another_server_s_clock_is_read() {
+        let expected = Timestamp::parse("2026-11-23T10:40:00.000Z").unwrap();
+        assert_eq!(Timestamp::parse_http("Mon, 23 Nov 2026 10:40:00 GMT"), Some(expected));
+        for wrong in ["", "yesterday", "2026-11-23T10:40:00Z"] {
+            assert_eq!(Timestamp::parse_http(wrong), None, "{wrong}");
+        }
     }
 }

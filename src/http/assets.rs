@@ -15,6 +15,7 @@ use super::problem;
 
 const ASSETS: &[(&str, &str, &str)] = &[
     ("countersign.css", "text/css; charset=utf-8", include_str!("../../static/countersign.css")),
+    ("admin.js", "text/javascript; charset=utf-8", include_str!("../../static/admin.js")),
     ("change.js", "text/javascript; charset=utf-8", include_str!("../../static/change.js")),
     ("statement.js", "text/javascript; charset=utf-8", include_str!("../../static/statement.js")),
     ("approve.js", "text/javascript; charset=utf-8", include_str!("../../static/approve.js")),
@@ -34,6 +35,7 @@ const SHELL_CLIENT: &str = include_str!("../../static/countersign.sh");
 
 /// The documentation, built in so that it always fits the version.
 pub const DOCUMENTS: &[(&str, &str)] = &[
+    ("admin", include_str!("../../docs/admin.md")),
     ("amr", include_str!("../../docs/amr.md")),
     ("attacks", include_str!("../../docs/attacks.md")),
     ("clouds", include_str!("../../docs/clouds.md")),

@@ -3,8 +3,8 @@
 //! Implements OpenID Connect Discovery 1.0 §3, RFC 8414 §2, RFC 7517 §5.
 //! Never names an endpoint that does not exist.
 
-use actix_web::HttpResponse;
-use actix_web::http::header;
+use actix_web::http::{Method, header};
+use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 use crate::domain::oauth::exchange::GRANT_TYPE;
@@ -39,7 +39,10 @@ pub async fn configuration(edge: Shared) -> HttpResponse {
 }
 
 /// The public keys.
-pub async fn jwks(edge: Shared) -> HttpResponse {
+pub async fn jwks(request: HttpRequest, edge: Shared) -> HttpResponse {
+    if request.method() == Method::GET {
+        edge.app.note_key_fetch(edge.address(&request));
+    }
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, KEYS_MAX_AGE))
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))

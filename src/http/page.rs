@@ -94,6 +94,30 @@ pub fn visible(text: &str) -> Visible {
     Visible { text: shown, flagged: !note.is_empty(), note }
 }
 
+/// A piece of a sentence of ours: words, or what is typed or spelled exactly so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// It is typed or spelled so.
+    pub exact: bool,
+    /// As it may be shown.
+    pub shown: Visible,
+}
+
+/// A sentence of ours (commands and values in backticks; a command alone needs none) in its pieces.
+#[must_use]
+pub fn pieces(sentence: &str) -> Vec<Piece> {
+    let piece = |exact: bool, text: &str| Piece { exact, shown: visible(text) };
+    if sentence.starts_with("countersign ") && !sentence.contains([',', ';', ':', '(']) {
+        return vec![piece(true, sentence)];
+    }
+    if !sentence.matches('`').count().is_multiple_of(2) {
+        return vec![piece(false, sentence)];
+    }
+    // The spaces around what is exact belong to the words, where `visible` would show them.
+    let parts = sentence.split('`').enumerate().map(|(at, text)| (at % 2 == 1, text.trim()));
+    parts.filter(|(_, text)| !text.is_empty()).map(|(exact, text)| piece(exact, text)).collect()
+}
+
 fn foreign_note(foreign: &[char]) -> String {
     let named: Vec<String> =
         foreign.iter().take(NAMED_IN_NOTE).map(|letter| format!("{letter} is {}", letter.escape_unicode())).collect();
@@ -219,6 +243,21 @@ mod tests {
         assert_eq!(left(now, now), "0:00");
         assert_eq!(grouped(18_204), "18\u{a0}204");
         assert_eq!(by_four("1f3c9ab0"), "1f3c 9ab0");
+    }
+
+    #[test]
+    fn what_is_typed_stands_apart_from_words() {
+        let read = |sentence: &str| {
+            pieces(sentence).into_iter().map(|piece| (piece.exact, piece.shown.text)).collect::<Vec<_>>()
+        };
+        let own = |exact: bool, text: &str| (exact, text.to_owned());
+        assert_eq!(
+            read("look with `countersign rule check`, then"),
+            [own(false, "look with"), own(true, "countersign rule check"), own(false, ", then")]
+        );
+        assert_eq!(read("countersign init --new-link"), [own(true, "countersign init --new-link")]);
+        assert_eq!(read("one ` alone"), [own(false, "one ` alone")]);
+        assert!(pieces("`\u{202e}`")[0].shown.flagged);
     }
 
     proptest! {

@@ -77,6 +77,12 @@ impl Store {
         (bytes > WAL_ALARM).then_some(bytes)
     }
 
+    /// How many entries are under the high-water mark; `None` where the store is only looked at.
+    #[must_use]
+    pub fn marked(&self) -> Option<u64> {
+        Some(self.0.progress.marked()).filter(|marked| *marked > 0)
+    }
+
     /// Reads in one snapshot; waits for a free connection for at most `BUSY_TIMEOUT`. Do not nest.
     ///
     /// # Errors

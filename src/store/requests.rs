@@ -19,6 +19,9 @@ use super::columns::{as_i64, collect, corrupt, digest, first, index, optional_in
 use super::passkeys::vouched;
 use super::{Reader, StoreError, Unit};
 
+/// Among how many of the newest requests contested ones are looked for.
+const CONTESTED_LOOKED_AT: i64 = 2_000;
+
 /// A request and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestRow {
@@ -147,6 +150,20 @@ impl Reader<'_> {
                    ORDER BY use_by LIMIT ?3";
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         collect(&mut self.conn().prepare_cached(sql)?, params![person.as_str(), now.millis(), most], request)
+    }
+
+    /// Requests that people or their job may still act on, the one that ends first in front. Contested ones are looked
+    /// for among the newest `CONTESTED_LOOKED_AT`: no index holds them, and none lives long.
+    pub fn live_requests(&self, now: Timestamp, most: usize) -> Result<Vec<RequestRow>, StoreError> {
+        let sql = "SELECT * FROM (
+                       SELECT * FROM request INDEXED BY request_open_of_rule WHERE state = 'open' AND use_by >= ?1
+                       UNION ALL
+                       SELECT * FROM request WHERE state = 'contested' AND use_by >= ?1
+                       AND rowid > (SELECT max(rowid) FROM request) - ?2)
+                   ORDER BY use_by, id LIMIT ?3";
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let values = params![now.millis(), CONTESTED_LOOKED_AT, most];
+        collect(&mut self.conn().prepare_cached(sql)?, values, request)
     }
 
     /// A person's decisions, newest first, those before an entry where one is named; each with its request's id.

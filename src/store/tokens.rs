@@ -104,6 +104,13 @@ impl Reader<'_> {
         usize::try_from(count).map_err(|_| corrupt("count"))
     }
 
+    /// The log entry of the first token that was ever issued.
+    pub fn first_issued(&self) -> Result<Option<u64>, StoreError> {
+        first(&mut self.conn().prepare_cached("SELECT entry FROM issued ORDER BY entry LIMIT 1")?, [], |row| {
+            index(row, "entry")
+        })
+    }
+
     /// The token whose issue is a log entry.
     pub fn issued_at_entry(&self, entry: u64) -> Result<Option<IssuedRow>, StoreError> {
         let sql = "SELECT * FROM issued WHERE entry = ?1";

@@ -21,6 +21,7 @@ use url::Url;
 
 use super::address::reach;
 use super::{UpstreamError, discovery};
+use crate::domain::time::Timestamp;
 
 /// Largest body, in bytes, after decompression.
 pub const MAX_BODY: u64 = 256 * 1024;
@@ -88,6 +89,14 @@ impl Fetcher {
     /// # Errors
     /// One for each way in which the answer can be wrong or missing.
     pub fn get_json(&self, url: &Url) -> Result<Vec<u8>, UpstreamError> {
+        self.get_dated_json(url).map(|(body, _)| body)
+    }
+
+    /// As `get_json`, with what the other's clock said.
+    ///
+    /// # Errors
+    /// As `get_json`.
+    pub fn get_dated_json(&self, url: &Url) -> Result<(Vec<u8>, Option<Timestamp>), UpstreamError> {
         let mut response = self.get(url, "application/json")?;
         let content_type =
             response.headers().get("content-type").map(|value| String::from_utf8_lossy(value.as_bytes()));
@@ -95,7 +104,9 @@ impl Fetcher {
             let content_type = content_type.chars().filter(|c| !c.is_control()).take(100).collect();
             return Err(UpstreamError::ContentType { url: url.to_string(), content_type });
         }
-        response.body_mut().with_config().limit(MAX_BODY).read_to_vec().map_err(|error| self.explain(url, error))
+        let date = response.headers().get("date").and_then(|date| Timestamp::parse_http(date.to_str().ok()?));
+        let body = response.body_mut().with_config().limit(MAX_BODY).read_to_vec();
+        body.map(|body| (body, date)).map_err(|error| self.explain(url, error))
     }
 
     /// Fetches a document whose own signature says what it is: of any type, at most `limit` bytes. It blocks.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::fetch::{FETCH_DEADLINE, Fetcher, Roots};
 use super::{UpstreamError, discovery};
 use crate::domain::ids::IssuerName;
+use crate::domain::time::Timestamp;
 
 /// How long keys are used without a look at the issuer, whatever its headers say.
 pub const CACHE: Duration = Duration::from_hours(1);
@@ -72,6 +73,8 @@ pub struct Snapshot<K> {
     pub keys: K,
     /// When the fetch began, on the monotonic clock; zero for pinned keys.
     pub fetched_at: Duration,
+    /// What the issuer's clock said when it answered, where it said something.
+    pub their_time: Option<Timestamp>,
 }
 
 /// How an issuer is doing, for `doctor` and `/readyz`.
@@ -91,6 +94,10 @@ pub struct IssuerStatus {
     pub field: Option<&'static str>,
     /// What happened, if the last fetch failed.
     pub last_error: Option<String>,
+    /// How long ago that was.
+    pub failed: Option<Duration>,
+    /// In what time the next token has the issuer asked; `None` where nobody is asked, or the next token has it asked.
+    pub next: Option<Duration>,
 }
 
 /// The keys of one issuer.
@@ -147,7 +154,7 @@ impl<K> IssuerKeys<K> {
         let mut fetcher = None;
         if let Some(bytes) = &source.pinned_jwks {
             let keys = (reader.parse)(bytes).map_err(UpstreamError::Keys)?;
-            current = Some(Arc::new(Snapshot { keys, fetched_at: Duration::ZERO }));
+            current = Some(Arc::new(Snapshot { keys, fetched_at: Duration::ZERO, their_time: None }));
         } else {
             discovery::location(&source.url)?;
             let roots = source.ca_file.clone().map_or(Roots::System, Roots::CaFile);
@@ -227,6 +234,11 @@ impl<K> IssuerKeys<K> {
         let pinned = self.fetcher.is_none();
         let age = state.current.as_ref().map(|keys| now.saturating_sub(keys.fetched_at));
         let healthy = state.failure.is_none();
+        let due = match (&state.failure, &state.current) {
+            _ if pinned => None,
+            (Some(failure), _) => Some(failure.at.saturating_add(RETRY_AFTER_FAILURE)),
+            (None, current) => current.as_ref().map(|keys| keys.fetched_at.saturating_add(CACHE)),
+        };
         IssuerStatus {
             issuer: self.source.name.clone(),
             url: self.source.url.clone(),
@@ -235,7 +247,22 @@ impl<K> IssuerKeys<K> {
             age: age.filter(|_| !pinned),
             field: state.failure.as_ref().map(|failure| failure.field),
             last_error: state.failure.as_ref().map(|failure| failure.problem.clone()),
+            failed: state.failure.as_ref().map(|failure| now.saturating_sub(failure.at)),
+            next: due.and_then(|due| due.checked_sub(now)).filter(|left| !left.is_zero()),
         }
+    }
+
+    /// The keys as they were fetched last, however old; `None` before the first fetch.
+    #[must_use]
+    pub fn known(&self) -> Option<Arc<Snapshot<K>>> {
+        self.lock().current.clone()
+    }
+
+    /// Whether the issuer was never asked, so that nothing is known of it.
+    #[must_use]
+    pub fn is_unasked(&self) -> bool {
+        let state = self.lock();
+        self.fetcher.is_some() && state.current.is_none() && state.failure.is_none() && !state.in_flight
     }
 
     /// What to do for this key id, as far as the state tells.
@@ -266,9 +293,9 @@ impl<K> IssuerKeys<K> {
         let fetched = self.fetch();
         let mut state = self.lock();
         match fetched {
-            Ok(keys) => {
+            Ok((keys, their_time)) => {
                 state.failure = None;
-                state.current = Some(Arc::new(Snapshot { keys, fetched_at: now }));
+                state.current = Some(Arc::new(Snapshot { keys, fetched_at: now, their_time }));
             }
             Err((field, error)) => state.failure = Some(Failure { at: now, field, problem: error.to_string() }),
         }
@@ -285,7 +312,7 @@ impl<K> IssuerKeys<K> {
         answer
     }
 
-    fn fetch(&self) -> Result<K, (&'static str, UpstreamError)> {
+    fn fetch(&self) -> Result<(K, Option<Timestamp>), (&'static str, UpstreamError)> {
         let fetcher = self.fetcher.as_ref().ok_or_else(|| ("jwks_file", UpstreamError::Keys("it is pinned".into())))?;
         let url = |error| ("url", error);
         let location = discovery::location(&self.source.url).map_err(url)?;
@@ -294,8 +321,9 @@ impl<K> IssuerKeys<K> {
             discovery::jwks_uri(&document, &self.source.url, self.source.jwks_host.as_deref()).map_err(|error| {
                 (if let UpstreamError::Discovery { field, .. } = &error { field } else { "url" }, error)
             })?;
-        let bytes = fetcher.get_json(&jwks_uri).map_err(|error| ("jwks_uri", error))?;
-        (self.reader.parse)(&bytes).map_err(|why| ("keys", UpstreamError::Keys(why)))
+        let (bytes, their_time) = fetcher.get_dated_json(&jwks_uri).map_err(|error| ("jwks_uri", error))?;
+        let keys = (self.reader.parse)(&bytes).map_err(|why| ("keys", UpstreamError::Keys(why)))?;
+        Ok((keys, their_time))
     }
 
     /// Keys that may be used although they should be looked at again.

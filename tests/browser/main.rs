@@ -10,15 +10,16 @@
     reason = "helpers of tests fail by panicking"
 )]
 
+mod admin;
 mod approval;
 mod authenticator;
 mod changes;
 mod driver;
 mod enrolment;
-mod links;
-mod people;
 #[path = "../support/https.rs"]
 mod https;
+mod links;
+mod people;
 mod pictures;
 mod reading;
 mod refusals;

@@ -13,7 +13,7 @@ use countersign::app::Countersign;
 use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
 use countersign::app::course::{CallLimits, MAX_OPEN_OF_PROJECT, MAX_OPEN_OF_RULE};
 use countersign::app::propose_change::Wish;
-use countersign::app::settings::{DeviceSettings, IssuerSettings, PushSettings, Settings};
+use countersign::app::settings::{DeviceSettings, IssuerSettings, Kept, PushSettings, Settings};
 use countersign::app::start::{Parts, RSA_BITS, found, start};
 use countersign::cli::demo::authenticator::SoftAuthenticator;
 use countersign::cli::demo::calls::{Calls, Exchange, Reply};
@@ -221,6 +221,21 @@ impl World {
 
     /// A job of its own that asks, with claims changed.
     pub fn ask(&self, change: impl Fn(SimulatedJob) -> SimulatedJob) -> Waiting {
+        let (answer, token, collector) = self.first_call(change);
+        assert_eq!(answer.text("error"), "authorization_pending", "{}", answer.text);
+        let text = |name| answer.text(name);
+        let (id, link, code) = (text("approval_id"), text("approval_uri"), text("approval_code"));
+        Waiting { id, link, code, token, collector }
+    }
+
+    /// A job of its own that no rule takes; the log entry of the refusal.
+    pub fn refuse(&self, change: impl Fn(SimulatedJob) -> SimulatedJob) -> u64 {
+        let (answer, ..) = self.first_call(change);
+        answer.body["log"]["index"].as_u64().unwrap_or_else(|| panic!("{}", answer.text))
+    }
+
+    /// What a job of its own is told, its token, its collector.
+    fn first_call(&self, change: impl Fn(SimulatedJob) -> SimulatedJob) -> (Reply, String, String) {
         self.jobs.set(self.jobs.get() + 1);
         let now = self.app.clock.now();
         let job = change(SimulatedJob::deploy(&self.gitlab, &self.url, self.jobs.get(), now));
@@ -228,10 +243,7 @@ impl World {
         let collector = BASE64URL_NOPAD.encode(&random::bytes::<32>().unwrap());
         let call = Exchange { token: &token, audiences: &[AUDIENCE], collector: Some(&collector), wait: false };
         let answer = self.calls.exchange(&call).unwrap();
-        assert_eq!(answer.text("error"), "authorization_pending", "{}", answer.text);
-        let text = |name| answer.text(name);
-        let (id, link, code) = (text("approval_id"), text("approval_uri"), text("approval_code"));
-        Waiting { id, link, code, token, collector }
+        (answer, token, collector)
     }
 
     /// A job that somebody started by hand brings a person's code.
@@ -355,6 +367,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Settings {
         }],
         devices: DeviceSettings::default(),
         push: None,
+        kept: Kept { master_key: "the file master-key".to_owned(), mark: "the file high-water-mark".to_owned() },
         demo: false,
     }
 }

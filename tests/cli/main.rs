@@ -23,6 +23,7 @@ mod attack_098;
 mod https;
 mod init;
 mod log;
+mod look;
 #[path = "../support/maker.rs"]
 mod maker;
 mod metadata;

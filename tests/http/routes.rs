@@ -246,6 +246,7 @@ fn a_path_that_is_no_row_is_not_found() {
     let scene = scene();
     for path in [
         "/admin/",
+        "/admin/refusals",
         "/me",
         "/sign-in/",
         "/token/",

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use countersign::app::Countersign;
 use countersign::app::course::{CallLimits, MAX_OPEN_OF_PROJECT, MAX_OPEN_OF_RULE};
-use countersign::app::settings::{DeviceSettings, IssuerSettings, Settings};
+use countersign::app::settings::{DeviceSettings, IssuerSettings, Kept, Settings};
 use countersign::app::start::{Parts, found, look, start};
 use countersign::cli::demo::gitlab::SimulatedJob;
 use countersign::clock::Clock;
@@ -111,6 +111,7 @@ impl World {
             }],
             devices: DeviceSettings::default(),
             push: None,
+            kept: Kept { master_key: "the file master-key".to_owned(), mark: "the file high-water-mark".to_owned() },
             demo: false,
         }
     }

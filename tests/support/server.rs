@@ -19,9 +19,10 @@ use countersign::app::Countersign;
 use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
 use countersign::app::course::CallLimits;
 use countersign::app::propose_change::Wish;
-use countersign::app::settings::{DeviceSettings, IssuerSettings, PushSettings, Settings};
+use countersign::app::settings::{DeviceSettings, IssuerSettings, Kept, PushSettings, Settings};
 use countersign::app::start::{Parts, found, start};
 use countersign::clock::{Clock, ClockHand};
+use countersign::config::cidr::Cidr;
 use countersign::crypto::high_water::HighWaterFile;
 use countersign::crypto::log_key::LogKey;
 use countersign::crypto::master_key::{MasterKey, MasterKeySource};
@@ -71,6 +72,8 @@ pub struct Options {
     pub identity_provider: Option<String>,
     /// Whether people may be told on their devices.
     pub push: Option<PushSettings>,
+    /// Proxies whose word about addresses is believed.
+    pub trusted_proxies: Vec<Cidr>,
 }
 
 impl Default for Options {
@@ -86,6 +89,7 @@ impl Default for Options {
             devices: DeviceSettings::default(),
             identity_provider: None,
             push: None,
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -202,6 +206,7 @@ pub fn parts(directory: &Path, clock: &Clock, options: &Options) -> Parts {
             issuers,
             devices: options.devices.clone(),
             push: options.push.clone(),
+            kept: Kept { master_key: "the file master.key".to_owned(), mark: "the file mark".to_owned() },
             demo: false,
         },
         clock: clock.clone(),
@@ -250,7 +255,7 @@ fn run(directory: &Path, clock: &Clock, options: &Options) -> (Started, JoinHand
             let listening = Listening {
                 listen: "127.0.0.1:0".parse().unwrap(),
                 tls: None,
-                trusted_proxies: Vec::new(),
+                trusted_proxies: options.trusted_proxies.clone(),
                 refused_a_minute: options.refused_a_minute,
                 ceremonies_a_minute: options.ceremonies_a_minute,
                 workers: options.workers,

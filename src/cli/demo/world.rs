@@ -13,7 +13,7 @@ use actix_web::dev::ServerHandle;
 use crate::app::Countersign;
 use crate::app::console::{ConsoleAnswer, ConsoleCommand};
 use crate::app::course::{CallLimits, MAX_OPEN_OF_PROJECT, MAX_OPEN_OF_RULE};
-use crate::app::settings::{DeviceSettings, IssuerSettings, Settings};
+use crate::app::settings::{DeviceSettings, IssuerSettings, Kept, Settings};
 use crate::app::start::{Parts, RSA_BITS, found, start};
 use crate::cli::args::DemoArgs;
 use crate::cli::open::end_the_process;
@@ -166,6 +166,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Result<Setting
         }],
         devices: DeviceSettings::default(),
         push: None,
+        kept: Kept { master_key: "a file in the demo's folder".to_owned(), mark: "a file beside it".to_owned() },
         demo: true,
     })
 }

@@ -165,13 +165,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 pub(in crate::cli) fn date(headers: &HeaderMap) -> Option<Timestamp> {
-    read_date(headers.get("Date")?.to_str().ok()?)
-}
-
-/// RFC 9110 §5.6.7's preferred form.
-fn read_date(text: &str) -> Option<Timestamp> {
-    let zoned = jiff::fmt::rfc2822::parse(text).ok()?;
-    Some(Timestamp::from_millis(zoned.timestamp().as_millisecond()))
+    Timestamp::parse_http(headers.get("Date")?.to_str().ok()?)
 }
 
 /// The authorities that may vouch for the server: those of the file, else the system's.
@@ -198,15 +192,6 @@ pub(in crate::cli) fn roots(ca_file: Option<&Path>) -> Result<RootCerts, Problem
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_server_s_clock_is_read() {
-        let expected = Timestamp::parse("2026-11-23T10:40:00.000Z").unwrap();
-        assert_eq!(read_date("Mon, 23 Nov 2026 10:40:00 GMT"), Some(expected));
-        for wrong in ["", "yesterday", "2026-11-23T10:40:00Z"] {
-            assert_eq!(read_date(wrong), None, "{wrong}");
-        }
-    }
 
     #[test]
     fn a_file_without_certificates_is_named() {

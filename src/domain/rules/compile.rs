@@ -3,7 +3,7 @@
 //! Implements DESIGN §4.
 //! Never drops a rule, never repairs one: one fault and nothing loads.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use super::conditions::conditions;
@@ -23,6 +23,17 @@ pub struct Loaded {
     pub rules: Rules,
     /// What people may not have meant.
     pub warnings: Vec<RuleWarning>,
+    /// Where each rule was written.
+    pub places: BTreeMap<RuleName, Place>,
+}
+
+/// Where a rule was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
 }
 
 /// A fault for which nothing loads.
@@ -179,10 +190,12 @@ impl Rules {
             errors.dedup();
             return Err(errors);
         }
+        let place = |source: &Source| Place { file: source.file.clone(), line: source.line };
+        let places = compiled.iter().map(|(rule, source)| (rule.name.clone(), place(source))).collect();
         let rules = Self::from_rules(compiled.into_iter().map(|(rule, _)| rule).collect())
             .map_err(|error| vec![of_file("", error.to_string())])?;
         warnings.sort();
-        Ok(Loaded { rules, warnings })
+        Ok(Loaded { rules, warnings, places })
     }
 }
 

@@ -5,7 +5,12 @@
 
 pub mod endpoints;
 pub mod health_view;
+pub mod issuers_view;
+pub mod keys_view;
 pub mod people;
+pub mod refusal_view;
+pub mod requests_view;
+pub mod rules_view;
 
 use actix_web::{HttpRequest, HttpResponse};
 

@@ -264,3 +264,24 @@ fn faults_of_the_configuration_show_at_once() {
     source.ca_file = Some("/nonexistent".into());
     assert!(IssuerKeys::new(source, reader()).is_err());
 }
+
+#[test]
+fn what_is_known_of_an_issuer_is_told_without_asking_it() {
+    let server = TestServer::start();
+    server.publish(r#"["a"]"#);
+    let keys = keys_of(&server);
+    assert!(keys.is_unasked() && keys.known().is_none());
+    assert_eq!((keys.status(secs(5)).next, keys.status(secs(5)).failed), (None, None));
+    let dated = Reply::json(r#"["a"]"#).with("Date", "Mon, 23 Nov 2026 10:40:00 GMT");
+    server.answer("/jwks", dated);
+    keys.key_set(None, secs(10)).unwrap();
+    assert_eq!(keys.known().unwrap().their_time, Timestamp::parse("2026-11-23T10:40:00.000Z"));
+    assert_eq!(keys.status(secs(70)).next, Some(secs(3540)));
+    assert_eq!(keys.status(secs(3610)).next, None, "the next token has it asked");
+    server.answer("/jwks", Reply::status(500));
+    keys.key_set(None, secs(3610)).unwrap();
+    let status = keys.status(secs(3613));
+    assert_eq!((status.failed, status.next), (Some(secs(3)), Some(RETRY_AFTER_FAILURE - secs(3))));
+    assert!(status.usable && !keys.is_unasked());
+    assert_eq!(server.connections(), 6, "a look at what is known asks nobody");
+}
