@@ -5,6 +5,7 @@
 //! this file builds in no time; a WebDriver crate would bring a second HTTP client and an async layer for 15 commands.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -19,6 +20,8 @@ const DEADLINE_MILLIS: u32 = 30_000;
 /// Longest time for one answer of chromedriver.
 const ANSWER: Duration = Duration::from_mins(1);
 const PROGRAMS: [&str; 2] = ["chromedriver", "chromium"];
+/// What Firefox is called.
+const FIREFOX: [&str; 2] = ["firefox", "firefox-esr"];
 
 /// A Chromium with one session. Dropping it ends both processes, also in a test that fails.
 pub struct Browser {
@@ -26,6 +29,8 @@ pub struct Browser {
     driver: Child,
     session: String,
     profile: PathBuf,
+    /// Firefox: there is no DevTools protocol.
+    gecko: bool,
 }
 
 /// The keys that tests press (WebDriver §17.4.2).
@@ -44,12 +49,60 @@ impl Browser {
         let profile = std::env::temp_dir().join(format!("countersign-browser-{name}"));
         std::fs::create_dir(&profile).expect("a folder");
         let (driver, port) = (0..DRIVER_STARTS).find_map(|_| driver(&profile)).expect("chromedriver names its port");
-        let base = format!("http://127.0.0.1:{port}");
-        let mut browser = Self { agent: agent(), driver, session: format!("{base}/session"), profile };
-        let answer = browser.command("POST", "", &browser.capabilities()).expect("a session starts");
+        let session = format!("http://127.0.0.1:{port}/session");
+        let browser = Self { agent: agent(), driver, session, profile, gecko: false };
+        let capabilities = browser.capabilities();
+        Some(browser.begin(&capabilities))
+    }
+
+    /// Starts Firefox. `None` where it or its driver is not installed: it is looked at, and never relied on.
+    pub fn firefox() -> Option<Self> {
+        let binary = FIREFOX.into_iter().find(|program| is_installed(program));
+        let Some(binary) = binary.filter(|_| is_installed("geckodriver")) else {
+            say_skipped("firefox or geckodriver not found (apt-get install firefox-esr; cargo install geckodriver)");
+            return None;
+        };
+        let name = data_encoding::HEXLOWER.encode(&random::bytes::<8>().expect("randomness"));
+        let profile = std::env::temp_dir().join(format!("countersign-firefox-{name}"));
+        std::fs::create_dir(&profile).expect("a folder");
+        let port = TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("a port").port();
+        let driver = Command::new("geckodriver")
+            .args(["--port", &port.to_string()])
+            // Whatever the two leave behind goes with the folder.
+            .env("TMPDIR", &profile)
+            .env("HOME", &profile)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("geckodriver starts");
+        let session = format!("http://127.0.0.1:{port}/session");
+        let browser = Self { agent: agent(), driver, session, profile, gecko: true };
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            std::thread::yield_now();
+        }
+        Some(browser.begin(&json!({ "capabilities": { "alwaysMatch": {
+            "browserName": "firefox",
+            "timeouts": { "script": 2 * DEADLINE_MILLIS },
+            "webauthn:virtualAuthenticators": true,
+            "moz:firefoxOptions": {
+                "binary": path_of(binary),
+                "args": ["-headless"],
+                // Its software key alone, which the driver's extension controls; nobody is there to agree to attestation.
+                "prefs": {
+                    "security.webauth.webauthn_enable_softtoken": true,
+                    "security.webauth.webauthn_enable_usbtoken": false,
+                    "security.webauthn.always_allow_direct_attestation": true,
+                },
+            },
+        } } })))
+    }
+
+    fn begin(mut self, capabilities: &Value) -> Self {
+        let answer = self.command("POST", "", capabilities).expect("a session starts");
         let id = answer["sessionId"].as_str().expect("a session id");
-        browser.session = format!("{base}/session/{id}");
-        Some(browser)
+        self.session = format!("{}/{id}", self.session);
+        self
     }
 
     fn capabilities(&self) -> Value {
@@ -114,6 +167,14 @@ impl Browser {
     }
 
     fn try_eval(&self, expression: &str) -> Result<Value, String> {
+        if self.gecko {
+            let script = format!(
+                "const done = arguments[arguments.length - 1]; \
+                 (async () => ({expression}))().then((value) => done({{ value }}), (fault) => done({{ fault: String(fault) }}));"
+            );
+            let answer = self.command("POST", "/execute/async", &json!({ "script": script, "args": [] }))?;
+            return answer["fault"].as_str().map_or(Ok(answer["value"].clone()), |fault| Err(fault.to_owned()));
+        }
         let parameters = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
         let answer =
             self.command("POST", "/goog/cdp/execute", &json!({ "cmd": "Runtime.evaluate", "params": parameters }))?;
@@ -237,8 +298,18 @@ impl Drop for Browser {
 /// Says loudly that something was not tested; where everything has to be, that is a failure.
 pub fn skip(why: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{why}");
+    say_skipped(why);
+}
+
+fn say_skipped(why: &str) {
     // Not by a macro: the harness would keep the line to itself.
     let _ = writeln!(std::io::stderr(), "SKIPPED, nothing was tested: {why}");
+}
+
+fn path_of(program: &str) -> PathBuf {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&paths).map(|folder| folder.join(program)).find(|path| path.exists());
+    found.expect("it was found before")
 }
 
 fn is_installed(program: &str) -> bool {

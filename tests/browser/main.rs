@@ -16,6 +16,7 @@ mod authenticator;
 mod changes;
 mod driver;
 mod enrolment;
+mod firefox;
 #[path = "../support/https.rs"]
 mod https;
 mod links;
