@@ -74,7 +74,7 @@ fn a_busy_server_shows_its_rules_refusals_issuers_keys_and_what_waits() {
     assert_eq!(world.collect(&first).status, 200);
     let refused = world.refuse(|job| job.with("environment", json!("nowhere")));
     world.refuse(|job| job.with("job_project_path", json!("shop/\u{200b}ipa")).with("job_project_id", json!("4712")));
-    world.hand.advance(Duration::from_secs(60));
+    world.hand.advance(Duration::from_mins(1));
     world.ask(|job| job);
     let payments = world.ask(|job| job.with("environment", json!("payments")));
     world.approve(&payments, &mut tom);

@@ -309,6 +309,7 @@ fn unreachable(hostile: &Hostile, kind: &str) -> IssuerSettings {
             url: format!("{}/{kind}", hostile.url),
             our_url: URL.to_owned(),
             legacy: BTreeSet::new(),
+            identity_provider: None,
             projects: Some(BTreeSet::from(["4711".to_owned(), "4712".to_owned()])),
             namespaces: Some(BTreeSet::from(["310".to_owned()])),
         },
@@ -424,7 +425,8 @@ fn requests_are_listed_by_rule_with_what_they_wait_for() {
     }
     let links: Vec<_> = html.split("href=\"/a/").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
     assert_eq!(links[0], finance, "by rule");
-    assert_eq!(BTreeSet::from_iter(links.iter().copied()), BTreeSet::from([&*finance, &*production, &*contested]));
+    let listed: BTreeSet<_> = links.iter().copied().collect();
+    assert_eq!(listed, BTreeSet::from([&*finance, &*production, &*contested]));
     // Neither the code, for which the request's own page is, nor a name, nor a collector.
     for request in [&finance, &production, &contested] {
         let code =
