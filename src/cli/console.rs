@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::exit::Exit;
+use super::not_opened;
 use super::open;
 use super::printer::Printer;
 use super::refusal;
@@ -94,7 +95,7 @@ fn alone(settings: &Settings, command: ConsoleCommand, printer: &mut Printer) ->
         Exit::OurFault
     })?;
     if command.only_looks() {
-        let app = open::look(settings, true).map_err(|error| open::explain(&error, printer))?;
+        let app = open::look(settings, true).map_err(|error| not_opened::explain(&error, printer))?;
         return Ok(runtime.block_on(answer(&app, command)));
     }
     runtime.block_on(async {
@@ -104,7 +105,7 @@ fn alone(settings: &Settings, command: ConsoleCommand, printer: &mut Printer) ->
                 printer.problem(what, "wait until the server has started or stopped, then try again");
                 return Exit::TryAgain;
             }
-            open::explain(&error, printer)
+            not_opened::explain(&error, printer)
         })?;
         let answer = answer(&app, command).await;
         app.store.close();

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::open::{self, OpenError};
+use super::not_opened::OpenError;
+use super::open;
 use crate::app::settings::{DeviceSettings, MetadataDocuments, MetadataSource, OwnRootDocuments};
 use crate::config::devices::{DeviceSettings as Typed, MetadataFiles, RootSettings};
 use crate::config::read_limited;

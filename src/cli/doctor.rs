@@ -10,7 +10,8 @@ use serde_json::json;
 use super::ask_url;
 use super::console;
 use super::exit::Exit;
-use super::open::{self, OpenError};
+use super::not_opened::{self, OpenError};
+use super::open;
 use super::printer::Printer;
 use crate::app::Countersign;
 use crate::app::check_first_run::{FirstRun, FirstStep};
@@ -166,7 +167,7 @@ fn legacy(settings: &Settings) -> Vec<Finding> {
 }
 
 fn failed(subject: &str, error: &OpenError) -> Vec<Finding> {
-    open::faults(error).into_iter().map(|(what, cure)| Finding::fail(subject, what, cure)).collect()
+    not_opened::faults(error).into_iter().map(|(what, cure)| Finding::fail(subject, what, cure)).collect()
 }
 
 fn tell(findings: &[Finding], first_run: Option<&FirstRun>, printer: &mut Printer) -> Exit {

@@ -14,7 +14,8 @@ use serde_json::json;
 use super::args::InitArgs;
 use super::console;
 use super::exit::Exit;
-use super::open::{self, OpenError};
+use super::not_opened::{self, OpenError};
+use super::open;
 use super::people;
 use super::printer::{Printer, Sign};
 use crate::app::console::ConsoleCommand;
@@ -99,7 +100,7 @@ pub fn run(args: &InitArgs, config: Option<&Path>, printer: &mut Printer) -> Exi
         }
         Err(error) => {
             drop(made);
-            let exit = open::explain(&error, printer);
+            let exit = not_opened::explain(&error, printer);
             printer.words("  nothing was kept");
             exit
         }

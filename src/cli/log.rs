@@ -10,6 +10,7 @@ use serde_json::json;
 use super::args::LogCommand;
 use super::console;
 use super::exit::Exit;
+use super::not_opened;
 use super::open;
 use super::printer::{Printer, Sign};
 use super::refusal;
@@ -36,7 +37,7 @@ pub fn run(command: &LogCommand, config: Option<&Path>, printer: &mut Printer) -
     let mark = open::mark(&settings);
     let app = match open::look(&settings, false) {
         Ok(app) => app,
-        Err(error) => return open::explain(&error, printer),
+        Err(error) => return not_opened::explain(&error, printer),
     };
     let done = match command {
         LogCommand::Show { entry: Some(entry), .. } => {
@@ -46,7 +47,7 @@ pub fn run(command: &LogCommand, config: Option<&Path>, printer: &mut Printer) -
         LogCommand::Check { anchor } => {
             let mark = match mark {
                 Ok(mark) => mark,
-                Err(error) => return open::explain(&error, printer),
+                Err(error) => return not_opened::explain(&error, printer),
             };
             let anchors = match anchor.iter().map(|file| note(file)).collect::<Result<Vec<_>, _>>() {
                 Ok(anchors) => anchors,
@@ -77,7 +78,7 @@ fn resume(settings: &Settings, printer: &mut Printer) -> Exit {
             );
             Exit::Yes
         }
-        Err(error) => open::explain(&error, printer),
+        Err(error) => not_opened::explain(&error, printer),
     }
 }
 

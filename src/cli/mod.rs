@@ -15,6 +15,7 @@ pub mod init;
 pub mod log;
 pub mod look;
 pub mod metadata;
+pub mod not_opened;
 pub mod open;
 pub mod panics;
 pub mod people;

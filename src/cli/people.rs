@@ -8,7 +8,7 @@ use std::path::Path;
 use super::args::{PeopleArgs, PeopleCommand, RoleArg};
 use super::exit::Exit;
 use super::printer::Printer;
-use super::{console, open};
+use super::{console, not_opened, open};
 use crate::app::console::{ConsoleAnswer, ConsoleCommand};
 use crate::app::list_people::{ChangeLine, PersonDetails, PersonLine};
 use crate::app::propose_change::Wish;
@@ -51,7 +51,7 @@ const fn is_recovery_at_once(command: &ConsoleCommand) -> bool {
 
 /// Whoever lets somebody in alone holds the key that wraps this state's signing keys: it is loaded and tried on them.
 fn prove_master_key(settings: &Settings, printer: &mut Printer) -> Result<(), Exit> {
-    open::prove_master_key(settings).map_err(|error| open::explain(&error, printer))
+    open::prove_master_key(settings).map_err(|error| not_opened::explain(&error, printer))
 }
 
 type Fault = (String, String);

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::args::RuleCommand;
 use super::exit::Exit;
 use super::look;
+use super::not_opened;
 use super::open;
 use super::printer::{Printer, Sign};
 use super::refusal;
@@ -111,7 +112,7 @@ fn explain(subject: &str, audience: &[String], config: Option<&Path>, printer: &
     };
     let app = match open::look(&settings, true) {
         Ok(app) => app,
-        Err(error) => return open::explain(&error, printer),
+        Err(error) => return not_opened::explain(&error, printer),
     };
     let explained = match subject.parse::<u64>() {
         Ok(entry) => app.explain_entry(entry, asked),

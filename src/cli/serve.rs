@@ -16,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::devices;
 use super::exit::Exit;
+use super::not_opened;
 use super::open;
 use super::printer::{Printer, Sign};
 use super::surroundings;
@@ -163,18 +164,18 @@ async fn start(settings: &Settings, printer: &mut Printer) -> Result<Server, Exi
         printer.problem(what, "report it: these are the library's own defaults");
         Exit::OurFault
     })?;
-    let app = Arc::new(open::open(settings).await.map_err(|error| open::explain(&error, printer))?);
+    let app = Arc::new(open::open(settings).await.map_err(|error| not_opened::explain(&error, printer))?);
     match open::outbound(settings, &app.clock) {
         Ok(Some(outbound)) => app.send_through(outbound),
         Ok(None) => {}
         Err(error) => {
             app.store.close();
-            return Err(open::explain(&error, printer));
+            return Err(not_opened::explain(&error, printer));
         }
     }
     if let Err(error) = app.push_from_here() {
         app.store.close();
-        return Err(open::explain(&error.into(), printer));
+        return Err(not_opened::explain(&error.into(), printer));
     }
     if let Some(certificates) = &certificates {
         app.upkeep().certificate_until(certificates.until());

@@ -7,7 +7,7 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::cli::open::OpenError;
+use crate::cli::not_opened::OpenError;
 
 /// Files and folders, in the order in which they were made.
 #[derive(Debug, Default)]
