@@ -101,7 +101,7 @@ impl Countersign {
     /// What keeps it from nothing yet, and wants an operator all the same.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = self.upkeep.warnings(self.clock.now());
-        let metadata = self.metadata_finding().filter(|finding| finding.severity == Severity::Warn);
+        let metadata = self.metadata_finding(false).filter(|finding| finding.severity == Severity::Warn);
         let cured = |finding: Finding| match finding.cure {
             Some(cure) => format!("metadata: {}; cure: {cure}", finding.text),
             None => format!("metadata: {}", finding.text),
@@ -177,7 +177,7 @@ impl Countersign {
                 counted(signers.able.len(), "person", "people")
             ),
         )];
-        findings.extend(self.metadata_finding());
+        findings.extend(self.metadata_finding(true));
         if !rules.rules.iter().any(|rule| matches!(rule.effect, Effect::Allow(_))) {
             findings.push(Finding::warn(
                 "rules",

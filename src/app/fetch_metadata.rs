@@ -50,8 +50,14 @@ impl Failure {
         now.since(self.since) >= FETCH_FAILS_FOR
     }
 
+    /// For everybody: neither where from nor where to.
     pub(super) fn sentence(&self) -> String {
-        format!("fetching has failed since {}, at {} last: {}", self.since, self.last, self.why)
+        format!("fetching has failed since {}, at {} last", self.since, self.last)
+    }
+
+    /// For those who look after the server.
+    pub(super) fn whole(&self) -> String {
+        format!("{}: {}", self.sentence(), self.why)
     }
 }
 
@@ -59,6 +65,11 @@ impl Fetching {
     /// Another root was put in place.
     pub(super) fn trust(&self, root: &[u8]) {
         *self.root.lock().unwrap_or_else(PoisonError::into_inner) = Some(root.to_vec());
+    }
+
+    /// Waits until nobody else fetches or reads.
+    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.under_way.lock().await
     }
 
     fn root(&self, source: &MetadataSource) -> Vec<u8> {
@@ -119,7 +130,7 @@ impl Countersign {
             return Err(refused.with_hint("set `fetch = true` in [metadata] (docs/amr.md), then restart"));
         };
         // One at a time: the second finds what the first one brought.
-        let _turn = self.fetching.under_way.lock().await;
+        let _turn = self.fetching.turn().await;
         let now = self.steady_now()?;
         let done = self.fetch_from(source, now).await;
         self.fetching.note(now, done.as_ref().err().map(ToString::to_string));
@@ -166,7 +177,7 @@ impl Countersign {
             entry,
         };
         let failure = if self.fetches_metadata() { self.fetching.failure() } else { None };
-        Ok(ConsoleAnswer::Metadata { metadata: line, is_new, failure: failure.map(|failure| failure.sentence()) })
+        Ok(ConsoleAnswer::Metadata { metadata: line, is_new, failure: failure.map(|failure| failure.whole()) })
     }
 }
 

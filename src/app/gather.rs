@@ -10,6 +10,8 @@ use std::time::Duration;
 use crate::domain::ids::RequestId;
 use crate::store::requests::RequestRow;
 
+use super::list_requests::path;
+
 /// Requests of one project that are told one by one within a window; the others of it are gathered.
 pub const TOLD_ONE_BY_ONE: usize = 5;
 /// The window.
@@ -32,8 +34,7 @@ impl Place {
     pub(super) fn of(row: &RequestRow) -> Self {
         let claim = |name: &str| row.request.job_claim(name);
         let id = claim("job_project_id").or_else(|| claim("project_id")).unwrap_or("?").to_owned();
-        let path = claim("job_project_path").or_else(|| claim("project_path"));
-        let path = path.map_or_else(|| format!("project {id}"), str::to_owned);
+        let path = path(row).unwrap_or_else(|| format!("project {id}"));
         Self { project: Some((row.issuer.to_string(), id)), path }
     }
 

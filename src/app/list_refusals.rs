@@ -164,6 +164,8 @@ pub const fn sentence(code: ErrorCode) -> &'static str {
         ErrorCode::StarterNotLinked => {
             "nobody is tied to the GitLab user who started it, and its rule excludes the starter"
         }
+        ErrorCode::StarterDisputed => "an admin tied its GitLab user to one person, and GitLab signs it in as another",
+        ErrorCode::IdentityUnknown => "GitLab signs its user in as somebody who is not known here",
         // Rare ones are told by what to do.
         other => other.cure(),
     }

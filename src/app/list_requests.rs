@@ -159,7 +159,7 @@ impl Countersign {
 }
 
 /// The path of the project in which the job runs; a fork's own path is another's.
-fn path(row: &RequestRow) -> Option<String> {
+pub(super) fn path(row: &RequestRow) -> Option<String> {
     let said: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&row.display).unwrap_or_default();
     let runs_in = said.get("job_project_path").and_then(serde_json::Value::as_str).map(str::to_owned);
     let claim = |name: &str| row.request.job_claim(name);

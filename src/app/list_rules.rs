@@ -1,5 +1,5 @@
 //! Lists the rules in force, in the order in which they are asked, and who could sign for each.
-//! In: from which one on, and how many. Out: lines that print or serialise.
+//! In: from which one on. Out: lines that print or serialise.
 //! Implements SCREENS' Admin (Rules), DESIGN §12.
 //! Never changes anything.
 
@@ -108,7 +108,7 @@ impl ApprovalLine {
 }
 
 impl AllowLine {
-    /// Who is asked: `2 of release-managers (5 can sign), not the starter, within 15 min`.
+    /// Who is asked: `2 of release-managers (5 can sign), not whoever started the job, within 15 min`.
     pub fn people_words(&self) -> String {
         let Some(approval) = &self.approval else { return "nobody".to_owned() };
         let groups: Vec<_> = approval.of.iter().map(ToString::to_string).collect();

@@ -15,6 +15,7 @@ use crate::store::{Reader, Store, StoreError};
 use crate::upstream::UpstreamError;
 
 use super::check_health::{Finding, counted};
+use super::fetch_metadata::Failure;
 use super::settings::{DeviceSettings, MetadataDocuments, OwnRootDocuments};
 use super::{AppError, Countersign};
 
@@ -130,9 +131,21 @@ impl Countersign {
     /// # Errors
     /// The metadata before stays in force.
     pub async fn load_metadata(&self, documents: &MetadataDocuments) -> Result<u64, MetadataError> {
+        self.trust_root(&documents.root)?;
+        // Not while one is fetched: the newer of the two stays in force and in the file.
+        let _turn = self.fetching.turn().await;
         let (metadata, sha256) = read(documents, self.steady_now()?)?;
-        self.fetching.trust(&documents.root);
         self.put_metadata(metadata, sha256).await
+    }
+
+    /// Believes another root from here on where metadata is fetched, whatever becomes of the blob that is there.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn trust_root(&self, root: &[u8]) -> Result<(), MetadataError> {
+        metadata::roots(root).map_err(MetadataError::Unreadable)?;
+        self.fetching.trust(root);
+        Ok(())
     }
 
     /// Logs metadata and puts it in force: its number.
@@ -159,13 +172,15 @@ impl Countersign {
         Ok(())
     }
 
-    /// What is to be said of the metadata in force; nothing where none is configured.
-    pub(super) fn metadata_finding(&self) -> Option<Finding> {
+    /// What is to be said of the metadata in force, with why it cannot be fetched where `whole`: that names addresses and
+    /// files. Nothing where none is configured.
+    pub(super) fn metadata_finding(&self, whole: bool) -> Option<Finding> {
         let trusted = self.trusted();
         let now = self.clock.now();
         let fetched = self.settings.devices.metadata_source.is_some();
         let failure = if fetched { self.fetching.failure() } else { None };
-        let last = failure.as_ref().map(|failed| format!("; {}", failed.sentence())).unwrap_or_default();
+        let said = |failed: &Failure| if whole { failed.whole() } else { failed.sentence() };
+        let last = failure.as_ref().map(|failed| format!("; {}", said(failed))).unwrap_or_default();
         let Some(metadata) = trusted.metadata.as_ref() else {
             let text = format!("no FIDO metadata is here yet, so no key counts as proven{last}");
             return fetched.then(|| Finding::warn("metadata", text, FETCH));

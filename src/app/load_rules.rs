@@ -127,13 +127,15 @@ impl Countersign {
         let now = self.steady_now()?;
         let rules = compile(files, &issuers, &self.settings.devices.policies, now).map_err(LoadError::Rules)?;
         log_rules(&self.store, &rules.rules).await?;
-        void_changed(&self.store, &rules.rules).await?;
         let compiled = rules.rules.clone();
+        // At once: from the entry on, nothing is issued under rules of before.
         self.put_rules(rules);
-        // Those that were made meanwhile: from here on no unit makes one under a rule that is gone.
-        void_changed(&self.store, &compiled).await?;
         // A changed rule voids the requests made under the old one: their pages and jobs are told.
         self.waiting.wake_all();
+        if let Err(error) = void_changed(&self.store, &compiled).await {
+            // Each is found at its next call; only those are not whose rule comes back before that.
+            tracing::error!(%error, "requests under rules that changed were not all voided; load the rules again");
+        }
         Ok(self.rule_warnings()?)
     }
 

@@ -1,7 +1,7 @@
 //! Looks: what the admin's pages show, for the console too, so that both ways see the same.
 //! In: what is looked at. Out: the same values that the pages draw.
 //! Implements DESIGN §12, SCREENS' Admin.
-//! Never changes anything, and never waits for an issuer.
+//! Never changes anything, and never waits long for an issuer.
 
 use serde::{Deserialize, Serialize};
 

@@ -52,6 +52,7 @@ impl Kind {
     const fn lane(self) -> Lane {
         match self {
             Self::RequestWaits | Self::RequestsWait => Lane::Waiting,
+            Self::PasskeyAdded => Lane::Own,
             _ => Lane::Security,
         }
     }

@@ -26,6 +26,8 @@ use super::{AppError, Countersign};
 
 /// Most changes that wait for signatures.
 pub const MAX_OPEN_CHANGES: usize = 200;
+/// Most groups that one invitation names.
+pub const MAX_GROUPS_OF_INVITATION: usize = 50;
 /// Most of them that one admin proposed on a page: whoever holds one session leaves room for the others.
 pub const MAX_OPEN_CHANGES_OF_PERSON: usize = 50;
 
@@ -215,6 +217,13 @@ impl Countersign {
 
     /// What can be said of a wish without looking at people.
     fn check_wish(&self, wish: &Wish) -> Result<(), AppError> {
+        if let Wish::Invite { groups, .. } = wish
+            && groups.len() > MAX_GROUPS_OF_INVITATION
+        {
+            let text = format!("an invitation names at most {MAX_GROUPS_OF_INVITATION} groups");
+            let refused = AppError::refused(ErrorCode::ParameterInvalid, text);
+            return Err(refused.with_hint("let further groups follow: countersign people join"));
+        }
         let (Wish::Link { issuer, user_id, .. } | Wish::Unlink { issuer, user_id, .. }) = wish else { return Ok(()) };
         // Whoever is tied to an issuer that is gone can still be untied.
         if matches!(wish, Wish::Link { .. }) && self.settings.issuer(issuer).is_none() {

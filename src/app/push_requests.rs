@@ -138,10 +138,10 @@ impl Countersign {
             PushJob::Waits(id) => {
                 let Some((row, devices)) = self.waiting_on_devices(&id)? else { return Ok(()) };
                 let message = json!({
-                    "place": place(&row), "path": format!("/a/{id}"), "tag": topic(id.as_str()), "until": row.request.decide_by,
+                    "place": place(&row), "path": format!("/a/{id}"), "until": row.request.decide_by,
                 });
                 for device in &devices {
-                    pushes.send(from.parcel(device, &message, row.request.decide_by)?);
+                    from.send(pushes, device, (id.as_str(), &message), row.request.decide_by);
                 }
                 told.note(&id, devices.iter().map(|device| device.id).collect());
             }
@@ -155,10 +155,10 @@ impl Countersign {
                         known.2 = known.2.max(row.request.decide_by);
                     }
                 }
-                let tag = topic(&place.words());
+                let words = place.words();
                 for (device, count, until) in of.into_values() {
-                    let message = json!({ "place": shown(&place.words()), "path": "/", "tag": tag, "count": count });
-                    pushes.send(from.parcel(&device, &message, until)?);
+                    let message = json!({ "place": shown(&words), "path": "/", "count": count });
+                    from.send(pushes, &device, (&words, &message), until);
                 }
             }
             PushJob::Over(id) => {
@@ -167,10 +167,10 @@ impl Countersign {
                     return Ok(());
                 }
                 let Some(row) = self.store.read(|reader| reader.request(&id))? else { return Ok(()) };
-                let message = json!({ "place": place(&row), "path": "/", "tag": topic(id.as_str()), "over": true });
-                for id in told.take(&id) {
-                    if let Some(device) = self.store.read(|reader| reader.push(id))? {
-                        pushes.send(from.parcel(&device, &message, row.request.decide_by)?);
+                let message = json!({ "place": place(&row), "path": "/", "over": true });
+                for device in told.take(&id) {
+                    if let Some(device) = self.store.read(|reader| reader.push(device))? {
+                        from.send(pushes, &device, (id.as_str(), &message), row.request.decide_by);
                     }
                 }
             }
@@ -214,12 +214,24 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    fn parcel(&self, device: &PushRow, message: &Value, until: Timestamp) -> Result<Parcel, AppError> {
+    /// Has a message sent to one device; one that cannot be sealed for it keeps no other device from theirs.
+    fn send(&self, pushes: &Pushes, device: &PushRow, about: (&str, &Value), until: Timestamp) {
+        match self.parcel(device, about, until) {
+            Ok(parcel) => pushes.send(parcel),
+            Err(error) => tracing::warn!(%error, "a message for a device could not be made"),
+        }
+    }
+
+    fn parcel(&self, device: &PushRow, (about, message): (&str, &Value), until: Timestamp) -> Result<Parcel, AppError> {
         let subscription = &device.subscription;
+        let topic = topic(&subscription.auth, about);
+        let mut message = message.clone();
+        if let Value::Object(members) = &mut message {
+            members.insert("tag".to_owned(), Value::from(topic.clone()));
+        }
         let body = seal(message.to_string().as_bytes(), &subscription.key, &subscription.auth)?;
         // A message that nobody took by then is of no use. One that replaces another must not be gone before it.
         let left = until.since(self.wall).as_secs().max(60);
-        let topic = message.get("tag").and_then(Value::as_str).unwrap_or_default();
         Ok(Parcel {
             device: device.id,
             url: subscription.endpoint().clone(),
@@ -228,7 +240,7 @@ impl Sender<'_> {
                 ("content-encoding", "aes128gcm".to_owned()),
                 ("content-type", "application/octet-stream".to_owned()),
                 ("ttl", left.to_string()),
-                ("topic", topic.to_owned()),
+                ("topic", topic),
                 ("urgency", if message.get("over").is_some() { "low" } else { "high" }.to_owned()),
             ],
             body,
@@ -236,9 +248,10 @@ impl Sender<'_> {
     }
 }
 
-/// Names what a message is about, for the service that replaces the older by the newer: 32 characters that tell nothing.
-fn topic(of: &str) -> String {
-    let digest = Digest::of(format!("countersign/push-topic/v1\0{of}").as_bytes());
+/// Names what a message is about, for the service that replaces the older by the newer: 32 characters, other ones for each
+/// device. Its secret, which its service does not have, keeps a guess from being tried.
+fn topic(auth: &[u8], about: &str) -> String {
+    let digest = Digest::of(&[b"countersign/push-topic/v1\0".as_slice(), auth, about.as_bytes()].concat());
     BASE64URL_NOPAD.encode(digest.as_bytes().get(..24).unwrap_or_default())
 }
 
@@ -297,10 +310,11 @@ mod tests {
     #[test]
     fn a_topic_tells_nothing_and_fits() {
         let id = RequestId::from_random([7; 16]);
-        let topic = topic(id.as_str());
+        let topic = topic(&[1; 16], id.as_str());
         assert_eq!(topic.len(), 32);
         assert!(!topic.contains(id.as_str()));
-        assert_ne!(topic, super::topic(RequestId::from_random([8; 16]).as_str()));
+        assert_ne!(topic, super::topic(&[1; 16], RequestId::from_random([8; 16]).as_str()));
+        assert_ne!(topic, super::topic(&[2; 16], id.as_str()), "another one for each device");
     }
 
     #[test]

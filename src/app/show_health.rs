@@ -1,7 +1,7 @@
 //! Shows how the server is: what it found, worst first; the first run; the log; the metadata.
 //! In: the running application. Out: `Health`, for the admin's page and the console.
 //! Implements SCREENS' Admin (Health), DESIGN §12.
-//! Never waits for an issuer, and never changes anything.
+//! Never waits long for an issuer, and never changes anything.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -171,7 +171,7 @@ fn ahead_finding(line: &IssuerLine, ahead: i64) -> Option<Finding> {
 }
 
 impl Health {
-    /// In one line: `2 FAIL, 1 warn`; `all is well`.
+    /// In one line: `2 faults, 1 warning`; `all is well`.
     pub fn in_short(&self) -> String {
         let count = |severity| self.findings.iter().filter(|finding| finding.severity == severity).count();
         match (count(Severity::Fail), count(Severity::Warn)) {

@@ -24,9 +24,10 @@ pub struct Starters {
 }
 
 impl Starters {
-    /// The person who is known to have started the job: an admin's word, or GitLab's where it signs in through us.
+    /// The person who is known to have started the job, on the console's or admins' word alone: whom GitLab signs in as
+    /// whom, its users choose themselves.
     pub fn known(&self) -> Option<&PersonId> {
-        self.link.as_ref().map(|link| &link.person).or(self.identity.as_ref().map(|(person, _)| person))
+        self.link.as_ref().map(|link| &link.person)
     }
 
     /// Why nobody can be named although somebody was.
@@ -41,16 +42,15 @@ impl Starters {
         }
     }
 
-    /// The people who proved it.
+    /// The people whom it excludes beside the known one: those who proved it, and whom GitLab signs the user in as.
     pub fn proved_people(&self) -> BTreeSet<PersonId> {
-        self.proved.iter().map(|row| row.person.clone()).collect()
+        let identity = self.identity.iter().map(|(person, _)| person.clone());
+        self.proved.iter().map(|row| row.person.clone()).chain(identity).collect()
     }
 
     /// Whether a rule that excludes the starter excludes this person.
     pub fn include(&self, person: &PersonId) -> bool {
-        self.known() == Some(person)
-            || self.identity.as_ref().is_some_and(|(identity, _)| identity == person)
-            || self.proved.iter().any(|row| row.person == *person)
+        self.known() == Some(person) || self.proved_people().contains(person)
     }
 }
 

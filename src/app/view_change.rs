@@ -70,20 +70,23 @@ impl Countersign {
             let now = reader.last_time()?.map_or(wall, |last| last.max(wall));
             let standing = stands(reader, &row, &terms, now)?;
             let refusal = reader.change_signatures(id)?.into_iter().find(|one| one.choice == Choice::Deny);
-            let difference = if row.state.is_open() { difference(reader, &row)? } else { None };
+            let concerned = looks.is_concerned(&row.change);
+            let named = concerned || matches!(standing, Standing::Waiting { .. } | Standing::Delayed { .. });
+            let difference = if named && row.state.is_open() { difference(reader, &row)? } else { None };
             let hindrance = match super::apply_change::possible(reader, &row.change) {
-                Err(AppError::Refused { refusal, .. }) if row.state == ChangeState::Open => Some(refusal.description),
+                Err(AppError::Refused { refusal, .. }) if named && row.state == ChangeState::Open => {
+                    Some(refusal.description)
+                }
                 Err(fault @ AppError::Fault { .. }) => return Err(fault),
                 _ => None,
             };
-            let concerned = looks.is_concerned(&row.change);
             let proposer = match &row.change.by {
                 Proposer::Person(person) if concerned => reader.person(person)?.map(|person| person.name),
                 _ => None,
             };
             Ok(Some(SeenChange {
                 refused_at: refusal.map(|one| one.at),
-                named: concerned || matches!(standing, Standing::Waiting { .. } | Standing::Delayed { .. }),
+                named,
                 proposer,
                 difference,
                 hindrance,

@@ -13,7 +13,11 @@ use crate::config::devices::{DeviceSettings as Typed, MetadataFiles, RootSetting
 use crate::config::read_limited;
 use crate::domain::assurance::models::MAX_BLOB;
 
-fn document(path: &Path) -> Result<Vec<u8>, OpenError> {
+/// A document as it stands now.
+///
+/// # Errors
+/// It cannot be read, or is too long.
+pub fn document(path: &Path) -> Result<Vec<u8>, OpenError> {
     read_limited(path, MAX_BLOB).map_err(OpenError::Document)
 }
 

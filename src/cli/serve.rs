@@ -269,8 +269,9 @@ async fn reload(settings: &Settings, app: &Countersign, certificates: Option<&Ce
     app.upkeep().tell("rules", rules.err());
     // One that is fetched may not be there yet.
     let there = |files: &&MetadataFiles| files.fetch.is_none() || open::exists(&files.blob);
-    if let Some(files) = settings.devices.metadata.as_ref().filter(there) {
-        app.upkeep().tell("metadata", reload_metadata(files, app).await.err());
+    if let Some(files) = settings.devices.metadata.as_ref() {
+        let loaded = if there(&files) { reload_metadata(files, app).await } else { reload_root(files, app) };
+        app.upkeep().tell("metadata", loaded.err());
     }
     if settings.devices.roots.iter().any(|root| root.revocation_file.is_some()) {
         app.upkeep().tell("revoked", reload_revoked(&settings.devices.roots, app).err());
@@ -302,6 +303,12 @@ fn reload_revoked(roots: &[RootSettings], app: &Countersign) -> Result<(), Strin
             Err(format!("the new ones cannot be used, the old ones stay: {problem}"))
         }
     }
+}
+
+/// Metadata that is fetched and is not there yet: whom it is believed from is read again.
+fn reload_root(files: &MetadataFiles, app: &Countersign) -> Result<(), String> {
+    let read = devices::document(&files.root).map_err(|error| error.to_string());
+    read.and_then(|root| app.trust_root(&root).map_err(|error| error.to_string()))
 }
 
 async fn reload_metadata(files: &MetadataFiles, app: &Countersign) -> Result<(), String> {

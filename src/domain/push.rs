@@ -60,6 +60,10 @@ impl Subscription {
             return Err("its address is too long");
         }
         let url = Url::parse(endpoint).map_err(|_| "its address is no URL")?;
+        // As it is kept: what has to be escaped grows.
+        if url.as_str().len() > MAX_ENDPOINT {
+            return Err("its address is too long");
+        }
         let plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
         if url.scheme() != "https" || !plain || !matches!(url.host(), Some(Host::Domain(_))) {
             return Err("its address is not an https URL of a named host");
@@ -159,6 +163,8 @@ mod tests {
     fn attack_015_an_address_is_https_of_a_named_host_and_short() {
         let long = format!("https://fcm.googleapis.com/{}", "a".repeat(MAX_ENDPOINT - 27));
         assert!(at(&long).is_ok() && at(&format!("{long}a")).is_err());
+        let grows = format!("https://fcm.googleapis.com/{}", "\"".repeat(900));
+        assert!(at(&grows).is_err(), "kept, it would be three times as long");
         for wrong in [
             "http://fcm.googleapis.com/x",
             "https://a:b@fcm.googleapis.com/x",

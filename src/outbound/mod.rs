@@ -43,21 +43,23 @@ pub enum OutboundError {
     Thread(std::io::Error),
 }
 
-/// What a notice is about. Each lane has a queue and a thread of its own, so that neither fills or holds up the other.
+/// What a notice is about. Each lane has a queue and a thread of its own, so that none fills or holds up another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lane {
     /// People and keys: what somebody may have to act on at once.
     Security,
+    /// What people do with passkeys of their own; whoever has one can make many of these.
+    Own,
     /// Requests wait; jobs can make many of these.
     Waiting,
 }
 
 impl Lane {
-    const ALL: [Self; 2] = [Self::Security, Self::Waiting];
+    const ALL: [Self; 3] = [Self::Security, Self::Own, Self::Waiting];
 
     const fn attempts(self) -> usize {
         match self {
-            Self::Security => SECURITY_ATTEMPTS,
+            Self::Security | Self::Own => SECURITY_ATTEMPTS,
             Self::Waiting => ATTEMPTS,
         }
     }
@@ -108,7 +110,7 @@ struct Tally {
 impl Tally {
     fn lose(&mut self, lane: Lane) {
         self.lost += 1;
-        self.lost_of_security += u64::from(lane == Lane::Security);
+        self.lost_of_security += u64::from(lane != Lane::Waiting);
     }
 }
 

@@ -20,6 +20,8 @@ use crate::domain::assurance::evidence::{Aaguid, Certification, KeyProtection, M
 use crate::domain::assurance::models::{EVERYBODYS, Listed, MAX_BLOB, Metadata};
 use crate::domain::time::Timestamp;
 
+/// Longest header of a blob, in bytes: its certificates.
+pub const MAX_HEADER: usize = 64 * 1024;
 /// Most models that are read of a blob.
 pub const MAX_MODELS: usize = 10_000;
 
@@ -37,9 +39,13 @@ struct Header {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+struct Dated {
+    next_update: String,
+}
+
+#[derive(Deserialize)]
 struct Payload {
     no: u64,
-    next_update: String,
     entries: Vec<Value>,
 }
 
@@ -89,8 +95,14 @@ pub fn read(blob: &[u8], root: &[u8], now: Timestamp) -> Result<Metadata, String
         return Err(format!("it has more than {MAX_BLOB} bytes"));
     }
     let text = std::str::from_utf8(blob).map_err(|_| "it is not UTF-8")?.trim();
-    let parts: Vec<_> = text.split('.').collect();
-    let [head, body, signature] = parts.as_slice() else { return Err("it is not a signed blob of three parts".into()) };
+    let mut parts = text.split('.');
+    let (Some(head), Some(body), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err("it is not a signed blob of three parts".into());
+    };
+    if head.len() > MAX_HEADER {
+        return Err(format!("its header has more than {MAX_HEADER} bytes"));
+    }
     let decode = |part: &str| BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|_| "it is not base64url".to_owned());
     let header: Header = serde_json::from_slice(&decode(head)?).map_err(|_| "its header cannot be read")?;
     let decoded = header.x5c.iter().map(|der| BASE64.decode(der.as_bytes()));
@@ -101,13 +113,16 @@ pub fn read(blob: &[u8], root: &[u8], now: Timestamp) -> Result<Metadata, String
     if !is_signed(&leaf, &header.alg, &decode(signature)?, &signed)? {
         return Err("its signature does not verify".to_owned());
     }
-    let payload: Payload = serde_json::from_slice(&decode(body)?).map_err(|_| "its contents cannot be read")?;
-    let next_update = day_after(&payload.next_update).ok_or("its `nextUpdate` is no date")?;
+    // Of what anybody may have signed, the date is read and nothing kept.
+    let contents = decode(body)?;
+    let unread = |_| "its contents cannot be read";
+    let dated: Dated = serde_json::from_slice(&contents).map_err(unread)?;
+    let next_update = day_after(&dated.next_update).ok_or("its `nextUpdate` is no date")?;
     anchor(&chain, &roots(root)?, now.min(next_update)).map_err(|error| format!("whoever signed it: {error}"))?;
     if !is_fidos(&leaf)? {
         return Err(format!("it is signed by another than {SIGNER}"));
     }
-    Ok(listed(payload, next_update))
+    Ok(listed(serde_json::from_slice(&contents).map_err(unread)?, next_update))
 }
 
 /// Certificates of a file, PEM or DER.

@@ -48,6 +48,17 @@ pub const DOORS: &[Door] = &[
     Door { place: "src/cli/", path: "crate::clock::Clock", why: "commands build the clock that is handed in" },
     Door { place: "src/cli/open.rs", path: "crate::crypto", why: "the one place that opens keys" },
     Door { place: "src/cli/open.rs", path: "crate::store::StoreError", why: "says why the state cannot be opened" },
+    Door { place: "src/cli/not_opened.rs", path: "crate::crypto::CryptoError", why: "says why a key cannot be read" },
+    Door {
+        place: "src/cli/not_opened.rs",
+        path: "crate::store::StoreError",
+        why: "says why the state cannot be opened",
+    },
+    Door {
+        place: "src/cli/not_opened.rs",
+        path: "crate::outbound::OutboundError",
+        why: "says why notices cannot be sent",
+    },
     Door {
         place: "src/cli/open.rs",
         path: "crate::store::DATABASE",

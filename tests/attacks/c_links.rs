@@ -357,6 +357,9 @@ fn identified(server: &Server, uid: &str) -> JobToken {
 fn attack_024_whom_gitlab_signs_in_through_us_started_the_job() {
     let (server, mut mara, mut ben) = signing_in();
     let (job, key) = (identified(&server, &mara.id), collector());
+    // Whom GitLab signs in as whom, its users choose: that alone makes nobody known.
+    server.exchange(&job.sign(), &[AWS]).collector(&key).send().invalid("starter_not_linked");
+    server.link_starter(&mara.id);
     let request = server.ask(&job.sign(), &key);
     let page = server.get(&format!("/a/{request}")).expect(200).text();
     assert!(page.contains("request.job.identity") && page.contains(&mara.id), "people sign who that is: {page}");
@@ -378,14 +381,32 @@ fn attack_024_whom_gitlab_signs_in_through_us_started_the_job() {
     let verifier = VerifierKey::parse(&server.app.log_vkey).unwrap();
     let report = verify_bundle(&serde_json::to_vec(&bundle).unwrap(), &verifier);
     assert_eq!(report.failed().map(|step| step.name), None, "{report:?}");
-    // Who is suspended is nobody else.
-    server.console(at_once(Wish::Suspend { person: mara.id.clone() }));
-    let request = server.ask(&identified(&server, &mara.id).sign(), &collector());
-    ben.approve(&server, &request);
-    // Withdrawing is the starter's.
+    // Withdrawing is the known starter's: an identity alone gives nothing.
     let mut eve = Person::enrol(&server, "Eve Nyman", &["others"]);
-    let request = server.ask(&identified(&server, &eve.id).sign(), &collector());
-    eve.deny(&server, &request);
+    let own = server.job().with("user_identities", json!([{ "provider": "countersign", "extern_uid": eve.id }]));
+    let request = server.ask(&own.sign(), &collector());
+    eve.decide(&server, &request, "deny").expect_error(403, "access_denied", "not_an_approver");
+}
+
+#[test]
+fn attack_024_an_identity_keeps_its_person_from_signing_whoever_is_known() {
+    let (server, mara, mut ben) = signing_in();
+    // A rule without `not` asks nobody who started it; a dispute spoils no proof of its tokens.
+    server.link_starter(&ben.id);
+    let job = server.job().with("user_identities", json!([{ "provider": "countersign", "extern_uid": mara.id }]));
+    let key = collector();
+    let request = server.ask(&job.sign(), &key);
+    ben.approve(&server, &request);
+    server.pass(6);
+    server.exchange(&job.sign(), &[AWS]).collector(&key).send().expect(200);
+    let token = Snapshot::of(&server).of_kind("token").last().unwrap()["seq"].as_u64().unwrap();
+    let bundle = server.app.make_bundle(token).unwrap();
+    let verifier = VerifierKey::parse(&server.app.log_vkey).unwrap();
+    let report = verify_bundle(&serde_json::to_vec(&bundle).unwrap(), &verifier);
+    assert_eq!(report.failed().map(|step| step.name), None, "{report:?}");
+    // Where the starter is excluded, the dispute refuses.
+    let job = identified(&server, &mara.id);
+    server.exchange(&job.sign(), &[AWS]).collector(&collector()).send().invalid("starter_disputed");
 }
 
 #[test]

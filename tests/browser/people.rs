@@ -109,6 +109,8 @@ fn an_admin_invites_from_the_page_and_the_link_shown_once_works() {
     // Eva comes with the link.
     key.clear();
     browser.open(&link);
+    browser.until_says("h1", "You are signed in as Ada Lind.");
+    browser.click("[data-act=sign-out]");
     browser.until_says("h1", "Welcome, Eva Nyman.");
     browser.until_says("main", "Ada Lind invited you");
     browser.click("[data-act=continue]");

@@ -73,20 +73,17 @@ impl Case<'_> {
         }
         let identity = request.job_claim(IDENTITY).map(PersonId::parse).transpose();
         let identity = identity.map_err(|_| "the request's identity is no person's id".to_owned())?;
-        if let (Some(person), None) = (&identity, part.starter) {
-            let text = format!("person {person} started the job, says GitLab, which signs in through this server");
-            return Ok((Starters { known: identity, proved }, text));
-        }
+        proved.extend(identity.clone());
+        let excluded = matches!(&rule.effect, Effect::Allow(allow)
+            if matches!(&allow.require, Require::Approval(terms) if !terms.not.is_empty()));
         let Some(tie) = part.starter else {
-            let excluded = matches!(&rule.effect, Effect::Allow(allow)
-                if matches!(&allow.require, Require::Approval(terms) if !terms.not.is_empty()));
             if excluded {
                 return Err("the rule excludes the starter, and nothing says who that is".to_owned());
             }
             return Ok((Starters { known: None, proved }, "the rule does not ask who started the job".to_owned()));
         };
         self.is_of_the_jobs_user(tie, part, request, |by| is_known_authority(by, tie.index))?;
-        if identity.is_some_and(|identity| identity != *tie.person) {
+        if excluded && identity.is_some_and(|identity| identity != *tie.person) {
             return Err("the log ties the job's user to one person, and GitLab signs it in as another".to_owned());
         }
         let person = tie.person.clone();

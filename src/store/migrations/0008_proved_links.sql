@@ -33,3 +33,6 @@ CREATE TABLE proved_link (
     PRIMARY KEY (issuer, user_id, person)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX proved_link_of_person ON proved_link (person);
+
+-- A proof ends the requests that wait: they are found without a look at those that are over.
+CREATE INDEX request_live ON request (issuer, use_by) WHERE state IN ('open', 'contested');
