@@ -65,6 +65,8 @@ fn sign(server: &Server, person: &mut Person, session: &str, proof: &str) -> Ans
 
 /// The whole way, for the user of this token.
 fn prove(server: &Server, person: &mut Person, session: &str, token: &JobToken) -> Answer {
+    // The newest is shown first.
+    server.pass(1);
     let code = code(server, session);
     bring(server, &code, &token.sign()).expect(200);
     let proof = proof(server, session);

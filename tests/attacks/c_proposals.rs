@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use countersign::app::console::ConsoleCommand;
-use countersign::app::propose_change::{Asker, MAX_OPEN_CHANGES_OF_PERSON, Wish};
+use countersign::app::propose_change::{Asker, MAX_GROUPS_OF_INVITATION, MAX_OPEN_CHANGES_OF_PERSON, Wish};
 use countersign::app::use_session::session_digest;
 use countersign::app::verify_bundle::verify_bundle;
-use countersign::domain::ids::{Digest, GroupName};
+use countersign::domain::ids::{Digest, GroupName, IssuerName};
 use countersign::domain::log::note::VerifierKey;
 use countersign::domain::people::Role;
 use serde_json::{Value, json};
@@ -202,6 +202,10 @@ fn attack_100_one_admins_proposals_leave_room_for_others() {
         propose(&server, &session, &invite(n)).expect(200);
     }
     let before = Snapshot::of(&server);
+    let groups: Vec<_> = (0..=MAX_GROUPS_OF_INVITATION).map(|n| format!("group-{n}")).collect();
+    let wide = json!({ "act": "invite", "name": "Eva Nyman", "groups": groups, "role": "member" });
+    let answer = propose(&server, &session, &wide).expect_error(400, "invalid_request", "parameter_invalid");
+    refused(&server, &before, &answer, Logged::No);
     let answer = propose(&server, &session, &invite(0)).expect_error(409, "access_denied", "already_decided");
     refused(&server, &before, &answer, Logged::No);
     let answer = propose(&server, &session, &invite(MAX_OPEN_CHANGES_OF_PERSON));
@@ -341,7 +345,13 @@ fn attack_087_nothing_that_leaves_the_server_leads_to_whose_change_it_was() {
     assert!(named(&signed), "whoever has just signed sees what");
     assert!(!named(&server.get(&format!("/changes/{no}")).expect(200).text()));
     let (late, _) = server.propose(Wish::Suspend { person: tom.id.clone() });
+    let issuer = IssuerName::parse("gitlab").unwrap();
+    let (untied, _) = server.propose(Wish::Unlink { person: None, issuer, user_id: "88".to_owned() });
+    let place = format!("/changes/{untied}");
+    assert!(server.get(&place).expect(200).text().contains("Mia"), "how things are, for whoever signs");
     server.pass(7 * DAY + 1);
+    let html = server.get(&place).expect(200).text();
+    assert!(!html.contains("Mia") && !html.contains(&mia.id), "{html}");
     assert!(!named(&server.get(&format!("/changes/{late}")).expect(200).text()));
     let answer = server.post_page(&format!("/changes/{late}/options"), &json!({ "decision": "approve" }));
     assert!(!named(&answer.text()), "{}", answer.text());

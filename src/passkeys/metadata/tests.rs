@@ -123,6 +123,12 @@ fn attack_058_a_blob_is_fidos_or_nothing() {
         assert!(read(broken, &root, now()).is_err());
     }
     assert!(refused(&vec![b'a'; MAX_BLOB + 1], &root).contains("more than"));
+    assert!(refused(&vec![b'.'; 1_000_000], &root).contains("three parts"));
+    let long = [vec![b'A'; MAX_HEADER + 1], b".e30.AA".to_vec()].concat();
+    assert!(refused(&long, &root).contains("its header has more than"));
+    // Of a stranger's contents nothing but the date is read: what follows need not even be a list.
+    let stranger = other.sign("RS256", br#"{"no":"one","nextUpdate":"2026-12-01","entries":7}"#);
+    assert!(refused(&stranger, &root).contains("whoever signed it"));
     assert!(refused(&service.blob(1, "tomorrow", &[]), &root).contains("no date"));
     assert!(refused(&blob, b"no certificate").contains("no certificate"));
 }
