@@ -34,6 +34,7 @@ pub mod load_metadata;
 pub mod load_rules;
 pub mod look;
 pub mod make_bundle;
+pub mod measure;
 pub mod notify;
 pub mod propose_change;
 pub mod prove_link;

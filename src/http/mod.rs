@@ -17,6 +17,7 @@ pub mod health;
 pub mod home;
 pub mod link;
 pub mod me;
+pub mod metrics;
 pub mod page;
 pub mod problem;
 pub mod routes;

@@ -8,7 +8,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Route};
 
 use super::edge::MAX_BODY;
-use super::{admin, approval, assets, changes, discovery, enrolment, health, home, link, me, sign_in, token};
+use super::{admin, approval, assets, changes, discovery, enrolment, health, home, link, me, metrics, sign_in, token};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +116,7 @@ pub const TABLE: &[Row] = &[
     // operators
     get("/healthz", Who::Anybody, || web::route().to(health::live)),
     get("/readyz", Who::Anybody, || web::route().to(health::ready)),
+    get("/metrics", Who::Anybody, || web::route().to(metrics::page)),
 ];
 
 /// Puts the table into actix; another method on a path is 405 with `Allow`.

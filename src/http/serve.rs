@@ -155,7 +155,7 @@ fn is_public_metadata(path: &str) -> bool {
 
 /// The `Host` must be the one of our URL; probes of the machine's own health may use any.
 fn is_our_host(request: &ServiceRequest, app: &Countersign) -> bool {
-    if matches!(request.path(), "/healthz" | "/readyz") {
+    if matches!(request.path(), "/healthz" | "/readyz" | "/metrics") {
         return true;
     }
     let mut hosts = request.headers().get_all(header::HOST);

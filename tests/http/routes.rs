@@ -220,7 +220,7 @@ fn another_method_is_told_which_would_do() {
 #[test]
 fn attack_078_only_our_own_name_is_answered() {
     let scene = scene();
-    for row in TABLE.iter().filter(|row| !matches!(row.path, "/healthz" | "/readyz")) {
+    for row in TABLE.iter().filter(|row| !matches!(row.path, "/healthz" | "/readyz" | "/metrics")) {
         let [known, _] = paths(row, &scene);
         for host in ["evil.example", "sign.shop.example.evil.example", "sign.shop.example:8443", "127.0.0.1", ""] {
             let answer = scene.call(row.method, &known).instead("host", host).send();
@@ -338,4 +338,27 @@ fn a_foreign_page_cannot_use_up_its_readers_share_of_ceremonies() {
         call.send().invalid("origin_wrong");
     }
     scene.server.post_page(&place, &json!({ "decision": "approve" })).expect(200);
+}
+
+#[test]
+fn the_server_is_told_in_numbers() {
+    let scene = scene();
+    let answer = scene.server.get("/metrics").expect(200);
+    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let (text, entries) = (answer.text(), Snapshot::of(&scene.server).entries.len());
+    for line in [
+        "countersign_ready 1".to_owned(),
+        format!("countersign_log_entries {entries}"),
+        "countersign_issuer_usable{issuer=\"gitlab\"} 1".to_owned(),
+        "countersign_unverified_refusals_total 0".to_owned(),
+    ] {
+        assert!(text.lines().any(|one| one == line), "{line}: {text}");
+    }
+    for name in ["Mara", "Ben", "shop/api"] {
+        assert!(!text.contains(name), "{name}: {text}");
+    }
+    scene.server.exchange("no token", &["sts.amazonaws.com"]).send();
+    let text = scene.server.get("/metrics").expect(200).text();
+    assert!(text.contains("countersign_unverified_refusals_total 1\n"), "{text}");
 }
