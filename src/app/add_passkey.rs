@@ -24,7 +24,7 @@ use crate::store::{Reader, Unit};
 
 use super::AppError;
 use super::apply_change::groups_to_be;
-use super::decide_request::Ceremony;
+use super::ceremony::Ceremony;
 use super::known::device_of;
 use super::settings::DeviceSettings;
 

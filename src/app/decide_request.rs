@@ -19,28 +19,18 @@ use crate::domain::rules::Refusal;
 use crate::domain::statement::{Approval, Choice, MAX_REASON_CHARS, Statement, challenge};
 use crate::domain::time::Timestamp;
 use crate::passkeys::PasskeyError;
-use crate::passkeys::assertion::{self, StoredCredential, Verification};
+use crate::passkeys::assertion::Verification;
 use crate::store::passkeys::{CeremonyRow, PasskeyRow, SuspendedWhy};
 use crate::store::requests::{DecisionRow, RequestRow};
 use crate::store::{StoreError, Unit};
 
+use super::ceremony::{Ceremony, challenge_unknown};
 use super::course::refusal;
 use super::entitled::{entitled, still_open, unchanged};
 use super::push_requests::PushJob;
 use super::refuse::{append_person_refusal, logged};
 use super::suspend_passkey::suspend;
 use super::{AppError, Countersign};
-
-/// A ceremony that a browser may start.
-#[derive(Debug)]
-pub struct Ceremony {
-    /// Its id, named when it is finished.
-    pub id: String,
-    /// Options for `navigator.credentials.get` or `create`.
-    pub options: Value,
-    /// The statement, as it is signed.
-    pub statement: String,
-}
 
 /// What a person asks to sign.
 #[derive(Debug, Clone)]
@@ -118,9 +108,7 @@ impl Countersign {
                 Ok(bytes)
             })
             .await?;
-        let options = assertion::options(&self.relying_party, challenge(&statement), &[]);
-        let statement = String::from_utf8(statement).map_err(AppError::internal)?;
-        Ok(Ceremony { id: ceremony, options, statement })
+        self.ask_to_sign(ceremony, statement)
     }
 
     /// Finishes a ceremony: verifies the assertion over the server's own statement, then records the decision.
@@ -132,15 +120,7 @@ impl Countersign {
             return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is not over a decision"));
         };
         let (passkey, person) = self.passkey_of(response)?;
-        let verified = {
-            let stored = StoredCredential {
-                credential: &passkey.credential,
-                credential_id: &passkey.credential_id,
-                user_handle: &person.user_handle,
-            };
-            assertion::verify(&self.relying_party, challenge(&statement), &stored, response)
-        };
-        let verified = match verified {
+        let verified = match self.is_signed((&passkey, &person), &statement, response) {
             // The signature was good: this is the key or its copy, and that stays in the log.
             Err(error @ PasskeyError::CounterRolledBack { .. }) => {
                 let refusal = refusal(error.code(), error.to_string());
@@ -178,10 +158,7 @@ impl Countersign {
                     Err(AppError::refused(ErrorCode::StatementMismatch, text))
                 }
             }
-            _ => {
-                let text = "this challenge was used, has expired or was never given";
-                Err(AppError::refused(ErrorCode::ChallengeUnknown, text))
-            }
+            _ => Err(challenge_unknown()),
         }
     }
 

@@ -28,7 +28,7 @@ use super::add_passkey::{
     write_passkey,
 };
 use super::apply_change::{active_passkeys, groups_to_be};
-use super::decide_request::Ceremony;
+use super::ceremony::{Ceremony, challenge_unknown};
 use super::known::judged;
 use super::use_session::living;
 use super::{AppError, Countersign};
@@ -299,12 +299,9 @@ impl Countersign {
                 Ok(unit.take_registration(&ceremony)?.map(|row| (row, now)))
             })
             .await?;
-        let unknown = || {
-            AppError::refused(ErrorCode::ChallengeUnknown, "this challenge was used, has expired or was never given")
-        };
-        let (row, now) = taken.ok_or_else(unknown)?;
+        let (row, now) = taken.ok_or_else(challenge_unknown)?;
         if !row.is_fresh(now) {
-            return Err(unknown());
+            return Err(challenge_unknown());
         }
         if row.subject != holder.link.to_string() {
             return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is over another invitation"));

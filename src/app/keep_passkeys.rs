@@ -23,7 +23,7 @@ use super::add_passkey::{
     write_passkey,
 };
 use super::apply_change::active_passkeys;
-use super::decide_request::Ceremony;
+use super::ceremony::{Ceremony, challenge_unknown};
 use super::entitled::may_approve;
 use super::known::judged;
 use super::suspend_passkey::suspend;
@@ -222,9 +222,7 @@ impl Countersign {
                 Ok(unit.take_addition(&ceremony)?.filter(|row| row.is_fresh(now)))
             })
             .await?;
-        let row = taken.ok_or_else(|| {
-            AppError::refused(ErrorCode::ChallengeUnknown, "this challenge was used, has expired or was never given")
-        })?;
+        let row = taken.ok_or_else(challenge_unknown)?;
         if session.is_none_or(|digest| row.subject != digest.to_string()) {
             return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is of another session"));
         }

@@ -6,6 +6,7 @@
 pub mod add_passkey;
 pub mod apply_change;
 pub mod ask;
+pub mod ceremony;
 pub mod check_first_run;
 pub mod check_health;
 pub mod console;

@@ -14,15 +14,16 @@ use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::link_form::LinkForm;
 use crate::domain::people::proof::{BY_PIPELINE, LinkCode, LinkedUser, audience, shown_by};
-use crate::domain::statement::{Link, Statement, challenge};
+use crate::domain::statement::{Link, Statement};
 use crate::domain::time::{LINK_CODE, Timestamp};
 use crate::passkeys::PasskeyError;
-use crate::passkeys::assertion::{self, StoredCredential, Verification};
+use crate::passkeys::assertion::Verification;
 use crate::store::links::{Brought, LinkCodeRow, ProvedRow};
 use crate::store::passkeys::{CeremonyRow, PasskeyRow};
 use crate::store::{Reader, StoreError, Unit};
 
-use super::decide_request::{Ceremony, assertion_document};
+use super::ceremony::{Ceremony, challenge_unknown};
+use super::decide_request::assertion_document;
 use super::entitled::is_known;
 use super::tie_user::{document, void_requests_of};
 use super::use_session::{SignedIn, actor, log_time};
@@ -203,10 +204,7 @@ impl Countersign {
             unit.start_link_ceremony(&ceremony, &me.session.secret_sha256, &bytes)?;
             Ok(bytes)
         });
-        let statement = started.await?;
-        let options = assertion::options(&self.relying_party, challenge(&statement), &[]);
-        let statement = String::from_utf8(statement).map_err(AppError::internal)?;
-        Ok(Ceremony { id, options, statement })
+        self.ask_to_sign(id, started.await?)
     }
 
     /// Finishes it: verifies, then keeps the link with its entry.
@@ -225,15 +223,7 @@ impl Countersign {
         if person.id != said.person {
             return Err(AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not yours"));
         }
-        let verified = {
-            let stored = StoredCredential {
-                credential: &passkey.credential,
-                credential_id: &passkey.credential_id,
-                user_handle: &person.user_handle,
-            };
-            assertion::verify(&self.relying_party, challenge(&statement), &stored, response)
-        };
-        let verified = match verified {
+        let verified = match self.is_signed((&passkey, &person), &statement, response) {
             Err(error @ PasskeyError::CounterRolledBack { .. }) => {
                 return Err(self.suspect(&person, passkey, error).await);
             }
@@ -281,9 +271,7 @@ impl Countersign {
             let now = unit.now();
             Ok(unit.take_link_ceremony(&ceremony)?.filter(|row| row.is_fresh(now)))
         });
-        let row = taken.await?.ok_or_else(|| {
-            AppError::refused(ErrorCode::ChallengeUnknown, "this challenge was used, has expired or was never given")
-        })?;
+        let row = taken.await?.ok_or_else(challenge_unknown)?;
         if session.is_none_or(|digest| row.subject != digest.to_string()) {
             return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is of another session"));
         }

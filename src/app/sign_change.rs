@@ -17,17 +17,17 @@ use crate::domain::ids::{ChangeId, PersonId, RequestId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::rules::Refusal;
-use crate::domain::statement::{Choice, Countersignature, Statement, challenge};
+use crate::domain::statement::{Choice, Countersignature, Statement};
 use crate::domain::time::Timestamp;
 use crate::passkeys::PasskeyError;
-use crate::passkeys::assertion::{self, StoredCredential, Verification};
+use crate::passkeys::assertion::Verification;
 use crate::store::changes::{ChangeRow, ChangeState};
 use crate::store::passkeys::{PasskeyRow, SuspendedWhy};
 use crate::store::{StoreError, Unit};
 
 use super::apply_change;
+use super::ceremony::{Ceremony, challenge_unknown};
 use super::course::refusal;
-use super::decide_request::Ceremony;
 use super::entitled::{is_known, may_approve};
 use super::known::judged;
 use super::refuse::{Admit, logged};
@@ -74,10 +74,7 @@ impl Countersign {
             unit.start_change_ceremony(&ceremony_id, &change_id, &bytes)?;
             Ok(bytes)
         });
-        let statement = statement.await?;
-        let options = assertion::options(&self.relying_party, challenge(&statement), &[]);
-        let statement = String::from_utf8(statement).map_err(AppError::internal)?;
-        Ok(Ceremony { id: ceremony, options, statement })
+        self.ask_to_sign(ceremony, statement.await?)
     }
 
     /// Finishes a ceremony: verifies the assertion over the server's own statement, then records what it does.
@@ -94,14 +91,7 @@ impl Countersign {
         };
         let change = signed.change.clone();
         let (passkey, person) = self.passkey_of(response)?;
-        let verified = {
-            let stored = StoredCredential {
-                credential: &passkey.credential,
-                credential_id: &passkey.credential_id,
-                user_handle: &person.user_handle,
-            };
-            assertion::verify(&self.relying_party, challenge(&statement), &stored, response)
-        };
+        let verified = self.is_signed((&passkey, &person), &statement, response);
         let now = self.clock.monotonic();
         let rejected = Rejected { change: id.clone(), passkey: passkey.entry, by: passkey.person.clone() };
         let verified = match verified {
@@ -169,10 +159,7 @@ impl Countersign {
             Some((row, now)) if row.is_fresh(now) => {
                 Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is over another change"))
             }
-            _ => {
-                let text = "this challenge was used, has expired or was never given";
-                Err(AppError::refused(ErrorCode::ChallengeUnknown, text))
-            }
+            _ => Err(challenge_unknown()),
         }
     }
 }

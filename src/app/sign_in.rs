@@ -14,11 +14,12 @@ use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::session::{SessionEnd, SessionTimes, decoys};
 use crate::domain::time::CEREMONY;
 use crate::passkeys::PasskeyError;
-use crate::passkeys::assertion::{self, StoredCredential, Verification};
+use crate::passkeys::assertion::{self, Verification};
 use crate::store::passkeys::PasskeyRow;
 use crate::store::sessions::{SessionRow, SignInRow};
 use crate::store::{Reader, StoreError, Unit};
 
+use super::ceremony::{challenge_unknown, stored};
 use super::decide_request::assertion_document;
 use super::entitled::is_known;
 use super::use_session::{end, living, session_digest};
@@ -86,11 +87,7 @@ impl Countersign {
         self.steady_now()?;
         let SignInRow { challenge, listed, .. } = self.take_sign_in(ceremony).await?;
         let (passkey, person) = self.passkey_of(response)?;
-        let stored = StoredCredential {
-            credential: &passkey.credential,
-            credential_id: &passkey.credential_id,
-            user_handle: &person.user_handle,
-        };
+        let stored = stored(&passkey, &person);
         let verified = match &listed {
             Some(listed) if !listed.contains(&passkey.credential_id) => Err(PasskeyError::PasskeyUnknown),
             Some(_) => assertion::verify_listed(&self.relying_party, challenge, &stored, response),
@@ -133,9 +130,7 @@ impl Countersign {
             let now = unit.now();
             Ok(unit.take_sign_in(&ceremony)?.filter(|row| now.since(row.started) <= CEREMONY))
         });
-        taken.await?.ok_or_else(|| {
-            AppError::refused(ErrorCode::ChallengeUnknown, "this challenge was used, has expired or was never given")
-        })
+        taken.await?.ok_or_else(challenge_unknown)
     }
 }
 

@@ -13,6 +13,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 
+use crate::app::ceremony::Ceremony;
 use crate::app::{AppError, Countersign};
 use crate::config::cidr::Cidr;
 use crate::crypto::random;
@@ -158,6 +159,14 @@ impl Edge {
 /// A JSON answer that nobody keeps.
 pub fn json_answer(value: &serde_json::Value) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(value)
+}
+
+/// What a page needs to start a ceremony.
+pub fn ceremony_answer(ceremony: &Ceremony) -> HttpResponse {
+    let public_key = ceremony.options.get("publicKey");
+    json_answer(&serde_json::json!({
+        "ceremony": ceremony.id, "publicKey": public_key, "statement": ceremony.statement,
+    }))
 }
 
 /// 415 with the type that is wanted.

@@ -79,11 +79,13 @@ pub fn start(app: &Arc<Countersign>) -> Running {
 
 async fn again_and_again(task: &Task, app: Arc<Countersign>) {
     if !(task.at_start)(&app) {
+        // The time itself is what is waited for: many servers that start at once do not ask at once.
         tokio::time::sleep(part(task.spread, chance())).await;
     }
     loop {
         tracing::debug!(task = task.name, "begins");
         (task.run)(Arc::clone(&app)).await;
+        // The row's interval: nothing else says that it is time again.
         tokio::time::sleep(task.every + part(task.spread, chance())).await;
     }
 }

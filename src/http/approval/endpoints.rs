@@ -23,7 +23,7 @@ use crate::domain::request::Request;
 use crate::domain::request::standing::Standing;
 use crate::domain::statement::Choice;
 use crate::http::bodies::PasskeyBody;
-use crate::http::edge::{Shared, json_answer};
+use crate::http::edge::{Shared, ceremony_answer, json_answer};
 use crate::http::problem;
 
 use super::bands::is_fork;
@@ -72,10 +72,7 @@ pub async fn options(request: HttpRequest, id: Path<String>, payload: Payload, e
     let Ok(id) = RequestId::parse(&id) else { return edge.fail_script(unknown()) };
     let intent = Intent { choice: body.decision, reason: body.reason };
     match edge.app.begin_decision(&id, intent).await {
-        Ok(ceremony) => {
-            let public_key = ceremony.options.get("publicKey").cloned().unwrap_or(Value::Null);
-            json_answer(&json!({ "ceremony": ceremony.id, "publicKey": public_key, "statement": ceremony.statement }))
-        }
+        Ok(ceremony) => ceremony_answer(&ceremony),
         Err(error) => edge.fail_script(error),
     }
 }

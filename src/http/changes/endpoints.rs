@@ -3,12 +3,12 @@
 //! Implements SCREENS (Admin), WebAuthn L3 §7.2 through the use cases.
 //! Never acts on a link alone: the touch is the authentication.
 
-use actix_web::http::{StatusCode, header};
+use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template as _;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::app::sign_change::{Signed, unknown_change};
 use crate::app::view_change::{Onlooker, SeenChange};
@@ -16,7 +16,7 @@ use crate::app::{AppError, Countersign};
 use crate::domain::ids::ChangeId;
 use crate::domain::statement::Choice;
 use crate::http::bodies::PasskeyBody;
-use crate::http::edge::Shared;
+use crate::http::edge::{Shared, ceremony_answer, json_answer};
 use crate::http::{problem, session};
 
 use super::view::{ChangeInput, ChangeView, change_view, page_state};
@@ -54,10 +54,7 @@ pub async fn options(request: HttpRequest, id: Path<String>, payload: Payload, e
     }
     let Ok(id) = ChangeId::parse(&id) else { return edge.fail_script(unknown_change()) };
     match edge.app.begin_signature(&id, body.decision).await {
-        Ok(ceremony) => {
-            let public_key = ceremony.options.get("publicKey").cloned().unwrap_or(Value::Null);
-            json_answer(&json!({ "ceremony": ceremony.id, "publicKey": public_key, "statement": ceremony.statement }))
-        }
+        Ok(ceremony) => ceremony_answer(&ceremony),
         Err(error) => edge.fail_script(error),
     }
 }
@@ -89,10 +86,6 @@ pub async fn signature(request: HttpRequest, id: Path<String>, payload: Payload,
             edge.fail_script(error)
         }
     }
-}
-
-fn json_answer(value: &Value) -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(value)
 }
 
 fn view(app: &Countersign, seen: &SeenChange, by: Option<&Signed>) -> ChangeView {

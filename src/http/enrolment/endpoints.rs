@@ -7,14 +7,14 @@ use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::app::console::CONSOLE;
 use crate::app::enrol::{DeadLink, Enrolled, LinkHolder, NoWelcome};
 use crate::domain::ids::Digest;
 use crate::domain::time::SECOND_PASSKEY;
 use crate::http::bodies::{EmptyBody, NameBody, PasskeyBody};
-use crate::http::edge::{Edge, Shared, json_answer};
+use crate::http::edge::{Edge, Shared, ceremony_answer, json_answer};
 use crate::http::{problem, session};
 
 use super::view::{self, EnrolmentInput, dead_link_view, enrolment_view, occupied_view};
@@ -72,10 +72,7 @@ pub async fn options(request: HttpRequest, link: Path<String>, payload: Payload,
         return answer;
     }
     match edge.app.begin_enrolment(holder(&request, &link)).await {
-        Ok(ceremony) => {
-            let public_key = ceremony.options.get("publicKey").cloned().unwrap_or(Value::Null);
-            json_answer(&json!({ "ceremony": ceremony.id, "publicKey": public_key, "statement": ceremony.statement }))
-        }
+        Ok(ceremony) => ceremony_answer(&ceremony),
         Err(error) => edge.fail_script(error),
     }
 }

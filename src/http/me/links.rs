@@ -7,14 +7,14 @@ use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::app::use_session::SignedIn;
 use crate::app::{AppError, Countersign};
 use crate::domain::ids::Digest;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::http::bodies::{EmptyBody, PasskeyBody};
-use crate::http::edge::{Shared, json_answer};
+use crate::http::edge::{Shared, ceremony_answer, json_answer};
 use crate::http::{problem, session};
 
 use super::links_view::{LinksInput, links_view, snippet};
@@ -89,10 +89,7 @@ pub async fn options(request: HttpRequest, payload: Payload, edge: Shared) -> Ht
         return answer;
     }
     match edge.app.begin_link(session::digest(&request), body.proof).await {
-        Ok(ceremony) => {
-            let public_key = ceremony.options.get("publicKey").cloned().unwrap_or(Value::Null);
-            json_answer(&json!({ "ceremony": ceremony.id, "publicKey": public_key, "statement": ceremony.statement }))
-        }
+        Ok(ceremony) => ceremony_answer(&ceremony),
         Err(error) => edge.fail_script(error),
     }
 }

@@ -7,13 +7,13 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use data_encoding::BASE64URL_NOPAD;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::app::use_session::SignedIn;
 use crate::app::{AppError, Countersign};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::http::bodies::{EmptyBody, NameBody, PasskeyBody};
-use crate::http::edge::{Shared, json_answer};
+use crate::http::edge::{Shared, ceremony_answer, json_answer};
 use crate::http::{problem, session};
 
 use super::passkeys_view::{PasskeysInput, passkeys_view};
@@ -52,10 +52,7 @@ pub async fn options(request: HttpRequest, payload: Payload, edge: Shared) -> Ht
         return answer;
     }
     match edge.app.begin_adding_passkey(session::digest(&request)).await {
-        Ok(ceremony) => {
-            let public_key = ceremony.options.get("publicKey").cloned().unwrap_or(Value::Null);
-            json_answer(&json!({ "ceremony": ceremony.id, "publicKey": public_key, "statement": ceremony.statement }))
-        }
+        Ok(ceremony) => ceremony_answer(&ceremony),
         Err(error) => edge.fail_script(error),
     }
 }
