@@ -1,13 +1,12 @@
 // My GitLab user: a code that is shown once, and what a pipeline brought, signed inside the tap itself.
 
-import { announce, credentialJson, Failure, post, sha256, showTimes, supported, usePasskey } from './passkey.js';
+import { announce, credentialJson, Failure, find, note, post, sha256, showStep, showTimes, supported, usePasskey } from './passkey.js';
 import { fillList, shows } from './statement.js';
 
 const LOOK = 5_000;
 const RENEW = 240_000; // the server keeps a ceremony for 300 s
 const STALE = 285_000;
 
-const find = (selector) => document.querySelector(selector);
 const signIn = `/sign-in?next=${encodeURIComponent(document.body.dataset.here)}`;
 const item = find('[data-proof]');
 
@@ -18,11 +17,7 @@ let timer = 0;
 let seen = 0;
 
 function show(name) {
-  for (const one of document.querySelectorAll('[data-step]')) one.hidden = one.dataset.step !== name;
-  const heading = find(`[data-step=${name}] h1`);
-  heading.focus();
-  announce(heading.innerText);
-  window.scrollTo(0, 0);
+  showStep(name);
   enable();
 }
 
@@ -31,16 +26,6 @@ function enable() {
   set('code', !busy && navigator.onLine);
   set('forget', !busy && navigator.onLine);
   set('sign', prepared !== null && !busy && navigator.onLine);
-}
-
-function note(text) {
-  for (const place of document.querySelectorAll('[data-note]')) {
-    place.textContent = text;
-    place.hidden = text === '';
-  }
-  if (!text) return;
-  announce(text);
-  window.scrollTo(0, 0);
 }
 
 function told(fault) {

@@ -1,12 +1,11 @@
 // My passkeys and What I signed: panels in place, and a passkey made inside the tap itself.
 
-import { announce, credentialJson, Failure, makePasskey, now, post, showTimes, supported } from './passkey.js';
+import { credentialJson, Failure, find, makePasskey, note, now, post, showStep, showTimes, supported } from './passkey.js';
 
 const RENEW = 240_000; // the server keeps a ceremony for 300 s
 const STALE = 285_000;
 
 const { here, freshUntil } = document.body.dataset;
-const find = (selector) => document.querySelector(selector);
 const signIn = `/sign-in?next=${encodeURIComponent(here)}`;
 
 let prepared = null;
@@ -14,11 +13,7 @@ let timer = 0;
 let busy = false;
 
 function show(name) {
-  for (const one of document.querySelectorAll('[data-step]')) one.hidden = one.dataset.step !== name;
-  const heading = find(`[data-step=${name}] h1`);
-  heading.focus();
-  announce(heading.innerText);
-  window.scrollTo(0, 0);
+  showStep(name);
   enable();
 }
 
@@ -27,16 +22,6 @@ function enable() {
   const make = find('[data-act=make]');
   if (add) add.disabled = !supported() || busy;
   if (make) make.disabled = !prepared || busy || !navigator.onLine;
-}
-
-function note(text) {
-  for (const place of document.querySelectorAll('[data-note]')) {
-    place.textContent = text;
-    place.hidden = text === '';
-  }
-  if (!text) return;
-  announce(text);
-  window.scrollTo(0, 0);
 }
 
 function told(fault) {

@@ -1,4 +1,4 @@
-// What both pages share: passkey options in and answers out as JSON, calls to the server, times in the reader's zone.
+// What pages share: passkey options in and answers out as JSON, calls to the server, times in the reader's zone.
 // It stores nothing, and talks to this server alone.
 
 const decode = (text) => Uint8Array.from(atob(text.replace(/-/g, '+').replace(/_/g, '/')), (c) => c.charCodeAt(0)).buffer;
@@ -82,6 +82,28 @@ export async function post(path, body) {
   const read = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Failure(read.error_code ?? 'other', read);
   return read;
+}
+
+export const find = (selector) => document.querySelector(selector);
+
+// A step of a page in place of the one that was shown.
+export function showStep(name) {
+  for (const one of document.querySelectorAll('[data-step]')) one.hidden = one.dataset.step !== name;
+  const heading = find(`[data-step=${name}] h1`);
+  heading.focus();
+  announce(heading.innerText);
+  window.scrollTo(0, 0);
+}
+
+// What went wrong, above all else.
+export function note(text) {
+  for (const place of document.querySelectorAll('[data-note]')) {
+    place.textContent = text;
+    place.hidden = text === '';
+  }
+  if (!text) return;
+  announce(text);
+  window.scrollTo(0, 0);
 }
 
 // One polite line for those who listen.

@@ -1,14 +1,13 @@
 // The sign-in page: the browser offers passkeys by itself where it can, and a button asks for one. A tap never waits
 // for the network: what a passkey answers is fetched beforehand.
 
-import { announce, copyLink, credentialJson, Failure, post, requestOptions, supported, usePasskey } from './passkey.js';
+import { announce, copyLink, credentialJson, Failure, find, post, requestOptions, showStep, supported, usePasskey } from './passkey.js';
 
 const RENEW = 240_000; // the server keeps a ceremony for 300 s
 const STALE = 285_000;
 const RETRY = 5_000;
 
 const { next } = document.body.dataset;
-const find = (selector) => document.querySelector(selector);
 
 let prepared = null; // the ceremony that the next touch answers
 let user = null; // the user name whose keys are looked for
@@ -20,11 +19,7 @@ let current = 'ask';
 
 function show(name) {
   current = name;
-  for (const one of document.querySelectorAll('[data-step]')) one.hidden = one.dataset.step !== name;
-  const heading = find(`[data-step=${name}] h1`);
-  heading.focus();
-  announce(heading.innerText);
-  window.scrollTo(0, 0);
+  showStep(name);
   enable();
 }
 
