@@ -342,6 +342,15 @@ fn a_bot_is_shown_as_one() {
     let _: Value = in_session(&server, &session, "/me/links/code", &json!({})).expect(200).json();
 }
 
+/// The newest token's bundle verifies, whole.
+fn newest_token_is_proven(server: &Server) {
+    let token = Snapshot::of(server).of_kind("token").last().unwrap()["seq"].as_u64().unwrap();
+    let bundle = server.app.make_bundle(token).unwrap();
+    let verifier = VerifierKey::parse(&server.app.log_vkey).unwrap();
+    let report = verify_bundle(&serde_json::to_vec(&bundle).unwrap(), &verifier);
+    assert_eq!(report.failed().map(|step| step.name), None, "{report:?}");
+}
+
 /// A server whose GitLab signs its users in through it, and its people.
 fn signing_in() -> (Server, Person, Person) {
     let provider = Some("countersign".to_owned());
@@ -379,11 +388,7 @@ fn attack_024_whom_gitlab_signs_in_through_us_started_the_job() {
     ben.approve(&server, &request);
     server.pass(6);
     server.exchange(&job.sign(), &[AWS]).collector(&key).send().expect(200);
-    let token = Snapshot::of(&server).of_kind("token").last().unwrap()["seq"].as_u64().unwrap();
-    let bundle = server.app.make_bundle(token).unwrap();
-    let verifier = VerifierKey::parse(&server.app.log_vkey).unwrap();
-    let report = verify_bundle(&serde_json::to_vec(&bundle).unwrap(), &verifier);
-    assert_eq!(report.failed().map(|step| step.name), None, "{report:?}");
+    newest_token_is_proven(&server);
     // Withdrawing is the known starter's: an identity alone gives nothing.
     let mut eve = Person::enrol(&server, "Eve Nyman", &["others"]);
     let own = server.job().with("user_identities", json!([{ "provider": "countersign", "extern_uid": eve.id }]));
@@ -392,7 +397,7 @@ fn attack_024_whom_gitlab_signs_in_through_us_started_the_job() {
 }
 
 #[test]
-fn attack_024_an_identity_keeps_its_person_from_signing_whoever_is_known() {
+fn attack_024_a_dispute_refuses_where_the_starter_is_excluded_and_spoils_no_other_proof() {
     let (server, mara, mut ben) = signing_in();
     // A rule without `not` asks nobody who started it; a dispute spoils no proof of its tokens.
     server.link_starter(&ben.id);
@@ -402,11 +407,7 @@ fn attack_024_an_identity_keeps_its_person_from_signing_whoever_is_known() {
     ben.approve(&server, &request);
     server.pass(6);
     server.exchange(&job.sign(), &[AWS]).collector(&key).send().expect(200);
-    let token = Snapshot::of(&server).of_kind("token").last().unwrap()["seq"].as_u64().unwrap();
-    let bundle = server.app.make_bundle(token).unwrap();
-    let verifier = VerifierKey::parse(&server.app.log_vkey).unwrap();
-    let report = verify_bundle(&serde_json::to_vec(&bundle).unwrap(), &verifier);
-    assert_eq!(report.failed().map(|step| step.name), None, "{report:?}");
+    newest_token_is_proven(&server);
     // Where the starter is excluded, the dispute refuses.
     let job = identified(&server, &mara.id);
     server.exchange(&job.sign(), &[AWS]).collector(&collector()).send().invalid("starter_disputed");

@@ -14,7 +14,7 @@ use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
 use countersign::app::course::{CallLimits, MAX_OPEN_OF_PROJECT, MAX_OPEN_OF_RULE};
 use countersign::app::propose_change::Wish;
 use countersign::app::settings::{DeviceSettings, IssuerSettings, Kept, PushSettings, Settings};
-use countersign::app::start::{Parts, RSA_BITS, found, start};
+use countersign::app::start::{Parts, RSA_BITS, StartError, found, start};
 use countersign::cli::demo::authenticator::SoftAuthenticator;
 use countersign::cli::demo::calls::{Calls, Exchange, Reply};
 use countersign::cli::demo::gitlab::{SimulatedGitlab, SimulatedJob};
@@ -34,6 +34,7 @@ use countersign::domain::session::SessionLimits;
 use countersign::domain::time::{MAX_TOKEN_AGE, Timestamp, WAIT_LIMIT};
 use countersign::http::caller::{MAX_REFUSED_A_MINUTE, MAX_WRONG_CEREMONIES_A_MINUTE};
 use countersign::http::serve::{Listening, serve};
+use countersign::store::StoreError;
 use data_encoding::BASE64URL_NOPAD;
 use p256::pkcs8::EncodePrivateKey as _;
 use serde_json::{Value, json};
@@ -111,6 +112,9 @@ pub struct Waiting {
     token: String,
     collector: String,
 }
+
+/// How long a test waits for the state directory that it founded itself.
+const LET_GO_WITHIN: Duration = Duration::from_secs(30);
 
 struct Running {
     app: Arc<Countersign>,
@@ -311,7 +315,16 @@ async fn live(
     let founding = parts(&settings, &clock, &state);
     actix_web::web::block(move || found(founding, "Root", RSA_BITS)).await.unwrap().unwrap();
     let rules = [("rules.toml".to_owned(), RULES.to_owned())];
-    let app = Arc::new(start(parts(&settings, &clock, &state), Some(&rules)).await.unwrap());
+    // A browser that another test is just starting can hold, until it runs, whatever this process had open: the lock too.
+    let opened = tokio::time::timeout(LET_GO_WITHIN, async {
+        loop {
+            match start(parts(&settings, &clock, &state), Some(&rules)).await {
+                Err(StartError::Store(StoreError::Locked)) => tokio::task::yield_now().await,
+                opened => break opened,
+            }
+        }
+    });
+    let app = Arc::new(opened.await.expect("the founding store is let go").unwrap());
     app.push_from_here().unwrap();
     let listening = Listening {
         listen: ([127, 0, 0, 1], port).into(),

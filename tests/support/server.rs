@@ -220,16 +220,18 @@ pub fn parts(directory: &Path, clock: &Clock, options: &Options) -> Parts {
 
 /// Waits until something is so.
 pub fn until(what: &str, reached: impl Fn() -> bool) {
-    let found = block_on(async {
-        tokio::time::timeout(PATIENCE, async {
-            while !reached() {
-                // Between two looks: what is waited for tells nobody of itself.
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        })
-        .await
+    block_on(until_reached(what, reached));
+}
+
+/// As `until`, beside what else the runtime has to do.
+pub async fn until_reached(what: &str, reached: impl Fn() -> bool) {
+    let found = tokio::time::timeout(PATIENCE, async {
+        while !reached() {
+            // Between two looks: what is waited for tells nobody of itself.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     });
-    assert!(found.is_ok(), "never {what}");
+    assert!(found.await.is_ok(), "never {what}");
 }
 
 /// Runs a future to its end.
