@@ -160,6 +160,13 @@ mod tests {
     }
 
     #[test]
+    fn a_service_is_named_by_so_many_bytes() {
+        let host = |bytes: usize| [vec!["a".repeat(50); 4].join("."), "b".repeat(bytes - 204)].join(".");
+        assert!(Service::parse(&host(MAX_SERVICE)).is_some());
+        assert!(Service::parse(&host(MAX_SERVICE + 1)).is_none());
+    }
+
+    #[test]
     fn attack_015_an_address_is_https_of_a_named_host_and_short() {
         let long = format!("https://fcm.googleapis.com/{}", "a".repeat(MAX_ENDPOINT - 27));
         assert!(at(&long).is_ok() && at(&format!("{long}a")).is_err());

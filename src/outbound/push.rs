@@ -217,6 +217,41 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_fails_rests_twice_as_long_each_time_and_not_for_ever() {
+        let mut failing = HashMap::new();
+        let failed = Delivery::Failed("no answer".to_owned());
+        let mut rests = Vec::new();
+        for _ in 0..20 {
+            assert!(!is_gone(&mut failing, 1, &failed, PUSH_RESTS), "it is not gone for that");
+            rests.push(failing[&1].until - PUSH_RESTS);
+        }
+        assert_eq!(rests[..3], [PUSH_RESTS, PUSH_RESTS * 2, PUSH_RESTS * 4]);
+        assert!(rests.iter().all(|rest| *rest <= PUSH_RESTS_MOST) && rests.last() == Some(&PUSH_RESTS_MOST));
+        assert!(!is_gone(&mut failing, 1, &Delivery::Taken, PUSH_RESTS) && failing.is_empty());
+    }
+
+    #[test]
+    fn a_few_services_are_told_of_and_so_many_are_remembered() {
+        let pushes = Pushes { lanes: Vec::new(), tally: Arc::default() };
+        let problem = |n: usize| {
+            let url = Url::parse(&format!("https://h{n}.example.com/secret-path")).unwrap();
+            note(&pushes.tally, &url, Some("no answer".to_owned()));
+        };
+        (0..PUSH_TROUBLES).for_each(problem);
+        assert_eq!(pushes.troubles().len(), PUSH_TROUBLES);
+        (0..MAX_REMEMBERED).for_each(problem);
+        let told = pushes.troubles();
+        assert_eq!(told.len(), PUSH_TROUBLES + 1);
+        assert_eq!(
+            told[PUSH_TROUBLES],
+            format!("push: {} more services do not take messages", MAX_REMEMBERED - PUSH_TROUBLES)
+        );
+        problem(MAX_REMEMBERED);
+        assert_eq!(pushes.troubles().len(), 1, "the memory starts anew");
+        assert!(!told.concat().contains("secret-path"));
+    }
+
+    #[test]
     fn a_device_that_stalls_holds_up_no_other_lane() {
         let (open, gate) = channel::<()>();
         let gate = Mutex::new(gate);
