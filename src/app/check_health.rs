@@ -108,6 +108,7 @@ impl Countersign {
         };
         warnings.extend(metadata.map(cured));
         warnings.extend(self.notice_troubles());
+        warnings.extend(self.logout_troubles());
         warnings.extend(self.store.overlong().map(|bytes| {
             let size = bytes / 1024 / 1024;
             format!(

@@ -7,6 +7,7 @@ use crate::domain::assurance::Acr;
 use crate::domain::ids::{Audience, ClientId, Digest, Kid, PersonId, SessionId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::grant::GrantEnd;
+use crate::domain::oauth::logout::Told;
 use crate::domain::oauth::scope::{OFFLINE_ACCESS, Scopes, WantedClaims};
 use crate::domain::session::SessionLimits;
 use crate::domain::time::{CODE, OFFLINE_ABSOLUTE};
@@ -124,8 +125,21 @@ pub(super) fn end(unit: &mut Unit<'_>, row: &GrantRow, why: GrantEnd) -> Result<
 
 /// Ends what was given in a session that ended, but for what was meant to outlive it.
 pub(super) fn end_of_session(unit: &mut Unit<'_>, sid: &SessionId) -> Result<(), StoreError> {
-    for row in unit.reader().grants_of_session(sid)?.iter().filter(|row| !row.offline) {
-        end(unit, row, GrantEnd::SignedOut)?;
+    for row in unit.reader().grants_of_session(sid)? {
+        tell(unit, &row)?;
+        if !row.offline {
+            end(unit, &row, GrantEnd::SignedOut)?;
+        }
+    }
+    Ok(())
+}
+
+/// Has a client told that the session of a grant ended (Back-Channel Logout 1.0 §2.7); what is meant to outlive the session
+/// does, and its client is told all the same.
+fn tell(unit: &mut Unit<'_>, row: &GrantRow) -> Result<(), StoreError> {
+    let told = Told { client: row.client.clone(), person: row.person.clone(), sid: row.sid.clone() };
+    if !unit.insert_logout_notice(&told)? {
+        tracing::warn!(client = %row.client, "too many clients wait to be told of logouts; this one is not");
     }
     Ok(())
 }
@@ -133,6 +147,7 @@ pub(super) fn end_of_session(unit: &mut Unit<'_>, sid: &SessionId) -> Result<(),
 /// Ends everything that a person gave.
 pub(super) fn end_of_person(unit: &mut Unit<'_>, person: &PersonId) -> Result<(), StoreError> {
     for row in unit.reader().grants_of_person(person)? {
+        tell(unit, &row)?;
         end(unit, &row, GrantEnd::Suspended)?;
     }
     Ok(())
@@ -141,6 +156,7 @@ pub(super) fn end_of_person(unit: &mut Unit<'_>, person: &PersonId) -> Result<()
 /// Ends everything that was given with a passkey.
 pub(super) fn end_of_passkey(unit: &mut Unit<'_>, passkey: i64) -> Result<(), StoreError> {
     for row in unit.reader().grants_of_passkey(passkey)? {
+        tell(unit, &row)?;
         end(unit, &row, GrantEnd::Suspended)?;
     }
     Ok(())

@@ -34,10 +34,12 @@ pub mod list_requests;
 pub mod list_rules;
 pub mod load_metadata;
 pub mod load_rules;
+pub mod log_out;
 pub mod look;
 pub mod make_bundle;
 pub mod measure;
 pub mod notify;
+pub mod own_tokens;
 pub mod propose_change;
 pub mod prove_link;
 pub mod push_requests;
@@ -109,6 +111,7 @@ pub struct Countersign {
     telling: notify::Telling,
     push_key: Option<crate::crypto::web_push::VapidKey>,
     key_fetches: check_first_run::KeyFetches,
+    logouts: log_out::Logouts,
 }
 
 /// The rules that decide just now.

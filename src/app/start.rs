@@ -298,6 +298,7 @@ impl Prepared {
             telling: super::notify::Telling::default(),
             push_key: None,
             key_fetches: super::check_first_run::KeyFetches::since(clock.now()),
+            logouts: super::log_out::Logouts::default(),
             settings,
             store,
             clock,

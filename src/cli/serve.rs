@@ -177,6 +177,10 @@ async fn start(settings: &Settings, printer: &mut Printer) -> Result<Server, Exi
         app.store.close();
         return Err(not_opened::explain(&error.into(), printer));
     }
+    if let Err(error) = app.tell_logouts_from_here() {
+        app.store.close();
+        return Err(not_opened::explain(&error.into(), printer));
+    }
     if let Some(certificates) = &certificates {
         app.upkeep().certificate_until(certificates.until());
     }

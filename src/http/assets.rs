@@ -22,6 +22,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("enrol.js", "text/javascript; charset=utf-8", include_str!("../../static/enrol.js")),
     ("home.js", "text/javascript; charset=utf-8", include_str!("../../static/home.js")),
     ("links.js", "text/javascript; charset=utf-8", include_str!("../../static/links.js")),
+    ("logout.js", "text/javascript; charset=utf-8", include_str!("../../static/logout.js")),
     ("me.js", "text/javascript; charset=utf-8", include_str!("../../static/me.js")),
     ("occupied.js", "text/javascript; charset=utf-8", include_str!("../../static/occupied.js")),
     ("sign-in.js", "text/javascript; charset=utf-8", include_str!("../../static/sign-in.js")),

@@ -16,6 +16,7 @@ pub mod error_page;
 pub mod health;
 pub mod home;
 pub mod link;
+pub mod logout;
 pub mod me;
 pub mod metrics;
 pub mod page;

@@ -8,7 +8,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Route};
 
 use super::edge::MAX_BODY;
-use super::{admin, approval, assets, changes, discovery, enrolment, health, home, link, me, metrics, sign_in, token};
+use super::{admin, approval, assets, changes, discovery, enrolment, health, home, link, logout, me, metrics, sign_in, token};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +80,8 @@ pub const TABLE: &[Row] = &[
     post("/sign-in/options", Who::OurPage, || web::route().to(sign_in::endpoints::options)),
     post("/sign-in/session", Who::OurPage, || web::route().to(sign_in::endpoints::begin)),
     post("/sign-out", Who::OurPageSignedIn, || web::route().to(sign_in::endpoints::end)),
+    get("/logout", Who::Anybody, || web::route().to(logout::endpoints::get)),
+    post("/logout", Who::Anybody, || web::route().to(logout::endpoints::post)),
     get("/", Who::SignedIn, || web::route().to(home::endpoints::page)),
     get("/waiting", Who::SignedIn, || web::route().to(home::endpoints::waiting)),
     get("/me/passkeys", Who::SignedIn, || web::route().to(me::passkeys::page)),

@@ -3,6 +3,7 @@
 //! Implements Standard Webhooks 1.0 (`webhook-id`, `webhook-timestamp`, `webhook-signature`).
 //! Never holds up whoever has something to tell, lets no flood of requests crowd out a warning, and never shows a webhook's address: it is a secret of its own.
 
+pub mod logout;
 mod post;
 pub mod push;
 pub mod secret;

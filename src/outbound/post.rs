@@ -74,7 +74,7 @@ impl Poster {
 }
 
 /// The authorities of the operating system.
-fn roots() -> Result<RootCerts, OutboundError> {
+pub(super) fn roots() -> Result<RootCerts, OutboundError> {
     let pem = openssl_probe::probe().cert_file.and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
     let items = parse_pem(&pem).filter_map(Result::ok);
     let found: Vec<Certificate<'static>> =

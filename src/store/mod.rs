@@ -13,6 +13,7 @@ pub mod grants;
 pub mod keys;
 pub mod links;
 mod log;
+pub mod logouts;
 pub mod metadata;
 mod migrations;
 mod open;

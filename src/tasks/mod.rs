@@ -20,6 +20,8 @@ pub const METADATA_SPREAD: Duration = Duration::from_hours(1);
 
 /// How often it is looked whether gathered notices are due.
 pub const GATHERED_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked whether clients are to be told that a session ended.
+pub const LOGOUTS_EVERY: Duration = Duration::from_secs(1);
 
 type Round = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -56,6 +58,14 @@ pub const TABLE: &[Task] = &[
         has_work: Countersign::tells_anybody,
         at_start: |_| true,
         run: |app| Box::pin(async move { tell_gathered(&app) }),
+    },
+    Task {
+        name: "logouts",
+        every: LOGOUTS_EVERY,
+        spread: Duration::ZERO,
+        has_work: Countersign::tells_logouts,
+        at_start: |_| true,
+        run: |app| Box::pin(async move { tell_logouts(&app).await }),
     },
 ];
 
@@ -111,6 +121,12 @@ async fn fetch_metadata(app: Arc<Countersign>) {
 fn tell_gathered(app: &Countersign) {
     if let Err(error) = app.tell_gathered() {
         tracing::warn!(%error, "gathered notices wait for the next round");
+    }
+}
+
+async fn tell_logouts(app: &Countersign) {
+    if let Err(error) = app.tell_logouts().await {
+        tracing::warn!(%error, "clients wait to be told of logouts until the next round");
     }
 }
 

@@ -167,7 +167,7 @@ impl Form {
     }
 
     /// RFC 6749 §3.2: a parameter without a value counts as absent.
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.once.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 

@@ -8,4 +8,5 @@ pub mod error_code;
 pub mod exchange;
 pub mod grant;
 pub mod link_form;
+pub mod logout;
 pub mod scope;

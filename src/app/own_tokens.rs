@@ -1,0 +1,23 @@
+//! Reads a token that this server signed itself.
+//! In: a compact JWS. Out: its claims, where one of the keys that we publish signed it, for us as issuer.
+//! Implements RFC 7519 §7.2, RFC 8725 §3.11 (explicit types).
+//! Never judges times: what a token is still good for, its reader knows.
+
+use serde_json::{Map, Value};
+
+use crate::crypto::jwk::KeySet;
+use crate::crypto::jwt::UnverifiedToken;
+
+use super::Countersign;
+
+impl Countersign {
+    /// The claims of a token of ours of that `typ`; nothing where it is anybody else's.
+    pub(super) fn own_claims(&self, token: &str, typ: &str) -> Option<Map<String, Value>> {
+        let (keys, _) = KeySet::parse(self.jwks().to_string().as_bytes()).ok()?;
+        let verified = UnverifiedToken::parse(token).ok()?.verify(&keys).ok()?;
+        let read = verified.get();
+        let ours = read.claims.get("iss").and_then(Value::as_str) == Some(self.settings.url.as_str());
+        let typed = read.header.get("typ").and_then(Value::as_str) == Some(typ);
+        (ours && typed).then(|| read.claims.clone())
+    }
+}

@@ -1,0 +1,113 @@
+//! Tells a client that a session ended: one POST of a logout token.
+//! In: the client's URI and a signed token. Out: it was taken, or why not, without a word of the answer.
+//! Implements OpenID Connect Back-Channel Logout 1.0 §2.5, §2.8.
+//! Never follows a redirect, never reads what is answered, and never shows a token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ureq::tls::{TlsConfig, TlsProvider};
+use url::Url;
+
+use super::OutboundError;
+use super::post::roots;
+
+/// Time for one whole delivery.
+pub const LOGOUT_WITHIN: Duration = Duration::from_secs(5);
+
+/// Tells clients.
+#[derive(Clone)]
+pub struct Teller(ureq::Agent);
+
+impl Teller {
+    /// Reads the system's authorities; clients on this machine alone need none.
+    ///
+    /// # Errors
+    /// The system has no certificates of authorities.
+    pub fn new(local: bool) -> Result<Self, OutboundError> {
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let tls = match roots() {
+            Ok(roots) => tls.root_certs(roots),
+            Err(_) if local => tls,
+            Err(error) => return Err(error),
+        };
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_idle_connections(0)
+            .timeout_global(Some(LOGOUT_WITHIN))
+            .user_agent("countersign")
+            .tls_config(tls.build())
+            .build()
+            .new_agent();
+        Ok(Self(agent))
+    }
+
+    /// One try; it blocks.
+    ///
+    /// # Errors
+    /// Why the client was not told.
+    pub fn tell(&self, uri: &Url, token: &str) -> Result<(), String> {
+        match self.0.post(uri.as_str()).send_form([("logout_token", token)]) {
+            // §2.8: 200, and 204 for frameworks that turn an empty 200 into it.
+            Ok(answer) if matches!(answer.status().as_u16(), 200 | 204) => Ok(()),
+            Ok(answer) => Err(format!("it answered with status {}", answer.status().as_u16())),
+            Err(ureq::Error::Timeout(_)) => Err(format!("no answer in {} s", LOGOUT_WITHIN.as_secs())),
+            Err(ureq::Error::HostNotFound) => Err("it has no address".to_owned()),
+            Err(ureq::Error::Io(error)) => Err(format!("it cannot be reached: {error}")),
+            Err(_) => Err("it cannot be called".to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Teller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Teller")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A client that answers one call so, and what it was sent.
+    fn client(answer: &'static str) -> (Url, std::thread::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let uri = Url::parse(&format!("http://{}/out", listener.local_addr().unwrap())).unwrap();
+        let heard = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut heard = Vec::new();
+            let mut part = [0; 1024];
+            while !heard.ends_with(b"a.b.c") {
+                let read = stream.read(&mut part).unwrap();
+                heard.extend_from_slice(&part[..read]);
+            }
+            stream.write_all(format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+            String::from_utf8(heard).unwrap()
+        });
+        (uri, heard)
+    }
+
+    #[test]
+    fn the_token_comes_as_a_form_and_a_client_that_says_no_was_not_told() {
+        let teller = Teller::new(true).unwrap();
+        let (uri, heard) = client("200 OK");
+        teller.tell(&uri, "a.b.c").unwrap();
+        let heard = heard.join().unwrap().to_ascii_lowercase();
+        assert!(heard.starts_with("post /out http/1.1") && heard.ends_with("\r\n\r\nlogout_token=a.b.c"), "{heard}");
+        assert!(heard.contains("content-type: application/x-www-form-urlencoded"));
+        for (answer, said) in [("400 Bad Request", "status 400"), ("302 Found", "status 302"), ("503 Busy", "status 503")] {
+            let (uri, heard) = client(answer);
+            assert!(teller.tell(&uri, "a.b.c").unwrap_err().contains(said));
+            heard.join().unwrap();
+        }
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = teller.tell(&Url::parse(&format!("http://{nobody}/")).unwrap(), "a.b.c").unwrap_err();
+        assert!(!error.contains("a.b.c"));
+    }
+}
