@@ -14,6 +14,7 @@ use crate::domain::ids::{Digest, GroupName, PersonId, RequestId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::people::Role;
+use crate::domain::people::email::Email;
 use crate::domain::people::name::confusable;
 use crate::domain::time::Timestamp;
 use crate::store::changes::ChangeRow;
@@ -83,6 +84,10 @@ pub fn possible(reader: &Reader<'_>, change: &Change) -> Result<(), AppError> {
         Act::Join { group } if member(group)? => already(&format!("is in {group}")),
         Act::Leave { group } if !member(group)? => refused(ErrorCode::NotFound, format!("{name} is not in {group}")),
         Act::Role { role } if person.role() == *role => already(&format!("is {}", role.with_article())),
+        Act::Email { address } if person.email == *address => {
+            already(if address.is_some() { "has this e-mail address" } else { "has no e-mail address" })
+        }
+        Act::Email { address: Some(address) } => email_is_free(reader, &person.id, address),
         Act::Suspend => somebody_is_left(reader, &person),
         Act::Role { role } if *role != Role::Admin => somebody_is_left(reader, &person),
         Act::RemovePasskey { credential } => {
@@ -134,6 +139,18 @@ pub fn name_is_free(reader: &Reader<'_>, name: &str) -> Result<(), AppError> {
             };
             Err(AppError::refused(ErrorCode::NameTaken, text)
                 .with_hint("choose a name that tells them apart, or see `countersign people list`"))
+        }
+    }
+}
+
+/// Nobody else has this address: tools that go by it would take one for the other.
+fn email_is_free(reader: &Reader<'_>, person: &PersonId, address: &Email) -> Result<(), AppError> {
+    let mut others = reader.people()?.into_iter().filter(|row| row.id != *person);
+    match others.find(|row| row.email.as_ref().is_some_and(|known| known.may_be(address))) {
+        None => Ok(()),
+        Some(row) => {
+            let text = format!("`{address}` is the address of {}", row.id);
+            Err(AppError::refused(ErrorCode::NameTaken, text).with_hint("take it from them first, or use another"))
         }
     }
 }
@@ -202,6 +219,10 @@ pub fn apply(unit: &mut Unit<'_>, change: &Change, word: Word<'_>, admitted: boo
             unit.delete_membership(group, person)?;
         }
         Act::Role { role } => set_role(unit, person, *role, by)?,
+        Act::Email { address } => {
+            act(unit, "email", person, by, json!({ "email": address }))?;
+            unit.set_email(person, address.as_ref())?;
+        }
         Act::Suspend => {
             act(unit, "suspended", person, by, json!({}))?;
             unit.suspend_person(person)?;
@@ -260,6 +281,7 @@ pub fn add_person(unit: &mut Unit<'_>, id: &PersonId, name: &str, role: Role, by
         auditor: role == Role::Auditor,
         created: unit.now(),
         suspended: None,
+            email: None,
         entry,
     })?;
     Ok(())

@@ -20,7 +20,8 @@ use super::enrolment_link::{Letter, renew_link};
 use super::fetch_metadata::MetadataLine;
 use super::list_people::{ChangeLine, PersonDetails, PersonLine};
 use super::look::{Look, Sight};
-use super::propose_change::{Asker, AtOnce, Proposed, Wish, checked_name};
+use super::check_wish::checked_name;
+use super::propose_change::{Asker, AtOnce, Proposed, Wish};
 use super::{AppError, Countersign};
 
 /// Who invites when the console does.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::change::standing::Standing;
 use crate::domain::ids::{ChangeId, Digest, GroupName, PersonId};
 use crate::domain::people::Role;
+use crate::domain::people::email::Email;
 use crate::domain::time::Timestamp;
 use crate::store::Reader;
 use crate::store::people::PersonRow;
@@ -28,6 +29,9 @@ pub struct PersonLine {
     pub name: String,
     /// What they may do beside what groups allow.
     pub role: Role,
+    /// Their e-mail address, where admins said one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<Email>,
     /// Since when suspended, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended: Option<Timestamp>,
@@ -157,6 +161,7 @@ pub(super) fn line(reader: &Reader<'_>, row: PersonRow) -> Result<PersonLine, Ap
         role: row.role(),
         person: row.id,
         name: row.name,
+        email: row.email,
         suspended: row.suspended,
     })
 }

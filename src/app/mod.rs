@@ -9,6 +9,7 @@ pub mod ask;
 pub mod ceremony;
 pub mod check_first_run;
 pub mod check_health;
+pub mod check_wish;
 pub mod console;
 pub mod course;
 pub mod decide_request;

@@ -20,14 +20,13 @@ use crate::store::people::PersonRow;
 use crate::store::{Reader, Unit};
 
 use super::apply_change::{self, Word};
+use super::check_wish::{checked_name, typed_email};
 use super::tie_user::tied_to;
 use super::use_session::admin_actor;
 use super::{AppError, Countersign};
 
 /// Most changes that wait for signatures.
 pub const MAX_OPEN_CHANGES: usize = 200;
-/// Most groups that one invitation names.
-pub const MAX_GROUPS_OF_INVITATION: usize = 50;
 /// Most of them that one admin proposed on a page: whoever holds one session leaves room for the others.
 pub const MAX_OPEN_CHANGES_OF_PERSON: usize = 50;
 
@@ -73,6 +72,13 @@ pub enum Wish {
         person: String,
         /// Which.
         role: Role,
+    },
+    /// Says what a person's e-mail address is.
+    Email {
+        /// Who.
+        person: String,
+        /// The address; nothing takes it away.
+        address: String,
     },
     /// Ends what a person may do.
     Suspend {
@@ -214,29 +220,6 @@ impl Countersign {
         }
         Ok(done)
     }
-
-    /// What can be said of a wish without looking at people.
-    fn check_wish(&self, wish: &Wish) -> Result<(), AppError> {
-        if let Wish::Invite { groups, .. } = wish
-            && groups.len() > MAX_GROUPS_OF_INVITATION
-        {
-            let text = format!("an invitation names at most {MAX_GROUPS_OF_INVITATION} groups");
-            let refused = AppError::refused(ErrorCode::ParameterInvalid, text);
-            return Err(refused.with_hint("let further groups follow: countersign people join"));
-        }
-        let (Wish::Link { issuer, user_id, .. } | Wish::Unlink { issuer, user_id, .. }) = wish else { return Ok(()) };
-        // Whoever is tied to an issuer that is gone can still be untied.
-        if matches!(wish, Wish::Link { .. }) && self.settings.issuer(issuer).is_none() {
-            let known: Vec<_> = self.settings.issuers.iter().map(|one| one.terms.name.to_string()).collect();
-            let text = format!("there is no issuer `{issuer}`; the configuration has {}", known.join(", "));
-            return Err(AppError::refused(ErrorCode::ParameterInvalid, text).with_hint("use one of these names"));
-        }
-        if user_id.is_empty() || user_id.len() > 20 || !user_id.bytes().all(|b| b.is_ascii_digit()) {
-            let refused = AppError::refused(ErrorCode::ParameterInvalid, "a GitLab user id is a number");
-            return Err(refused.with_hint("copy it from the user's page in GitLab: `User ID`"));
-        }
-        Ok(())
-    }
 }
 
 /// Whether this change may wait beside those that do.
@@ -317,6 +300,7 @@ fn resolve(
         Wish::Join { person, group } => about(reader, person, Act::Join { group: group.clone() })?,
         Wish::Leave { person, group } => about(reader, person, Act::Leave { group: group.clone() })?,
         Wish::Role { person, role } => about(reader, person, Act::Role { role: *role })?,
+        Wish::Email { person, address } => about(reader, person, Act::Email { address: typed_email(address)? })?,
         Wish::Suspend { person } => about(reader, person, Act::Suspend)?,
         Wish::Restore { person } => about(reader, person, Act::Restore)?,
         Wish::Recover { person } => about(reader, person, Act::Recover { invitation })?,
@@ -383,14 +367,4 @@ fn find_passkey(reader: &Reader<'_>, person: &PersonRow, text: &str) -> Result<D
     }
     let text = format!("{} has no passkey `{text}`", person.name);
     Err(AppError::refused(ErrorCode::NotFound, text).with_hint("see `countersign people show PERSON`"))
-}
-
-/// A person's name as it is kept.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn checked_name(typed: &str) -> Result<String, AppError> {
-    name::checked(typed).map_err(|text| {
-        AppError::refused(ErrorCode::ParameterInvalid, text).with_hint("write the name on one line, in plain letters")
-    })
 }

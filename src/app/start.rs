@@ -150,7 +150,7 @@ pub fn found(parts: Parts, admin: &str, rsa_bits: u32) -> Result<Founded, StartE
     };
     let secret = link_secret()?;
     let invitation = Invitation {
-        name: super::propose_change::checked_name(admin)?,
+        name: super::check_wish::checked_name(admin)?,
         groups: BTreeSet::new(),
         admin: true,
         digest: Digest::of(secret.as_bytes()),

@@ -7,6 +7,7 @@ use crate::domain::change::standing::Standing;
 use crate::domain::change::{Act, Change, Proposer};
 use crate::domain::ids::ChangeId;
 use crate::domain::people::Role;
+use crate::domain::people::email::Email;
 use crate::domain::statement::Choice;
 use crate::domain::time::Timestamp;
 use crate::store::changes::{ChangeRow, ChangeState};
@@ -150,6 +151,10 @@ fn difference(reader: &Reader<'_>, row: &ChangeRow) -> Result<Option<(String, St
         Act::Role { role } => {
             let now = known.map_or(Role::Member, |row| row.role());
             Some((now.with_article().to_owned(), role.with_article().to_owned()))
+        }
+        Act::Email { address } => {
+            let words = |email: Option<&Email>| email.map_or_else(|| "no address".to_owned(), ToString::to_string);
+            Some((words(known.as_ref().and_then(|row| row.email.as_ref())), words(address.as_ref())))
         }
         Act::Suspend => Some(("may sign".to_owned(), "may do nothing, at once".to_owned())),
         Act::Restore => Some(("suspended".to_owned(), "may sign again".to_owned())),

@@ -91,6 +91,9 @@ fn parse(args: &PeopleArgs) -> Result<ConsoleCommand, Fault> {
         PeopleCommand::Join { person, group: name } => Wish::Join { person: person.clone(), group: group(name)? },
         PeopleCommand::Leave { person, group: name } => Wish::Leave { person: person.clone(), group: group(name)? },
         PeopleCommand::Role { person, role: typed } => Wish::Role { person: person.clone(), role: role(*typed) },
+        PeopleCommand::Email { person, address, none: _ } => {
+            Wish::Email { person: person.clone(), address: address.clone().unwrap_or_default() }
+        }
         PeopleCommand::Suspend { person } => Wish::Suspend { person: person.clone() },
         PeopleCommand::Restore { person } => Wish::Restore { person: person.clone() },
         PeopleCommand::Recover { person } => Wish::Recover { person: person.clone() },
@@ -171,6 +174,9 @@ fn or_none(text: String) -> String {
 /// One person: the line of the list, then each passkey.
 fn details(person: &PersonDetails) -> Vec<String> {
     let mut lines = table(std::slice::from_ref(&person.line));
+    if let Some(email) = &person.line.email {
+        lines.extend([String::new(), format!("e-mail  {email}")]);
+    }
     if person.keys.is_empty() {
         return lines;
     }
@@ -247,6 +253,7 @@ mod tests {
         PersonLine {
             person: PersonId::from_random([7; 10]),
             name: name.to_owned(),
+            email: None,
             role: if groups.is_empty() { Role::Admin } else { Role::Member },
             suspended: None,
             groups: groups.iter().map(|group| GroupName::parse(group).unwrap()).collect(),

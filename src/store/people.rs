@@ -10,6 +10,7 @@ use rusqlite::{Row, params};
 use crate::domain::assurance::evidence::Admission;
 use crate::domain::ids::{Digest, GroupName, PersonId};
 use crate::domain::people::Role;
+use crate::domain::people::email::Email;
 use crate::domain::time::Timestamp;
 
 use super::columns::{as_i64, collect, corrupt, digest, first, index, optional_digest, optional_time, parsed, time};
@@ -32,6 +33,8 @@ pub struct PersonRow {
     pub created: Timestamp,
     /// When suspended, if so.
     pub suspended: Option<Timestamp>,
+    /// Their e-mail address, where admins said one; nobody verified it.
+    pub email: Option<Email>,
     /// The log entry that added them.
     pub entry: u64,
 }
@@ -76,6 +79,7 @@ pub struct InvitationRow {
 }
 
 fn person(row: &Row<'_>) -> Result<PersonRow, StoreError> {
+    let email: Option<String> = row.get("email")?;
     Ok(PersonRow {
         id: parsed(row, "id", PersonId::parse)?,
         name: row.get("name")?,
@@ -84,6 +88,7 @@ fn person(row: &Row<'_>) -> Result<PersonRow, StoreError> {
         auditor: row.get("auditor")?,
         created: time(row, "created")?,
         suspended: optional_time(row, "suspended")?,
+        email: email.map(|text| Email::parse(&text).map_err(|_| corrupt("email"))).transpose()?,
         entry: index(row, "entry")?,
     })
 }
@@ -218,6 +223,13 @@ impl Unit<'_> {
         let values = params![id.as_str(), role == Role::Admin, role == Role::Auditor];
         self.conn().prepare_cached(sql)?.execute(values)?;
         if role == Role::Admin { Ok(()) } else { self.end_change_signatures_of(id) }
+    }
+
+    /// Says what a person's e-mail address is, or that none is known.
+    pub fn set_email(&mut self, id: &PersonId, email: Option<&Email>) -> Result<(), StoreError> {
+        let sql = "UPDATE person SET email = ?2 WHERE id = ?1";
+        self.conn().prepare_cached(sql)?.execute(params![id.as_str(), email.map(Email::as_str)])?;
+        Ok(())
     }
 
     /// Suspends a person: their links and ceremonies end, and what they signed for open requests does not count again.

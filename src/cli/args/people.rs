@@ -65,6 +65,17 @@ pub enum PeopleCommand {
         /// The role
         role: RoleArg,
     },
+    /// Say what a person's e-mail address is, for the tools that they sign in to
+    Email {
+        /// The person's id, or name
+        person: String,
+        /// The address
+        #[arg(required_unless_present = "none")]
+        address: Option<String>,
+        /// They have none
+        #[arg(long, conflicts_with = "address")]
+        none: bool,
+    },
     /// End what a person may do, at once
     Suspend {
         /// The person's id, or name

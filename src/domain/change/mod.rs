@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{ChangeId, Digest, GroupName, IssuerName, PersonId};
 use crate::domain::people::Role;
+use crate::domain::people::email::Email;
 use crate::domain::time::Timestamp;
 
 /// A proposed act; never changes once made.
@@ -84,6 +85,12 @@ pub enum Act {
         /// Which.
         role: Role,
     },
+    /// Says what the person's e-mail address is: tools that they sign in to may go by it.
+    Email {
+        /// The address; none takes it away.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<Email>,
+    },
     /// Ends what the person may do, at once.
     Suspend,
     /// Lets a suspended person in again.
@@ -144,9 +151,12 @@ impl Act {
             Self::Invite { groups, role: Role::Member, .. } if groups.is_empty() => Weight::Light,
             Self::Invite { .. } => Weight::Staged,
             Self::Leave { .. } | Self::Suspend | Self::RemovePasskey { .. } => Weight::Light,
-            Self::Join { .. } | Self::Role { .. } | Self::Restore | Self::Link { .. } | Self::Unlink { .. } => {
-                Weight::Heavy
-            }
+            Self::Join { .. }
+            | Self::Role { .. }
+            | Self::Email { .. }
+            | Self::Restore
+            | Self::Link { .. }
+            | Self::Unlink { .. } => Weight::Heavy,
             Self::Vouch { .. } => Weight::Vouch,
             Self::Recover { .. } => Weight::Recovery,
         }
@@ -160,6 +170,7 @@ impl Act {
             Self::Join { .. } => "join",
             Self::Leave { .. } => "leave",
             Self::Role { .. } => "role",
+            Self::Email { .. } => "email",
             Self::Suspend => "suspend",
             Self::Restore => "restore",
             Self::RemovePasskey { .. } => "remove-passkey",
@@ -186,6 +197,8 @@ impl Act {
             Self::Join { group } => format!("add {name} to {group}"),
             Self::Leave { group } => format!("take {name} out of {group}"),
             Self::Role { role } => format!("make {name} {}", role.with_article()),
+            Self::Email { address: Some(address) } => format!("say that the e-mail address of {name} is {address}"),
+            Self::Email { address: None } => format!("say that {name} has no e-mail address"),
             Self::Suspend => format!("suspend {name}"),
             Self::Restore => format!("let {name} in again"),
             Self::RemovePasskey { .. } => format!("remove a passkey of {name}"),

@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::change::{Act, LinkKind, Proposer};
 use crate::domain::ids::{Audience, ChangeId, Code, IssuerName, RequestId, RuleName};
 use crate::domain::people::Role;
+use crate::domain::people::email::Email;
 use crate::domain::people::proof::LinkedUser;
 use crate::domain::request::{Access, Presence, RuleRef};
 
@@ -93,6 +94,9 @@ fn act() -> impl Strategy<Value = Act> {
         group().prop_map(|group| Act::Join { group }),
         group().prop_map(|group| Act::Leave { group }),
         role().prop_map(|role| Act::Role { role }),
+        proptest::option::of("[ab]@[ab]\\.c").prop_map(|address| {
+            Act::Email { address: address.map(|text| Email::parse(&text).unwrap()) }
+        }),
         prop_oneof![Just(Act::Suspend), Just(Act::Restore)],
         digest().prop_map(|credential| Act::RemovePasskey { credential }),
         digest().prop_map(|credential| Act::Vouch { credential }),
