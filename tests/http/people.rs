@@ -59,7 +59,7 @@ impl Form {
         let mut groups = Vec::new();
         for input in &self.inputs {
             let value = match input.kind.as_str() {
-                "text" => typed.get(input.name.as_str()).map_or(String::new(), |text| (*text).to_owned()),
+                "text" | "email" => typed.get(input.name.as_str()).map_or(String::new(), |text| (*text).to_owned()),
                 "radio" if !input.checked && wish.contains_key(&input.name) => continue,
                 "checkbox" => {
                     groups.push(json!(input.value));
@@ -135,12 +135,13 @@ fn every_act_of_the_command_line_has_a_form_with_the_same_fields() {
             let plain = |id: &str| match id {
                 "admin" => "role".to_owned(),
                 "bot" => "owner".to_owned(),
+                "none" => "address".to_owned(),
                 other => other.to_owned(),
             };
             (act.get_name().to_owned(), act.get_arguments().map(|one| plain(one.get_id().as_str())).collect())
         })
         .collect();
-    assert_eq!(known.len(), 11);
+    assert_eq!(known.len(), 12);
     assert_eq!(offered, known);
 }
 
@@ -148,7 +149,7 @@ fn every_act_of_the_command_line_has_a_form_with_the_same_fields() {
 fn every_form_makes_a_change_of_its_kind_and_does_nothing_else() {
     let scene = scene();
     let Scene { server, session, pages } = &scene;
-    let typed = BTreeMap::from([("name", "Eva Nyman"), ("group", "security"), ("user_id", "4242")]);
+    let typed = BTreeMap::from([("name", "Eva Nyman"), ("group", "security"), ("user_id", "4242"), ("address", "eva@example.com")]);
     let mut proposed: BTreeMap<String, usize> = BTreeMap::new();
     for path in pages {
         for form in forms(&page(server, session, path).expect(200).text()) {
