@@ -5,16 +5,14 @@
 
 use serde_json::{Map, Value};
 
-use crate::crypto::jwk::KeySet;
-use crate::crypto::jwt::UnverifiedToken;
+use crate::crypto::signing::verify_own;
 
 use super::Countersign;
 
 impl Countersign {
     /// The claims of a token of ours of that `typ`; nothing where it is anybody else's.
     pub(super) fn own_claims(&self, token: &str, typ: &str) -> Option<Map<String, Value>> {
-        let (keys, _) = KeySet::parse(self.jwks().to_string().as_bytes()).ok()?;
-        let verified = UnverifiedToken::parse(token).ok()?.verify(&keys).ok()?;
+        let verified = verify_own(token, |kid| self.signer_of(kid)).ok()?;
         let read = verified.get();
         let ours = read.claims.get("iss").and_then(Value::as_str) == Some(self.settings.url.as_str());
         let typed = read.header.get("typ").and_then(Value::as_str) == Some(typ);

@@ -14,6 +14,7 @@ mod admin;
 mod approval;
 mod discovery;
 mod evidence;
+mod grants;
 mod home;
 mod metadata;
 mod notices;

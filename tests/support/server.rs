@@ -30,6 +30,7 @@ use countersign::crypto::random;
 use countersign::domain::change::standing::Terms;
 use countersign::domain::ids::{GroupName, IssuerName};
 use countersign::domain::job::gitlab::IssuerTerms;
+use countersign::domain::oauth::client::Client;
 use countersign::domain::oauth::exchange::{ExchangeHeaders, parse};
 use countersign::domain::session::SessionLimits;
 use countersign::domain::time::{MAX_TOKEN_AGE, Timestamp, WAIT_LIMIT};
@@ -72,6 +73,8 @@ pub struct Options {
     pub identity_provider: Option<String>,
     /// Whether people may be told on their devices.
     pub push: Option<PushSettings>,
+    /// The tools that people sign in to.
+    pub clients: Vec<Arc<Client>>,
     /// Proxies whose word about addresses is believed.
     pub trusted_proxies: Vec<Cidr>,
 }
@@ -89,6 +92,7 @@ impl Default for Options {
             devices: DeviceSettings::default(),
             identity_provider: None,
             push: None,
+            clients: Vec::new(),
             trusted_proxies: Vec::new(),
         }
     }
@@ -204,6 +208,7 @@ pub fn parts(directory: &Path, clock: &Clock, options: &Options) -> Parts {
             contact: Some("#platform, or the desk on floor 3".to_owned()),
             people: Terms::default(),
             issuers,
+            clients: options.clients.clone(),
             devices: options.devices.clone(),
             push: options.push.clone(),
             kept: Kept { master_key: "the file master.key".to_owned(), mark: "the file mark".to_owned() },

@@ -4,9 +4,14 @@
 //! Never chooses a status or a wording for the wire: `http/problem.rs` does.
 
 pub mod client;
+pub mod client_auth;
+pub mod dpop;
 pub mod error_code;
 pub mod exchange;
 pub mod grant;
 pub mod link_form;
 pub mod logout;
+pub mod pkce;
 pub mod scope;
+pub mod token_form;
+pub mod tokens;
