@@ -22,7 +22,6 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0009_push.sql"),
     include_str!("migrations/0010_provider.sql"),
     include_str!("migrations/0013_logout.sql"),
-    include_str!("migrations/0014_email.sql"),
 ];
 
 /// Brings the schema up to this program's version.

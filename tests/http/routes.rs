@@ -217,8 +217,9 @@ fn another_method_is_told_which_would_do() {
             _ => "GET, HEAD, POST",
         };
         let others = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "FOO"];
-        let foreign = |method: &&str| !allow.split(", ").any(|known| known == *method);
-        for method in others.iter().filter(foreign).filter(|method| **method != "OPTIONS" || known != "/userinfo") {
+        let asks_first = |method: &str| method == "OPTIONS" && known == "/userinfo";
+        let foreign = |method: &str| !allow.split(", ").any(|known| known == method) && !asks_first(method);
+        for method in others.into_iter().filter(|method| foreign(method)) {
             let answer = scene.call(method, &known).header("origin", URL).send();
             assert_eq!(answer.status, 405, "{method} {known}");
             assert_eq!(answer.header("allow"), Some(allow), "{method} {known}");
