@@ -30,6 +30,7 @@ mod c_people;
 mod c_proposals;
 mod d_client_auth;
 mod d_codes;
+mod d_logout;
 mod d_possession;
 mod d_refresh;
 mod d_sessions;

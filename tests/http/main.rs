@@ -16,6 +16,7 @@ mod discovery;
 mod evidence;
 mod grants;
 mod home;
+mod logout;
 mod metadata;
 mod notices;
 mod people;

@@ -238,6 +238,7 @@ mod tests {
         let day = Duration::from_hours(24);
         Client {
             id: ClientId::parse("grafana").unwrap(),
+            serves: Vec::new(),
             name: "Grafana".to_owned(),
             auth: ClientAuth::None,
             redirect_uris: Vec::new(),
