@@ -11,13 +11,13 @@ use crate::domain::assurance::policy::DevicePolicy;
 use crate::domain::canonical;
 use crate::domain::log::entry::Event;
 use crate::domain::log::evidence::MAX_EVIDENCE;
-use crate::domain::rules::compile::{Loaded, RuleError, Rules};
+use crate::domain::rules::compile::{Loaded, Place, RuleError, Rules};
 use crate::domain::time::Timestamp;
 use crate::store::Store;
 
 use super::decide_request::end;
 use super::{AppError, Countersign, RulesInForce};
-use crate::domain::ids::{Digest, IssuerName, RuleName};
+use crate::domain::ids::{Audience, Digest, IssuerName, RuleName};
 use crate::domain::request::standing::Mark;
 
 /// Most requests that one unit of the writer voids when rules are loaded; more take several units.
@@ -48,11 +48,37 @@ pub fn compile(
     files: &[(String, String)],
     issuers: &[IssuerName],
     policies: &[DevicePolicy],
+    taken: &BTreeSet<Audience>,
     now: Timestamp,
 ) -> Result<RulesInForce, Vec<RuleError>> {
     let Loaded { rules, warnings, places } = Rules::compile(files, issuers, policies)?;
+    not_taken(&rules, &places, taken)?;
     let warnings = warnings.iter().map(ToString::to_string).collect();
     Ok(RulesInForce { rules, warnings, places, loaded: now })
+}
+
+/// An audience of rules is nobody whom other tokens of ours name: a job's token must not pass for a person's, nor the
+/// other way round.
+fn not_taken(
+    rules: &Rules,
+    places: &BTreeMap<RuleName, Place>,
+    taken: &BTreeSet<Audience>,
+) -> Result<(), Vec<RuleError>> {
+    let mut errors = Vec::new();
+    for rule in rules.iter() {
+        let audiences = rule.allow().into_iter().flat_map(|allow| &allow.audience);
+        for audience in audiences.filter(|audience| taken.contains(*audience)) {
+            let place = places.get(&rule.name);
+            errors.push(RuleError {
+                file: place.map(|place| place.file.clone()).unwrap_or_default(),
+                line: place.map_or(1, |place| place.line),
+                rule: Some(rule.name.to_string()),
+                what: format!("the audience `{audience}` is a client, a resource of a client, or this server itself"),
+                hint: Some("choose an audience that no `[[client]]` names".to_owned()),
+            });
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
 /// Logs a set of rules where it differs from the one in force.
@@ -125,7 +151,8 @@ impl Countersign {
     pub async fn load_rules(&self, files: &[(String, String)]) -> Result<Vec<String>, LoadError> {
         let issuers: Vec<_> = self.settings.issuers.iter().map(|issuer| issuer.terms.name.clone()).collect();
         let now = self.steady_now()?;
-        let rules = compile(files, &issuers, &self.settings.devices.policies, now).map_err(LoadError::Rules)?;
+        let rules = compile(files, &issuers, &self.settings.devices.policies, &self.settings.taken_audiences(), now)
+            .map_err(LoadError::Rules)?;
         log_rules(&self.store, &rules.rules).await?;
         let compiled = rules.rules.clone();
         // At once: from the entry on, nothing is issued under rules of before.

@@ -20,6 +20,7 @@ pub mod explain;
 pub mod fetch_metadata;
 pub mod find_passkey;
 pub mod gather;
+pub mod grants;
 pub mod intake;
 pub mod keep_log;
 pub mod keep_passkeys;

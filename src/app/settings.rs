@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
@@ -12,8 +13,9 @@ use url::Url;
 use crate::domain::assurance::evidence::Aaguid;
 use crate::domain::assurance::policy::DevicePolicy;
 use crate::domain::change::standing::Terms;
-use crate::domain::ids::{GroupName, IssuerName};
+use crate::domain::ids::{Audience, ClientId, GroupName, IssuerName};
 use crate::domain::job::gitlab::IssuerTerms;
+use crate::domain::oauth::client::Client;
 use crate::domain::push::Service;
 use crate::domain::session::SessionLimits;
 
@@ -42,6 +44,8 @@ pub struct Settings {
     pub people: Terms,
     /// Those whose job tokens we accept.
     pub issuers: Vec<IssuerSettings>,
+    /// The tools that people sign in to.
+    pub clients: Vec<Arc<Client>>,
     /// Who vouches for passkeys, and which devices are taken.
     pub devices: DeviceSettings,
     /// Whether people may be told on their devices.
@@ -163,8 +167,28 @@ impl Settings {
         self.issuers.iter().find(|issuer| issuer.terms.name == *name)
     }
 
+    /// Whom tokens of people and of clients name, so that no rule may.
+    pub fn taken_audiences(&self) -> BTreeSet<Audience> {
+        taken_audiences(&self.url, self.clients.iter().map(AsRef::as_ref))
+    }
+
+    /// The client of an id.
+    pub fn client(&self, id: &ClientId) -> Option<&Arc<Client>> {
+        self.clients.iter().find(|client| client.id == *id)
+    }
+
     /// The host of our URL, with its port where it has one.
     pub fn host(&self) -> &str {
         self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest.split('/').next().unwrap_or(rest))
     }
+}
+
+/// Whom tokens of people and of clients name: the clients, their resources, and ourselves.
+pub fn taken_audiences<'a>(url: &str, clients: impl IntoIterator<Item = &'a Client>) -> BTreeSet<Audience> {
+    let mut taken: BTreeSet<Audience> = Audience::parse(url).into_iter().collect();
+    for client in clients {
+        taken.extend(client.resources.iter().cloned());
+        taken.extend(Audience::parse(client.id.as_str()));
+    }
+    taken
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::crypto::random;
-use crate::domain::ids::{Digest, MAX_NAME_CHARS, PersonId};
+use crate::domain::ids::{Digest, MAX_NAME_CHARS, PersonId, SessionId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::session::{SessionEnd, SessionTimes, decoys};
@@ -22,6 +22,7 @@ use crate::store::{Reader, StoreError, Unit};
 use super::ceremony::{challenge_unknown, stored};
 use super::decide_request::assertion_document;
 use super::entitled::is_known;
+use super::grants::end_of_session;
 use super::use_session::{end, living, session_digest};
 use super::{AppError, Countersign};
 
@@ -107,14 +108,21 @@ impl Countersign {
             let now = unit.now();
             // What that browser had before: it may have grown too old meanwhile.
             let before = browser.before.map(|digest| unit.reader().session(&digest)).transpose()?.flatten();
+            let mut sid = SessionId::from_random(unit.random()?);
             if let Some(before) = &before
                 && let Some(old) = living(&unit.reader(), &before.secret_sha256, limits, now)?
             {
                 end(unit, &old.session, old.passkey.entry, SessionEnd::Renewed)?;
+                // A stronger sign-in of the same person is the same session to the tools that they are signed in to.
+                if old.person.id == passkey.person {
+                    sid = old.session.sid;
+                } else {
+                    end_of_session(unit, &old.session.sid)?;
+                }
             }
             make_room(unit, &passkey)?;
             let times = SessionTimes { started: now, last_used: now, ends: now + limits.absolute, ended: None };
-            let entry = begin(unit, &passkey, &verified, (digest, times, browser.device))?;
+            let entry = begin(unit, &passkey, &verified, (digest, times, browser.device, sid))?;
             if let Some(before) = before {
                 unit.hand_on_pushes(&passkey.person, before.entry, entry)?;
             }
@@ -162,7 +170,7 @@ fn begin(
     unit: &mut Unit<'_>,
     passkey: &PasskeyRow,
     verified: &Verification,
-    (secret_sha256, times, device): (Digest, SessionTimes, String),
+    (secret_sha256, times, device, sid): (Digest, SessionTimes, String, SessionId),
 ) -> Result<u64, AppError> {
     let person = passkey.person.clone();
     let document = assertion_document(passkey, verified)?;
@@ -177,7 +185,7 @@ fn begin(
     })?;
     let passkey_id = passkey.id;
     let facts = verified.facts;
-    unit.insert_session(&SessionRow { secret_sha256, person, passkey: passkey_id, facts, times, device, entry })?;
+    unit.insert_session(&SessionRow { secret_sha256, person, passkey: passkey_id, facts, times, device, entry, sid })?;
     unit.update_passkey(passkey_id, &verified.credential)?;
     Ok(entry)
 }

@@ -266,7 +266,8 @@ impl Prepared {
         }
         let names: Vec<_> = settings.issuers.iter().map(|issuer| issuer.terms.name.clone()).collect();
         let compiled =
-            compile(rules.unwrap_or_default(), &names, &settings.devices.policies, now).map_err(LoadError::Rules)?;
+            compile(rules.unwrap_or_default(), &names, &settings.devices.policies, &settings.taken_audiences(), now)
+                .map_err(LoadError::Rules)?;
         let (trusted, metadata_sha256) = trust(&settings.devices, now)?;
         Ok(Self { settings, relying_party, issuers, compiled, trusted, metadata_sha256 })
     }

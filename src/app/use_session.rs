@@ -17,7 +17,7 @@ use crate::store::sessions::SessionRow;
 use crate::store::{Reader, StoreError, Unit};
 
 use super::known::judged;
-use super::{AppError, Countersign};
+use super::{AppError, Countersign, grants};
 
 /// Somebody who is signed in.
 #[derive(Debug, Clone)]
@@ -146,7 +146,9 @@ pub(super) fn end(unit: &mut Unit<'_>, row: &SessionRow, passkey: u64, why: Sess
     if matches!(why, SessionEnd::SignedOut | SessionEnd::Elsewhere) {
         unit.delete_pushes_of_session(row.entry)?;
     }
-    unit.end_session(&row.secret_sha256)
+    unit.end_session(&row.secret_sha256)?;
+    // Whoever signs in anew goes on with what they gave to tools, or gives it up: `sign_in` says which.
+    if why == SessionEnd::Renewed { Ok(()) } else { grants::end_of_session(unit, &row.sid) }
 }
 
 impl Countersign {

@@ -6,6 +6,7 @@
 pub mod args;
 pub mod ask_url;
 pub mod console;
+mod clients;
 mod core_dumps;
 pub mod demo;
 mod devices;

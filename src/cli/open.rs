@@ -25,7 +25,7 @@ use crate::outbound::secret::Secret;
 use crate::outbound::{FIRST_PAUSE, Outbound, Sending};
 use crate::store::{DATABASE, LOCK, StoreError};
 
-use super::devices;
+use super::{clients, devices};
 use super::exit::Exit;
 use super::not_opened::OpenError;
 
@@ -83,6 +83,7 @@ pub fn app_settings(settings: &Settings) -> Result<AppSettings, OpenError> {
         contact: settings.people.contact.clone(),
         people: Terms { delay: settings.people.delay, recovery_signatures: settings.people.recovery_signatures },
         issuers,
+        clients: clients::read(&settings.clients)?,
         devices: devices::read(&settings.devices)?,
         push: settings.push.clone().map(|push| PushSettings {
             services: push.services,

@@ -18,6 +18,7 @@ use crate::app::check_health::counted;
 use crate::app::explain::Explanation;
 use crate::app::load_rules::compile;
 use crate::app::look::Look;
+use crate::app::settings::taken_audiences;
 use crate::app::{AppError, Countersign};
 use crate::clock::Clock;
 use crate::config::{self, rules_folder};
@@ -58,7 +59,9 @@ fn check(files: &[PathBuf], config: Option<&Path>, printer: &mut Printer) -> Exi
     };
     let issuers: Vec<_> = settings.issuers.iter().map(|issuer| issuer.name.clone()).collect();
     let policies: Vec<_> = settings.devices.policies.iter().map(|(policy, _)| policy.clone()).collect();
-    match compile(&texts, &issuers, &policies, Clock::system().now()) {
+    let clients: Vec<_> = settings.clients.iter().map(|one| &one.client).collect();
+    let taken = taken_audiences(&settings.url, clients);
+    match compile(&texts, &issuers, &policies, &taken, Clock::system().now()) {
         Ok(loaded) => {
             let count = loaded.rules.iter().len();
             if printer.json() {

@@ -11,6 +11,7 @@ use url::{Host, Url};
 
 use super::checking::{Checking, parse_size};
 use super::cidr::Cidr;
+use super::client::{self, Others};
 use super::devices;
 use super::fault::ConfigError;
 use super::issuer;
@@ -82,6 +83,8 @@ pub fn check(file: &Path, source: &Source, origins: &Origins) -> Result<Settings
         issuer::not_ourselves(&mut checking, &issuers, own.as_str());
     }
     let devices = devices::check(&mut checking, source);
+    let others = Others { issuers: &issuers, devices: &devices, host: &host };
+    let clients = client::check(&mut checking, &source.client, &others);
     let state_directory = checking.resolve(source.state.directory.as_deref().unwrap_or(STATE_DEFAULT));
     let rules = checking.resolve(source.rules.as_deref().unwrap_or(RULES_DEFAULT));
     match (url, server, keys, high_water_mark) {
@@ -102,6 +105,7 @@ pub fn check(file: &Path, source: &Source, origins: &Origins) -> Result<Settings
             notify,
             push,
             issuers,
+            clients,
         }),
         _ => Err(ConfigError::new(checking.faults())),
     }

@@ -12,6 +12,7 @@ use super::sections::IssuerSource;
 use super::settings::{IssuerSettings, LegacyToken};
 use crate::domain::ids::IssuerName;
 use crate::domain::nearest::did_you_mean;
+use crate::domain::oauth::client::CLIENT_PREFIX;
 
 /// Default of `stale_use`.
 pub const STALE_USE: Duration = Duration::from_hours(24);
@@ -72,6 +73,11 @@ pub(super) fn not_ourselves(checking: &mut Checking<'_>, issuers: &[IssuerSettin
 fn one(checking: &mut Checking<'_>, path: &str, typed: &IssuerSource, local: bool) -> Option<IssuerSettings> {
     let at = |key: &str| format!("{path}.{key}");
     let name = match typed.name.as_deref().map(IssuerName::parse) {
+        Some(Ok(name)) if name.as_str() == CLIENT_PREFIX => {
+            let what = format!("`{name}` is the prefix of what clients are called in tokens");
+            checking.fault(&at("name"), what, "choose another short name, such as \"gitlab\"");
+            None
+        }
         Some(Ok(name)) => Some(name),
         Some(Err(error)) => {
             checking.fault(&at("name"), error.to_string(), "choose a short name such as \"gitlab\"");

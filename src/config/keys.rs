@@ -51,10 +51,13 @@ pub const ATTESTATION_ROOT: &str = "attestation_root";
 /// Another.
 pub const DEVICE_POLICY: &str = "device_policy";
 
+/// Another.
+pub const CLIENT: &str = "client";
+
 /// Whether a section repeats.
 #[must_use]
 pub fn repeats(section: &str) -> bool {
-    [ISSUER, ATTESTATION_ROOT, DEVICE_POLICY].contains(&section)
+    [ISSUER, ATTESTATION_ROOT, DEVICE_POLICY, CLIENT].contains(&section)
 }
 
 /// The register.
@@ -127,6 +130,30 @@ pub const KEYS: &[Key] = &[
     key(DEVICE_POLICY, "certification", Kind::Text),
     key(DEVICE_POLICY, "key_protection", Kind::Texts),
     key(DEVICE_POLICY, "verification", Kind::Texts),
+    key(CLIENT, "id", Kind::Text),
+    key(CLIENT, "name", Kind::Text),
+    key(CLIENT, "auth", Kind::Text),
+    key(CLIENT, "secret_sha256", Kind::Texts),
+    key(CLIENT, "jwks_file", Kind::Text),
+    key(CLIENT, "redirect_uris", Kind::Texts),
+    key(CLIENT, "native", Kind::Flag),
+    key(CLIENT, "grants", Kind::Texts),
+    key(CLIENT, "scopes", Kind::Texts),
+    key(CLIENT, "resources", Kind::Texts),
+    key(CLIENT, "groups", Kind::Texts),
+    key(CLIENT, "acr", Kind::Text),
+    key(CLIENT, "device_policy", Kind::Text),
+    key(CLIENT, "consent", Kind::Text),
+    key(CLIENT, "par", Kind::Flag),
+    key(CLIENT, "dpop", Kind::Flag),
+    key(CLIENT, "alg", Kind::Text),
+    key(CLIENT, "response_modes", Kind::Texts),
+    key(CLIENT, "post_logout_redirect_uris", Kind::Texts),
+    key(CLIENT, "backchannel_logout_uri", Kind::Text),
+    key(CLIENT, "access_token_lifetime", Kind::Text),
+    key(CLIENT, "refresh_lifetime", Kind::Text),
+    key(CLIENT, "offline_lifetime", Kind::Text),
+    key(CLIENT, "logo_file", Kind::Text),
 ];
 
 impl Key {

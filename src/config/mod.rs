@@ -6,6 +6,8 @@
 pub mod check;
 mod checking;
 pub mod cidr;
+pub mod client;
+mod client_uris;
 pub mod devices;
 pub mod fault;
 pub mod issuer;
@@ -92,9 +94,10 @@ fn too_open(settings: &Settings) -> Vec<Fault> {
     let issuers = settings.issuers.iter().flat_map(|issuer| [issuer.jwks_file.as_ref(), issuer.ca_file.as_ref()]);
     let certificate = settings.server.tls.as_ref().map(|tls| &tls.certificate);
     let push = settings.push.as_ref().map(|push| push.ca_file.as_ref());
+    let clients = settings.clients.iter().flat_map(|one| [one.jwks_file.as_ref(), one.logo_file.as_ref()]);
     let vouching = settings.devices.files().map(Some).chain(push);
     // Whoever may write one of these says whose tokens and whose passkeys are believed.
-    let believed = issuers.chain([certificate]).chain(vouching).flatten().filter_map(|path| permissions::trusted(path));
+    let believed = issuers.chain(clients).chain([certificate]).chain(vouching).flatten().filter_map(|path| permissions::trusted(path));
     let own = [
         permissions::trusted(&settings.file),
         permissions::trusted(&settings.rules),

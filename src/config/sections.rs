@@ -5,6 +5,7 @@
 
 use serde::Deserialize;
 
+use super::client::ClientSource;
 use super::devices::{EnrolmentSource, MetadataSource, PolicySource, RootSource};
 use super::notify::NotifySource;
 use super::push::PushSource;
@@ -29,6 +30,7 @@ pub struct Source {
     pub(super) metadata: MetadataSource,
     pub(super) enrolment: EnrolmentSource,
     pub(super) issuer: Vec<IssuerSource>,
+    pub(super) client: Vec<ClientSource>,
     pub(super) attestation_root: Vec<RootSource>,
     pub(super) device_policy: Vec<PolicySource>,
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::cidr::Cidr;
+use super::client::ClientSettings;
 use super::devices::DeviceSettings;
 use crate::domain::ids::IssuerName;
 use crate::domain::push::Service;
@@ -51,6 +52,8 @@ pub struct Settings {
     pub devices: DeviceSettings,
     /// `[[issuer]]`; at least one, names and URLs distinct.
     pub issuers: Vec<IssuerSettings>,
+    /// `[[client]]`; ids distinct.
+    pub clients: Vec<ClientSettings>,
 }
 
 /// `[server]`.

@@ -154,7 +154,8 @@ pub fn thumbprint(public_jwk: &Value) -> Result<Kid, CryptoError> {
     let members: &[&str] = match public_jwk.get("kty").and_then(Value::as_str) {
         Some("RSA") => &["e", "kty", "n"],
         Some("EC") => &["crv", "kty", "x", "y"],
-        _ => return Err(CryptoError::Key("`kty` is neither `RSA` nor `EC`".to_owned())),
+        Some("OKP") => &["crv", "kty", "x"],
+        _ => return Err(CryptoError::Key("`kty` is neither `RSA`, `EC` nor `OKP`".to_owned())),
     };
     let mut required = Map::new();
     for name in members {
@@ -188,8 +189,14 @@ fn read_key(entry: &Value) -> Result<(String, Key), String> {
     }
     check_purpose(entry)?;
     let (alg, public) = match text(entry, "kty")? {
-        "RSA" => (TokenAlg::Rs256, rsa(entry)?),
-        "EC" => (TokenAlg::Es256, ec(entry)?),
+        "RSA" => {
+            let (n, e) = rsa(entry)?;
+            (TokenAlg::Rs256, Public::Rsa { n, e })
+        }
+        "EC" => {
+            let (x, y) = ec(entry)?;
+            (TokenAlg::Es256, Public::Ec { crv: "P-256".to_owned(), x, y })
+        }
         other => return Err(format!("its `kty` is `{}`, not `RSA` or `EC`", shown(other))),
     };
     match entry.get("alg") {
@@ -201,9 +208,9 @@ fn read_key(entry: &Value) -> Result<(String, Key), String> {
     Ok((kid.to_owned(), Key { alg, public, verifier }))
 }
 
-const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+pub(super) const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-fn check_purpose(entry: &Value) -> Result<(), String> {
+pub(super) fn check_purpose(entry: &Value) -> Result<(), String> {
     if entry.get("use").is_some_and(|purpose| purpose != "sig") {
         return Err("its `use` is not `sig`".to_owned());
     }
@@ -214,7 +221,8 @@ fn check_purpose(entry: &Value) -> Result<(), String> {
     Ok(())
 }
 
-fn rsa(entry: &Value) -> Result<Public, String> {
+/// The modulus and the exponent, in their shortest spelling.
+pub(super) fn rsa(entry: &Value) -> Result<(String, String), String> {
     let n = number(entry, "n")?;
     let e = number(entry, "e")?;
     let bits = bit_length(&n);
@@ -232,10 +240,11 @@ fn rsa(entry: &Value) -> Result<Public, String> {
     if weak::is_roca(&n) {
         return Err("its modulus was made by a faulty chip (CVE-2017-15361)".to_owned());
     }
-    Ok(Public::Rsa { n: BASE64URL_NOPAD.encode(&n), e: BASE64URL_NOPAD.encode(&e) })
+    Ok((BASE64URL_NOPAD.encode(&n), BASE64URL_NOPAD.encode(&e)))
 }
 
-fn ec(entry: &Value) -> Result<Public, String> {
+/// The coordinates of a point of P-256; whether it lies on the curve, OpenSSL says.
+pub(super) fn ec(entry: &Value) -> Result<(String, String), String> {
     let crv = text(entry, "crv")?;
     if crv != "P-256" {
         return Err(format!("its `crv` is `{}`, not `P-256`", shown(crv)));
@@ -245,7 +254,7 @@ fn ec(entry: &Value) -> Result<Public, String> {
             return Err(format!("its `{name}` has not 32 octets"));
         }
     }
-    Ok(Public::Ec { crv: crv.to_owned(), x: text(entry, "x")?.to_owned(), y: text(entry, "y")?.to_owned() })
+    Ok((text(entry, "x")?.to_owned(), text(entry, "y")?.to_owned()))
 }
 
 fn verifier(alg: TokenAlg, public: Value) -> Result<Box<dyn JwsVerifier>, String> {
@@ -258,11 +267,11 @@ fn verifier(alg: TokenAlg, public: Value) -> Result<Box<dyn JwsVerifier>, String
     })
 }
 
-fn text<'a>(entry: &'a Value, name: &str) -> Result<&'a str, String> {
+pub(super) fn text<'a>(entry: &'a Value, name: &str) -> Result<&'a str, String> {
     entry.get(name).and_then(Value::as_str).ok_or_else(|| format!("it has no string `{name}`"))
 }
 
-fn octets(entry: &Value, name: &str) -> Result<Vec<u8>, String> {
+pub(super) fn octets(entry: &Value, name: &str) -> Result<Vec<u8>, String> {
     BASE64URL_NOPAD
         .decode(text(entry, name)?.as_bytes())
         .map_err(|_| format!("its `{name}` is not base64url without padding"))

@@ -138,8 +138,21 @@ impl UnverifiedToken {
     /// # Errors
     /// `AlgNotAllowed`, `NoKeyId`, `UnknownKey` or `SignatureInvalid`.
     pub fn verify(self, keys: &KeySet) -> Result<Verified<RawClaims>, TokenError> {
+        self.verify_by(|alg, kid, input, signature| keys.check(alg, kid, input, signature))
+    }
+
+    /// The key that a proof of possession brings along (RFC 9449 §4.2); nothing else may be verified by it.
+    pub(super) fn header_jwk(&self) -> Option<&Value> {
+        self.header.get("jwk")
+    }
+
+    /// Checks the signature by whoever knows the key, given `alg`, `kid`, what was signed and the signature.
+    pub(super) fn verify_by(
+        self,
+        check: impl FnOnce(&str, Option<&str>, &[u8], &[u8]) -> Result<(), TokenError>,
+    ) -> Result<Verified<RawClaims>, TokenError> {
         let alg = self.alg().ok_or_else(|| TokenError::AlgNotAllowed(String::new()))?;
-        keys.check(alg, self.unverified_kid(), self.signing_input.as_bytes(), &self.signature)?;
+        check(alg, self.unverified_kid(), self.signing_input.as_bytes(), &self.signature)?;
         Ok(Verified::after_checking_the_signature(RawClaims {
             token_sha256: Digest::of(self.signing_input.as_bytes()),
             claims: self.claims,

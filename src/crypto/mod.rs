@@ -4,6 +4,7 @@
 //! Never decides who may have what, and never talks to the network.
 
 pub mod certificate; // until when the server's own certificate is good
+pub mod client_keys; // keys of clients: their assertions and proofs of possession
 pub mod files; // secrets on disk: modes, owners, atomic writes
 pub mod high_water; // the two-slot file beside the master key
 pub mod jwk; // an issuer's keys, read without tolerance; thumbprints

@@ -130,6 +130,18 @@ text_id!(
     is_slug
 );
 text_id!(
+    /// The id of a client (RFC 6749 §2.2), as in `grafana`.
+    ClientId,
+    "a client id (a-z, 0-9, `-_.`, at most 100)",
+    is_slug
+);
+text_id!(
+    /// What ties a session, its ID tokens and logout tokens together (OpenID Connect Back-Channel Logout §2.1 `sid`).
+    SessionId,
+    "a session id (32 lower-case hex digits)",
+    |text| text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+);
+text_id!(
     /// Who an issued token is for (RFC 8693 §2.1 `audience`, RFC 7519 `aud`).
     Audience,
     "an audience (1 to 255 printable ASCII characters without spaces)",
@@ -158,6 +170,14 @@ impl RequestId {
     #[must_use]
     pub fn from_random(bits: [u8; 16]) -> Self {
         Self(BASE64URL_NOPAD.encode(&bits))
+    }
+}
+
+impl SessionId {
+    /// The id made of 128 random bits.
+    #[must_use]
+    pub fn from_random(bits: [u8; 16]) -> Self {
+        Self(HEXLOWER.encode(&bits))
     }
 }
 

@@ -73,6 +73,35 @@ pub const FRESH_SIGN_IN: Duration = Duration::from_mins(5);
 /// How long a passkey that another passkey admitted approves nothing: time to notice it, and to report it.
 pub const NEW_PASSKEY_PAUSE: Duration = Duration::from_hours(1);
 
+/// How long a code may be redeemed (RFC 6749 §4.1.2 allows ten minutes at most; RFC 9700 wants less).
+pub const CODE: Duration = Duration::from_mins(1);
+/// How long an ID token counts.
+pub const ID_TOKEN: Duration = Duration::from_mins(10);
+/// Default of a client's `access_token_lifetime`.
+pub const ACCESS_TOKEN: Duration = Duration::from_mins(10);
+/// Least `access_token_lifetime`.
+pub const ACCESS_TOKEN_LEAST: Duration = Duration::from_mins(1);
+/// Most `access_token_lifetime`.
+pub const ACCESS_TOKEN_MOST: Duration = Duration::from_hours(1);
+/// Default of a client's `refresh_lifetime`.
+pub const REFRESH: Duration = Duration::from_hours(12);
+/// Least `refresh_lifetime` and `offline_lifetime`.
+pub const REFRESH_LEAST: Duration = Duration::from_mins(5);
+/// Most `refresh_lifetime`: no session lives longer.
+pub const REFRESH_MOST: Duration = SESSION_ABSOLUTE_MOST;
+/// Default of a client's `offline_lifetime`.
+pub const OFFLINE: Duration = Duration::from_hours(30 * 24);
+/// Most `offline_lifetime`.
+pub const OFFLINE_MOST: Duration = Duration::from_hours(90 * 24);
+/// How long a grant with `offline_access` lives, however much it is used.
+pub const OFFLINE_ABSOLUTE: Duration = Duration::from_hours(365 * 24);
+/// How long after its first use a refresh token whose answer was lost is answered once more.
+pub const REFRESH_GRACE: Duration = Duration::from_secs(10);
+/// Uses of one refresh token that are this close are uses at the same time: one of them is answered.
+pub const REFRESH_TOGETHER: Duration = Duration::from_secs(1);
+/// How long a grant that was ended is still known, so that a replay of its tokens is recognised.
+pub const GRANT_KEPT: Duration = Duration::from_hours(24);
+
 /// A point in time: milliseconds since the Unix epoch, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);

@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_changes.sql"),
     include_str!("migrations/0008_proved_links.sql"),
     include_str!("migrations/0009_push.sql"),
+    include_str!("migrations/0010_provider.sql"),
 ];
 
 /// Brings the schema up to this program's version.

@@ -3,11 +3,13 @@
 //! Implements DESIGN §7 (what is not logged does not happen), §8.
 //! Never hands out a connection, and never answers before the commit.
 
+pub mod authorizations;
 pub mod changes;
 mod check;
 mod columns;
 mod connection;
 mod error;
+pub mod grants;
 pub mod keys;
 pub mod links;
 mod log;

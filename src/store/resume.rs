@@ -86,6 +86,10 @@ fn record(unit: &mut Unit<'_>, lost: &Mark) -> Result<u64, StoreError> {
         conn.execute(&format!("DELETE FROM {ceremonies}"), [])?;
     }
     conn.prepare_cached("UPDATE session SET ended = ?1 WHERE ended IS NULL")?.execute(params![now])?;
+    conn.prepare_cached("UPDATE oauth_grant SET ended = ?1, why = 'restored' WHERE ended IS NULL")?.execute(params![now])?;
+    for waiting in ["authorization_request", "access_token"] {
+        conn.execute(&format!("DELETE FROM {waiting}"), [])?;
+    }
     let end = "UPDATE invitation SET ended = coalesce(ended, ?1), session_sha256 = NULL, session_until = NULL";
     conn.prepare_cached(end)?.execute(params![now])?;
     let void = "UPDATE change SET state = 'voided', due = NULL, ended = ?1 WHERE state IN ('open', 'admitted')";

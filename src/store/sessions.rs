@@ -6,7 +6,7 @@
 use rusqlite::{Row, params};
 
 use crate::domain::assurance::AuthenticatorFacts;
-use crate::domain::ids::{Digest, PersonId};
+use crate::domain::ids::{Digest, PersonId, SessionId};
 use crate::domain::session::SessionTimes;
 use crate::domain::time::{CEREMONY, Timestamp};
 
@@ -34,6 +34,8 @@ pub struct SessionRow {
     pub device: String,
     /// The log entry that started it.
     pub entry: u64,
+    /// What ties it to the grants that were given in it.
+    pub sid: SessionId,
 }
 
 /// A sign-in that was taken.
@@ -62,6 +64,7 @@ fn session(row: &Row<'_>) -> Result<SessionRow, StoreError> {
         },
         device: row.get("device")?,
         entry: index(row, "entry")?,
+        sid: parsed(row, "sid", SessionId::parse)?,
     })
 }
 
@@ -76,6 +79,12 @@ impl Reader<'_> {
     pub fn session(&self, secret_sha256: &Digest) -> Result<Option<SessionRow>, StoreError> {
         let sql = "SELECT * FROM session WHERE secret_sha256 = ?1";
         first(&mut self.conn().prepare_cached(sql)?, params![secret_sha256.as_bytes()], session)
+    }
+
+    /// The session of a `sid` that nobody ended; whether it lives is not judged.
+    pub fn session_of_sid(&self, sid: &SessionId) -> Result<Option<SessionRow>, StoreError> {
+        let sql = "SELECT * FROM session WHERE sid = ?1 AND ended IS NULL ORDER BY entry DESC LIMIT 1";
+        first(&mut self.conn().prepare_cached(sql)?, params![sid.as_str()], session)
     }
 
     /// The sessions of a person that nobody ended, oldest first; whether they live is not judged.
@@ -100,8 +109,8 @@ impl Unit<'_> {
             .prepare_cached("DELETE FROM session WHERE person = ?1 AND ends < ?2")?
             .execute(params![row.person.as_str(), self.now().millis()])?;
         let facts = serde_json::to_string(&row.facts).map_err(|_| corrupt("facts"))?;
-        let sql = "INSERT INTO session (secret_sha256, person, passkey, facts, started, last_used, ends, device, entry)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        let sql = "INSERT INTO session (secret_sha256, person, passkey, facts, started, last_used, ends, device, entry,
+                       sid) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         let values = params![
             row.secret_sha256.as_bytes(),
             row.person.as_str(),
@@ -111,7 +120,8 @@ impl Unit<'_> {
             row.times.last_used.millis(),
             row.times.ends.millis(),
             row.device,
-            as_i64(row.entry)?
+            as_i64(row.entry)?,
+            row.sid.as_str()
         ];
         self.conn().prepare_cached(sql)?.execute(values)?;
         Ok(())

@@ -34,6 +34,12 @@ impl Acr {
             Self::Phrh => "phrh",
         }
     }
+
+    /// Reads the spelling.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Phr, Self::Phrh].into_iter().find(|level| level.as_str() == text)
+    }
 }
 
 impl fmt::Display for Acr {

@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::canonical::{self, CanonicalError};
-use crate::domain::ids::{Audience, ChangeId, Digest, IssuerName, Kid, PersonId, RequestId};
+use crate::domain::ids::{Audience, ChangeId, ClientId, Digest, IssuerName, Kid, PersonId, RequestId};
 pub use crate::domain::log::fields::{Asked, Intake, JobFields};
 use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::oauth::grant::{GrantEnd, IssuedToken};
+use crate::domain::oauth::scope::Scopes;
 use crate::domain::rules::TokenAlg;
 use crate::domain::session::SessionEnd;
 use crate::domain::statement::Choice;
@@ -295,6 +297,34 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         evidence: EvidenceDigests,
     },
+    /// What a person gave to a client, the tokens that came of it, and its end; or a client's own tokens.
+    Grant {
+        /// `started`, `issued`, `ended`, `consented` or `consent_withdrawn`.
+        outcome: String,
+        /// To whom.
+        client: ClientId,
+        /// Who gave it; a client's own tokens are nobody's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        person: Option<PersonId>,
+        /// Index of the entry that started it; not where it starts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grant: Option<u64>,
+        /// Index of the entry that started the session in which it was given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<u64>,
+        /// Index of the entry that added the passkey that signed in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        passkey: Option<u64>,
+        /// What was allowed.
+        #[serde(default, skip_serializing_if = "Scopes::is_empty")]
+        scopes: Scopes,
+        /// What was issued.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tokens: Vec<IssuedToken>,
+        /// Why it ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<GrantEnd>,
+    },
     /// A verified job token was refused. Evidence: `job_token`.
     Refusal {
         /// The code returned.
@@ -346,7 +376,9 @@ impl Event {
     #[must_use]
     pub fn evidence(&self) -> Option<&EvidenceDigests> {
         match self {
-            Self::Genesis { .. } | Self::Restored { .. } | Self::Clock { .. } | Self::Metadata { .. } => None,
+            Self::Genesis { .. } | Self::Restored { .. } | Self::Clock { .. } | Self::Metadata { .. } | Self::Grant { .. } => {
+                None
+            }
             Self::IssuerKeys { evidence, .. }
             | Self::Rules { evidence, .. }
             | Self::SigningKey { evidence, .. }
@@ -385,6 +417,7 @@ impl Event {
             Self::Request { .. } => "request",
             Self::Decision { .. } => "decision",
             Self::Token { .. } => "token",
+            Self::Grant { .. } => "grant",
             Self::Refusal { .. } => "refusal",
         }
     }

@@ -1,8 +1,11 @@
-//! OAuth's words: the exchange's parameters and every error that it can answer with.
-//! In: form parameters. Out: a checked exchange, or the error that says what is wrong with it.
-//! Implements RFC 6749 §5.2 and RFC 8693 §2.
+//! OAuth's words: clients, scopes, grants, the exchange's parameters and every error that can be answered.
+//! In: form parameters. Out: a checked call, or the error that says what is wrong with it.
+//! Implements RFC 6749, RFC 8693 §2, OpenID Connect Core 1.0.
 //! Never chooses a status or a wording for the wire: `http/problem.rs` does.
 
+pub mod client;
 pub mod error_code;
 pub mod exchange;
+pub mod grant;
 pub mod link_form;
+pub mod scope;

@@ -2,7 +2,7 @@ use super::scratch::{Scratch, step};
 use super::*;
 use crate::domain::assurance::AuthenticatorFacts;
 use crate::domain::assurance::evidence::Vouched;
-use crate::domain::ids::{Digest, PersonId};
+use crate::domain::ids::{Digest, PersonId, SessionId};
 use crate::domain::log::entry::{Entry, Event};
 use crate::domain::session::SessionTimes;
 use crate::store::passkeys::PasskeyRow;
@@ -84,7 +84,8 @@ fn a_restore_ends_every_session_and_every_ceremony() {
             })?;
             let times = SessionTimes { started: now, last_used: now, ends: now, ended: None };
             let device = "Firefox".to_owned();
-            let row = SessionRow { secret_sha256: session, person: owner, passkey, facts, times, device, entry };
+            let sid = SessionId::from_random([7; 16]);
+            let row = SessionRow { secret_sha256: session, person: owner, passkey, facts, times, device, entry, sid };
             unit.insert_session(&row)?;
             unit.start_sign_in("one", &Digest::of(b"challenge"), Some(&[vec![7]]))?;
             unit.start_addition("two", &session, b"statement")

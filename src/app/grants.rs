@@ -1,0 +1,147 @@
+//! Begins and ends grants: what a person gives to a client, each with its log entry.
+//! In: who is signed in, what a checked request asks, a code's digest. Out: rows and entries of one unit of work.
+//! Implements RFC 6749 §4.1.2, §10.4, DESIGN §10; what ends a session or a passkey ends its grants at once.
+//! Never decides whether somebody may sign in to a client: `authorize` does, and `judge_grant` at each use.
+
+use crate::domain::assurance::Acr;
+use crate::domain::ids::{Audience, ClientId, Digest, Kid, PersonId, SessionId};
+use crate::domain::log::entry::Event;
+use crate::domain::oauth::grant::GrantEnd;
+use crate::domain::oauth::scope::{OFFLINE_ACCESS, Scopes, WantedClaims};
+use crate::domain::session::SessionLimits;
+use crate::domain::time::{CODE, OFFLINE_ABSOLUTE};
+use crate::store::grants::{CodeRow, GrantRow, MAX_GRANTS_OF_PERSON};
+use crate::store::{StoreError, Unit};
+
+use super::AppError;
+use super::use_session::SignedIn;
+
+/// What an authorization gives.
+#[derive(Debug, Clone)]
+pub struct NewGrant {
+    /// To whom.
+    pub client: ClientId,
+    /// The level that was demanded: the client's, or what the request called essential.
+    pub acr: Acr,
+    /// What was allowed.
+    pub scopes: Scopes,
+    /// The resource servers that access tokens may be meant for.
+    pub resources: Vec<Audience>,
+    /// The key to which the code is bound (RFC 9449 §10).
+    pub dpop_jkt: Option<Kid>,
+    /// What the ID token repeats.
+    pub nonce: Option<String>,
+    /// Claims beside those of the scopes.
+    pub claims: WantedClaims,
+    /// What the code must be redeemed with.
+    pub redirect_uri: String,
+    /// BASE64URL(SHA-256(verifier)).
+    pub code_challenge: String,
+}
+
+/// Begins a grant of whoever is signed in, and keeps its code; the person's oldest grant ends where there are too many.
+pub(super) fn begin(
+    unit: &mut Unit<'_>,
+    me: &SignedIn,
+    new: NewGrant,
+    code_sha256: Digest,
+    limits: SessionLimits,
+) -> Result<u64, AppError> {
+    make_room(unit, &me.person.id)?;
+    let now = unit.now();
+    let entry = unit.append(Event::Grant {
+        outcome: "started".to_owned(),
+        client: new.client.clone(),
+        person: Some(me.person.id.clone()),
+        grant: None,
+        session: Some(me.session.entry),
+        passkey: Some(me.passkey.entry),
+        scopes: new.scopes.clone(),
+        tokens: Vec::new(),
+        why: None,
+    })?;
+    let offline = new.scopes.has(OFFLINE_ACCESS);
+    let session_ends = me.session.times.ends.min(me.session.times.started + limits.absolute);
+    unit.insert_grant(&GrantRow {
+        entry,
+        client: new.client.clone(),
+        person: me.person.id.clone(),
+        sid: me.session.sid.clone(),
+        session: me.session.entry,
+        passkey: me.passkey.id,
+        facts: me.session.facts,
+        auth_time: me.session.times.started,
+        acr: new.acr,
+        scopes: new.scopes,
+        resources: new.resources,
+        dpop_jkt: new.dpop_jkt,
+        nonce: new.nonce,
+        claims: new.claims,
+        offline,
+        created: now,
+        ends: if offline { now + OFFLINE_ABSOLUTE } else { session_ends },
+        ended: None,
+    })?;
+    unit.insert_code(&CodeRow {
+        code_sha256,
+        grant: entry,
+        client: new.client,
+        redirect_uri: new.redirect_uri,
+        code_challenge: new.code_challenge,
+        ends: now + CODE,
+        used: None,
+    })?;
+    Ok(entry)
+}
+
+fn make_room(unit: &mut Unit<'_>, person: &PersonId) -> Result<(), StoreError> {
+    let open = unit.reader().grants_of_person(person)?;
+    let over = (open.len() + 1).saturating_sub(MAX_GRANTS_OF_PERSON);
+    for row in open.iter().take(over) {
+        end(unit, row, GrantEnd::TooMany)?;
+    }
+    Ok(())
+}
+
+/// Ends a grant with its entry; one that was ended before stays as it was.
+pub(super) fn end(unit: &mut Unit<'_>, row: &GrantRow, why: GrantEnd) -> Result<(), StoreError> {
+    if !unit.end_grant(row.entry, why)? {
+        return Ok(());
+    }
+    unit.append(Event::Grant {
+        outcome: "ended".to_owned(),
+        client: row.client.clone(),
+        person: Some(row.person.clone()),
+        grant: Some(row.entry),
+        session: None,
+        passkey: None,
+        scopes: Scopes::default(),
+        tokens: Vec::new(),
+        why: Some(why),
+    })?;
+    Ok(())
+}
+
+/// Ends what was given in a session that ended, but for what was meant to outlive it.
+pub(super) fn end_of_session(unit: &mut Unit<'_>, sid: &SessionId) -> Result<(), StoreError> {
+    for row in unit.reader().grants_of_session(sid)?.iter().filter(|row| !row.offline) {
+        end(unit, row, GrantEnd::SignedOut)?;
+    }
+    Ok(())
+}
+
+/// Ends everything that a person gave.
+pub(super) fn end_of_person(unit: &mut Unit<'_>, person: &PersonId) -> Result<(), StoreError> {
+    for row in unit.reader().grants_of_person(person)? {
+        end(unit, &row, GrantEnd::Suspended)?;
+    }
+    Ok(())
+}
+
+/// Ends everything that was given with a passkey.
+pub(super) fn end_of_passkey(unit: &mut Unit<'_>, passkey: i64) -> Result<(), StoreError> {
+    for row in unit.reader().grants_of_passkey(passkey)? {
+        end(unit, &row, GrantEnd::Suspended)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! `[[client]]`, each key wrong in turn.
+//! In: stanzas. Out: settings, or the fault with its cure.
+//! Implements the tests of `config::client`.
+//! Never touches a file outside the repository.
+
+use std::path::Path;
+
+use super::*;
+
+const WHOLE: &str = "id = \"grafana\"\nname = \"Grafana\"\nauth = \"client_secret_basic\"\n\
+    secret_sha256 = [\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"]\n\
+    redirect_uris = [\"https://grafana.example.com/login/generic_oauth\"]\n";
+
+fn checked(stanza: &str) -> Result<Vec<ClientSettings>, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config");
+    let head = "url = \"https://sign.example.com\"\n[keys]\nmaster_key_file = \"m\"\nlog_key_file = \"l\"\n\
+                [[issuer]]\nname = \"gitlab\"\nurl = \"https://gitlab.example.com\"\n\
+                [[device_policy]]\nname = \"mild\"\nattestation = \"optional\"\n[[client]]\n";
+    match crate::config::examine(&folder.join("countersign.toml"), &format!("{head}{stanza}")) {
+        Ok(settings) => Ok(settings.clients),
+        Err(error) => {
+            let told: Vec<_> = error.faults.iter().map(|fault| format!("{fault}; {}", fault.cure)).collect();
+            Err(told.join("\n"))
+        }
+    }
+}
+
+fn with(line: &str) -> Result<Client, String> {
+    let key = line.split(' ').next().unwrap();
+    let kept: String = WHOLE.lines().filter(|old| old.split(' ').next() != Some(key)).map(|old| format!("{old}\n")).collect();
+    checked(&format!("{kept}{line}\n")).map(|mut clients| clients.remove(0).client)
+}
+
+#[test]
+fn a_client_of_five_lines_has_careful_defaults() {
+    let client = checked(WHOLE).unwrap().remove(0).client;
+    assert_eq!(client.grants, BTreeSet::from([GrantType::AuthorizationCode]));
+    assert_eq!(client.scopes.to_string(), "openid");
+    assert_eq!((client.acr, client.consent, client.alg), (Acr::Phr, Consent::NotAsked, TokenAlg::Rs256));
+    assert_eq!(client.response_modes, BTreeSet::from([ResponseMode::Query]));
+    assert_eq!((client.par, client.dpop, client.native, client.groups), (false, false, false, None));
+    assert_eq!(client.lifetimes.access_token, time::ACCESS_TOKEN);
+}
+
+#[test]
+fn every_key_is_read() {
+    let more = "grants = [\"authorization_code\", \"refresh_token\", \"client_credentials\"]\n\
+        scopes = [\"openid\", \"groups\", \"offline_access\", \"api:read\"]\nresources = [\"https://api.example.com\"]\n\
+        groups = [\"sre\"]\nacr = \"phrh\"\ndevice_policy = \"mild\"\nconsent = \"once\"\npar = true\ndpop = true\n\
+        alg = \"ES256\"\nresponse_modes = [\"query\", \"form_post\"]\n\
+        post_logout_redirect_uris = [\"https://grafana.example.com/\"]\n\
+        backchannel_logout_uri = \"https://grafana.example.com/logout\"\naccess_token_lifetime = \"5m\"\n\
+        refresh_lifetime = \"1h\"\noffline_lifetime = \"7d\"\nlogo_file = \"client.rs\"\n";
+    let found = checked(&format!("{WHOLE}{more}")).unwrap().remove(0);
+    let client = found.client;
+    assert!(client.par && client.dpop && found.logo_file.is_some());
+    assert_eq!(client.groups.unwrap().len(), 1);
+    assert_eq!(client.device_policy.unwrap().name, "mild");
+    assert_eq!(client.lifetimes.offline.as_secs(), 7 * 86_400);
+    assert_eq!(client.resources[0].as_str(), "https://api.example.com");
+}
+
+#[test]
+fn each_fault_has_its_sentence_and_its_cure() {
+    for (line, told) in [
+        ("id = \"Grafana\"", "is not a client id"),
+        ("id = \"gitlab\"", "is the name of an issuer"),
+        ("id = \"sign.example.com\"", "own host"),
+        ("name = \"\"", "1 to 100 characters"),
+        ("auth = \"client_secret_jwt\"", "no way in which clients prove"),
+        ("auth = \"none\"", "wants no secret"),
+        ("auth = \"private_key_jwt\"", "without `jwks_file`"),
+        ("jwks_file = \"client.rs\"", "is not \"private_key_jwt\""),
+        ("secret_sha256 = []", "has 0 values"),
+        ("secret_sha256 = [\"cs_typed\"]", "never the secret"),
+        ("redirect_uris = []", "no `redirect_uris`"),
+        ("redirect_uris = [\"http://grafana.example.com/\"]", "is plain http"),
+        ("redirect_uris = [\"https://a.example/\", \"https://a.example/\"]", "twice"),
+        ("grants = []", "empty list of grants"),
+        ("grants = [\"password\"]", "no grant of this server"),
+        ("grants = [\"refresh_token\"]", "comes of nothing else"),
+        ("grants = [\"client_credentials\"]", "nobody signs in"),
+        ("scopes = [\"openid profile\"]", "quotes of its own"),
+        ("scopes = [\"a\\\"b\"]", "is no scope"),
+        ("scopes = [\"offline_access\"]", "no refresh tokens"),
+        ("resources = [\"api\"]", "no absolute URI"),
+        ("resources = [\"https://api.example.com/#x\"]", "no absolute URI"),
+        ("groups = []", "lets nobody in"),
+        ("groups = [\"SRE\"]", "is not a group name"),
+        ("acr = \"mfa\"", "write \"phr\" or \"phrh\""),
+        ("device_policy = \"mil\"", "did you mean `mild`?"),
+        ("consent = \"never\"", "write \"none\""),
+        ("alg = \"HS256\"", "write \"RS256\""),
+        ("response_modes = [\"fragment\"]", "names no mode"),
+        ("access_token_lifetime = \"2h\"", "are possible"),
+        ("backchannel_logout_uri = \"http://grafana.example.com/\"", "is plain http"),
+        ("logo_file = \"none.png\"", "no file"),
+    ] {
+        let error = with(line).unwrap_err();
+        assert!(error.contains(told), "{line}: {error}");
+        assert!(!error.contains("cs_typed"), "{error}");
+    }
+    let twice = checked(&format!("{WHOLE}[[client]]\n{WHOLE}")).unwrap_err();
+    assert!(twice.contains("a second client"), "{twice}");
+}
