@@ -3,7 +3,6 @@
 //! Implements OpenID Connect Core §3.1.2, RFC 6749 §4.1, RFC 9207, DESIGN §10.
 //! Never gives a code on what a reader saw: everything is judged again in the unit that gives it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -14,21 +13,22 @@ use crate::crypto::random;
 use crate::domain::assurance::Acr;
 use crate::domain::assurance::models::Trusted;
 use crate::domain::ids::{ClientId, Digest, GroupName};
-use crate::domain::log::entry::Event;
 use crate::domain::oauth::authorize::interaction::{Interaction, SessionFacts, SignInReason, Situation, interaction};
 use crate::domain::oauth::authorize::parameters::Parameters;
 use crate::domain::oauth::authorize::redirect_uri::is_registered;
 use crate::domain::oauth::authorize::table::{Endpoint, examine};
 use crate::domain::oauth::authorize::{Asked, AuthorizationRequest, Fault, Hint, WayBack};
-use crate::domain::oauth::client::{Client, Consent, GrantType};
+use crate::domain::oauth::client::{Client, GrantType};
 use crate::domain::oauth::error_code::ErrorCode;
-use crate::domain::oauth::grant::GrantEnd;
 use crate::domain::oauth::scope::OFFLINE_ACCESS;
-use crate::domain::time::{AUTHORIZATION, CODE, OFFLINE_ABSOLUTE, Timestamp};
-use crate::store::authorizations::{AuthorizationRow, ConsentRow};
-use crate::store::grants::{CodeRow, GrantRow, MAX_GRANTS_OF_PERSON};
+use crate::domain::rules::Refusal;
+use crate::domain::session::SessionLimits;
+use crate::domain::time::{AUTHORIZATION, Timestamp};
+use crate::store::authorizations::AuthorizationRow;
 use crate::store::{Reader, StoreError, Unit};
 
+use super::consent::agree;
+use super::grants::{NewGrant, begin};
 use super::known::{device_of, judged};
 use super::use_session::{SignedIn, actor, living, log_time};
 use super::{AppError, Countersign};
@@ -76,7 +76,6 @@ pub struct Looked {
 }
 
 /// The answer for an application.
-#[derive(Debug)]
 pub struct Response {
     /// Where it goes.
     pub back: WayBack,
@@ -84,6 +83,13 @@ pub struct Response {
     pub name: String,
     /// Its members, in order; `iss` and `state` among them.
     pub members: Vec<(&'static str, String)>,
+}
+
+impl std::fmt::Debug for Response {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A code is a credential.
+        write!(f, "Response({}, redacted)", self.back.client)
+    }
 }
 
 /// What came of asking for the answer.
@@ -172,7 +178,7 @@ impl Countersign {
                 match (interaction(&situation(&opened, facts.as_ref(), now)), who) {
                     (Interaction::Issue, Some(who)) => {
                         unit.take_authorization_request(&id)?;
-                        give_code(unit, &opened, &who, &code)?;
+                        give_code(unit, &opened, &who, (&code, limits))?;
                         Ok(respond(&opened, Ok(code)))
                     }
                     (Interaction::Refuse(why), _) => {
@@ -201,7 +207,7 @@ impl Countersign {
                 if !matches!(interaction(&situation(&opened, Some(&facts), unit.now())), Interaction::Consent(_)) {
                     return Ok(());
                 }
-                agree(unit, &opened, &me)?;
+                agree(unit, (&opened.kept.request, &opened.client), &me)?;
                 opened.kept.agreed = Some(me.session.entry);
                 put(unit, &id, &opened.kept)
             })
@@ -308,9 +314,50 @@ fn respond(opened: &Opened, what: Result<String, ErrorCode>, url: &str) -> Answe
     let back = opened.kept.request.way_back();
     let outcome = match what {
         Ok(code) => vec![("code", code)],
-        Err(why) => error_members(why, why.sentence()),
+        Err(why) => error_members(why, reason(why)),
     };
     Answered::Response(response(back, outcome, &opened.client.name, url))
+}
+
+/// Begins a grant for the code.
+fn give_code(
+    unit: &mut Unit<'_>,
+    opened: &Opened,
+    who: &SignedIn,
+    (code, limits): (&str, SessionLimits),
+) -> Result<(), AppError> {
+    let Opened { kept: Kept { request, .. }, client, .. } = opened;
+    unit.note_session(&who.session.secret_sha256)?;
+    let essential = request.acr.as_ref().filter(|wish| wish.essential);
+    let new = NewGrant {
+        client: client.id.clone(),
+        acr: essential.map_or(client.acr, |wish| wish.least().max(client.acr)),
+        // Without leave to refresh, nothing outlives the session.
+        scopes: if client.may(GrantType::RefreshToken) {
+            request.scopes.clone()
+        } else {
+            request.scopes.without(OFFLINE_ACCESS)
+        },
+        resources: request.resources.clone(),
+        dpop_jkt: request.dpop_jkt.clone(),
+        nonce: request.nonce.clone(),
+        claims: request.claims.clone(),
+        redirect_uri: request.redirect_uri.clone(),
+        code_challenge: request.code_challenge.clone(),
+    };
+    begin(unit, who, new, Digest::of(code.as_bytes()), limits)?;
+    Ok(())
+}
+
+/// Why an application gets no code, where its request was good.
+const fn reason(why: ErrorCode) -> &'static str {
+    match why {
+        ErrorCode::LoginNeeded => "the person must sign in",
+        ErrorCode::ConsentNeeded => "the person must be asked whether they agree",
+        ErrorCode::NotInGroups => "the person may not sign in to this application",
+        ErrorCode::AcrUnmet => "the level that is demanded was not reached",
+        _ => "the person did not sign in, or did not agree",
+    }
 }
 
 /// The members of an error for an application.
@@ -333,91 +380,8 @@ fn response(back: WayBack, mut members: Vec<(&'static str, String)>, name: &str,
 
 impl Countersign {
     /// The answer for an application whose request has a fault that it may be told.
-    pub fn fault_response(&self, back: WayBack, refusal: &crate::domain::rules::Refusal) -> Response {
+    pub fn fault_response(&self, back: WayBack, refusal: &Refusal) -> Response {
         let name = self.settings.client(&back.client).map_or("", |client| client.name.as_str()).to_owned();
         response(back, error_members(refusal.code, &refusal.description), &name, &self.settings.url)
     }
-}
-
-/// Writes what a person agreed to into the log, and remembers it where the operator wants that.
-fn agree(unit: &mut Unit<'_>, opened: &Opened, me: &SignedIn) -> Result<(), AppError> {
-    let scopes = opened.kept.request.scopes.clone();
-    let (person, client) = (me.person.id.clone(), opened.client.id.clone());
-    let entry = unit.append(Event::Grant {
-        outcome: "consented".to_owned(),
-        client: client.clone(),
-        person: Some(person.clone()),
-        grant: None,
-        session: Some(me.session.entry),
-        passkey: Some(me.passkey.entry),
-        scopes: scopes.clone(),
-        tokens: Vec::new(),
-        why: None,
-    })?;
-    if opened.client.consent != Consent::Once {
-        return Ok(());
-    }
-    let before = unit.reader().consent(&person, &client)?.map(|row| row.scopes).unwrap_or_default();
-    Ok(unit.put_consent(&ConsentRow { person, client, scopes: before.and(&scopes), entry })?)
-}
-
-/// Begins a grant and keeps the code for it.
-fn give_code(unit: &mut Unit<'_>, opened: &Opened, who: &SignedIn, code: &str) -> Result<(), AppError> {
-    let Opened { kept: Kept { request, .. }, client, .. } = opened;
-    unit.note_session(&who.session.secret_sha256)?;
-    make_room(unit, who)?;
-    let (person, now) = (who.person.id.clone(), unit.now());
-    let entry = unit.append(Event::Grant {
-        outcome: "started".to_owned(),
-        client: client.id.clone(),
-        person: Some(person.clone()),
-        grant: None,
-        session: Some(who.session.entry),
-        passkey: Some(who.passkey.entry),
-        scopes: request.scopes.clone(),
-        tokens: Vec::new(),
-        why: None,
-    })?;
-    let offline = request.scopes.has(OFFLINE_ACCESS) && client.may(GrantType::RefreshToken);
-    let essential = request.acr.as_ref().filter(|wish| wish.essential);
-    unit.insert_grant(&GrantRow {
-        entry,
-        client: client.id.clone(),
-        person,
-        sid: who.session.sid.clone(),
-        session: who.session.entry,
-        passkey: who.passkey.id,
-        facts: who.session.facts,
-        auth_time: who.session.times.started,
-        acr: essential.map_or(client.acr, |wish| wish.least().max(client.acr)),
-        scopes: request.scopes.clone(),
-        resources: request.resources.clone(),
-        dpop_jkt: request.dpop_jkt.clone(),
-        nonce: request.nonce.clone(),
-        claims: request.claims.clone(),
-        offline,
-        created: now,
-        ends: if offline { now + OFFLINE_ABSOLUTE } else { who.session.times.ends },
-        ended: None,
-    })?;
-    unit.insert_code(&CodeRow {
-        code_sha256: Digest::of(code.as_bytes()),
-        grant: entry,
-        client: client.id.clone(),
-        redirect_uri: request.redirect_uri.clone(),
-        code_challenge: request.code_challenge.clone(),
-        ends: now + CODE,
-        used: None,
-    })?;
-    Ok(())
-}
-
-/// Ends the oldest grants where a person has as many as they may.
-fn make_room(unit: &mut Unit<'_>, who: &SignedIn) -> Result<(), StoreError> {
-    let open = unit.reader().grants_of_person(&who.person.id)?;
-    let over = (open.len() + 1).saturating_sub(MAX_GRANTS_OF_PERSON);
-    for row in open.iter().take(over) {
-        super::consent::end(unit, row, GrantEnd::TooMany, None)?;
-    }
-    Ok(())
 }

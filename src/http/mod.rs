@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod approval;
 pub mod assets;
+pub mod authorize;
 pub mod bodies;
 pub mod caller;
 pub mod changes;

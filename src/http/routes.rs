@@ -8,7 +8,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Route};
 
 use super::edge::MAX_BODY;
-use super::{admin, approval, assets, changes, discovery, enrolment, health, home, link, me, metrics, sign_in, token};
+use super::{admin, approval, assets, authorize, changes, discovery, enrolment, health, home, link, me, metrics, sign_in, token};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Who {
     Anybody,
     /// Whoever brings a job token.
     Job,
+    /// Whoever an application sends with its request; a sign-in or a question comes before anything is given.
+    Application,
     /// Whoever has the link; looking only.
     LinkHolder,
     /// A page of ours, and a passkey's touch.
@@ -76,6 +78,12 @@ pub const TABLE: &[Row] = &[
     post("/enrol/{link}/passkey", Who::OurPage, || web::route().to(enrolment::endpoints::passkey)),
     post("/enrol/{link}/name", Who::OurPage, || web::route().to(enrolment::endpoints::name)),
     post("/enrol/{link}/decline", Who::OurPage, || web::route().to(enrolment::endpoints::decline)),
+    get("/authorize", Who::Application, || web::route().to(authorize::endpoints::get)),
+    post("/authorize", Who::Application, || web::route().to(authorize::endpoints::post)),
+    get("/authorize/{id}", Who::Application, || web::route().to(authorize::endpoints::go_on)),
+    post("/authorize/{id}/consent", Who::OurPageSignedIn, || web::route().to(authorize::endpoints::consent)),
+    post("/authorize/{id}/cancel", Who::OurPage, || web::route().to(authorize::endpoints::cancel)),
+    get("/applications/{client}/logo", Who::Anybody, || web::route().to(authorize::endpoints::logo)),
     get("/sign-in", Who::Anybody, || web::route().to(sign_in::endpoints::page)),
     post("/sign-in/options", Who::OurPage, || web::route().to(sign_in::endpoints::options)),
     post("/sign-in/session", Who::OurPage, || web::route().to(sign_in::endpoints::begin)),
@@ -94,6 +102,8 @@ pub const TABLE: &[Row] = &[
     get("/me/signed", Who::SignedIn, || web::route().to(me::signed::page)),
     get("/me/signed/{number}", Who::SignedIn, || web::route().to(me::signed::receipt)),
     get("/sw.js", Who::Anybody, || web::route().to(assets::service_worker)),
+    get("/me/applications", Who::SignedIn, || web::route().to(me::applications::page)),
+    post("/me/applications/{client}/forget", Who::OurPageSignedIn, || web::route().to(me::applications::forget)),
     get("/me/links", Who::SignedIn, || web::route().to(me::links::page)),
     get("/me/links/brought", Who::SignedIn, || web::route().to(me::links::brought)),
     post("/me/links/code", Who::OurPageSignedIn, || web::route().to(me::links::code)),
@@ -121,14 +131,22 @@ pub const TABLE: &[Row] = &[
 
 /// Puts the table into actix; another method on a path is 405 with `Allow`.
 pub fn configure(config: &mut ServiceConfig) {
-    for row in TABLE {
-        let (allow, methods): (_, &[Method]) =
-            if row.method == "GET" { ("GET, HEAD", &[Method::GET, Method::HEAD]) } else { ("POST", &[Method::POST]) };
-        let resource = methods
-            .iter()
-            .fold(web::resource(row.path), |resource, method| resource.route((row.handler)().method(method.clone())));
-        config.service(resource.default_service(web::to(move || async move {
-            HttpResponse::MethodNotAllowed().insert_header(("allow", allow)).finish()
+    let mut done = std::collections::BTreeSet::new();
+    for path in TABLE.iter().map(|row| row.path).filter(|path| done.insert(*path)) {
+        let rows = TABLE.iter().filter(|row| row.path == path);
+        let mut resource = web::resource(path);
+        let mut allow = Vec::new();
+        for row in rows {
+            let methods: &[Method] = if row.method == "GET" { &[Method::GET, Method::HEAD] } else { &[Method::POST] };
+            for method in methods {
+                resource = resource.route((row.handler)().method(method.clone()));
+                allow.push(method.as_str().to_owned());
+            }
+        }
+        let allow = allow.join(", ");
+        config.service(resource.default_service(web::to(move || {
+            let allow = allow.clone();
+            async move { HttpResponse::MethodNotAllowed().insert_header(("allow", allow)).finish() }
         })));
     }
 }

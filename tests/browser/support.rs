@@ -378,6 +378,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Settings {
             allow_private: true,
             stale_use: Duration::from_hours(24),
         }],
+        clients: Vec::new(),
         devices: DeviceSettings::default(),
         push: None,
         kept: Kept { master_key: "the file master-key".to_owned(), mark: "the file high-water-mark".to_owned() },

@@ -13,6 +13,7 @@
     reason = "a test that cannot go on must say where"
 )]
 
+pub mod application;
 pub mod diagnostics;
 pub mod exchange;
 pub mod gitlab;

@@ -30,6 +30,7 @@ use countersign::crypto::random;
 use countersign::domain::change::standing::Terms;
 use countersign::domain::ids::{GroupName, IssuerName};
 use countersign::domain::job::gitlab::IssuerTerms;
+use countersign::domain::oauth::client::Client;
 use countersign::domain::oauth::exchange::{ExchangeHeaders, parse};
 use countersign::domain::session::SessionLimits;
 use countersign::domain::time::{MAX_TOKEN_AGE, Timestamp, WAIT_LIMIT};
@@ -74,6 +75,8 @@ pub struct Options {
     pub push: Option<PushSettings>,
     /// Proxies whose word about addresses is believed.
     pub trusted_proxies: Vec<Cidr>,
+    /// The applications that people sign in to.
+    pub clients: Vec<Arc<Client>>,
 }
 
 impl Default for Options {
@@ -90,6 +93,7 @@ impl Default for Options {
             identity_provider: None,
             push: None,
             trusted_proxies: Vec::new(),
+            clients: Vec::new(),
         }
     }
 }
@@ -204,6 +208,7 @@ pub fn parts(directory: &Path, clock: &Clock, options: &Options) -> Parts {
             contact: Some("#platform, or the desk on floor 3".to_owned()),
             people: Terms::default(),
             issuers,
+            clients: options.clients.clone(),
             devices: options.devices.clone(),
             push: options.push.clone(),
             kept: Kept { master_key: "the file master.key".to_owned(), mark: "the file mark".to_owned() },
@@ -293,6 +298,17 @@ impl Server {
         self.stop();
         let ((app, address, handle), thread) = run(&self.directory, &self.clock, &self.options);
         (self.app, self.address, self.handle, self.thread) = (app, address, handle, Some(thread));
+    }
+
+    /// The same, with other applications.
+    pub fn restart_for(&mut self, clients: Vec<Client>) {
+        self.options.clients = clients.into_iter().map(Arc::new).collect();
+        self.restart();
+    }
+
+    /// A server for these applications.
+    pub fn for_clients(clients: Vec<Client>) -> Self {
+        Self::with(Options { clients: clients.into_iter().map(Arc::new).collect(), ..Options::default() })
     }
 
     /// The same, under other rules.
