@@ -17,7 +17,7 @@ use crate::domain::oauth::authorize::interaction::{Interaction, SessionFacts, Si
 use crate::domain::oauth::authorize::parameters::Parameters;
 use crate::domain::oauth::authorize::redirect_uri::is_registered;
 use crate::domain::oauth::authorize::table::{Endpoint, examine};
-use crate::domain::oauth::authorize::{Asked, AuthorizationRequest, Fault, Hint, WayBack};
+use crate::domain::oauth::authorize::{Asked, AuthorizationRequest, Fault, Hint, Hinted, WayBack};
 use crate::domain::oauth::client::{Client, GrantType};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::scope::OFFLINE_ACCESS;
@@ -103,7 +103,6 @@ pub enum Answered {
 
 /// What is read of a request that waits.
 struct Opened {
-    row: AuthorizationRow,
     kept: Kept,
     client: Arc<Client>,
 }
@@ -126,7 +125,10 @@ impl Countersign {
     }
 
     pub(super) fn asked<'a>(&'a self, said: &'a Parameters, authenticated: Option<&'a ClientId>) -> Asked<'a> {
-        let hint = said.get("id_token_hint").map(|token| self.hint(token));
+        let hint = match said.get("id_token_hint") {
+            None => Hinted::Absent,
+            Some(token) => self.hint(token).map_or(Hinted::NotOurs, Hinted::By),
+        };
         Asked { said, clients: &self.settings.clients, authenticated, hint }
     }
 
@@ -150,7 +152,7 @@ impl Countersign {
             let who = session.map(|digest| living(reader, &digest, limits, now)).transpose()?.flatten();
             let facts = who.as_ref().map(|who| facts(reader, &trusted, &opened.client, who)).transpose()?;
             let next = interaction(&situation(&opened, facts.as_ref(), now));
-            let Opened { kept, client, .. } = opened;
+            let Opened { kept, client } = opened;
             let cancelled = kept.cancelled.is_some();
             Ok(Looked { request: kept.request, client, who, next, cancelled, now })
         })
@@ -204,7 +206,8 @@ impl Countersign {
                 let mut opened = open(&unit.reader(), &clients, &id, unit.now())?;
                 let facts = facts(&unit.reader(), &trusted, &opened.client, &me)?;
                 // Only what is really asked is agreed to: who may not sign in there at all agrees to nothing.
-                if !matches!(interaction(&situation(&opened, Some(&facts), unit.now())), Interaction::Consent(_)) {
+                let next = interaction(&situation(&opened, Some(&facts), unit.now()));
+                if opened.kept.cancelled.is_some() || !matches!(next, Interaction::Consent(_)) {
                     return Ok(());
                 }
                 agree(unit, (&opened.kept.request, &opened.client), &me)?;
@@ -265,7 +268,7 @@ fn over(clients: &[Arc<Client>], client: Option<&ClientId>) -> AppError {
     let name = client.and_then(|id| clients.iter().find(|one| one.id == *id)).map(|client| client.name.as_str());
     let text = "this sign-in is over: it was finished, or it took too long";
     match name {
-        Some(name) => AppError::refused(ErrorCode::AuthorizationOver, text).with_hint(format!("start again at {name}")),
+        Some(name) => AppError::refused(ErrorCode::AuthorizationOver, text).with_hint(&format!("start again at {name}")),
         None => AppError::refused(ErrorCode::AuthorizationOver, text),
     }
 }
@@ -283,11 +286,11 @@ fn open(reader: &Reader<'_>, clients: &[Arc<Client>], id: &Digest, now: Timestam
         client.redirect_uris.iter().any(|registered| is_registered(registered, given, client.native))
     });
     let client = Arc::clone(client.ok_or_else(|| over(clients, known.as_ref()))?);
-    Ok(Opened { row, kept, client })
+    Ok(Opened { kept, client })
 }
 
 fn situation<'a>(opened: &'a Opened, who: Option<&'a SessionFacts>, now: Timestamp) -> Situation<'a> {
-    let Opened { kept, client, .. } = opened;
+    let Opened { kept, client } = opened;
     let agrees = who.is_some_and(|who| kept.agreed == Some(who.entry));
     Situation { request: &kept.request, client, came_at: kept.came_at, who, agrees, now }
 }
@@ -326,7 +329,7 @@ fn give_code(
     who: &SignedIn,
     (code, limits): (&str, SessionLimits),
 ) -> Result<(), AppError> {
-    let Opened { kept: Kept { request, .. }, client, .. } = opened;
+    let Opened { kept: Kept { request, .. }, client } = opened;
     unit.note_session(&who.session.secret_sha256)?;
     let essential = request.acr.as_ref().filter(|wish| wish.essential);
     let new = NewGrant {

@@ -39,8 +39,8 @@ impl Countersign {
         let unknown = || AppError::refused(ErrorCode::RequestUriUnknown, "`request_uri` was used before, is over, or is another client's");
         let client = said.get("client_id").and_then(|id| ClientId::parse(id).ok()).ok_or_else(unknown)?;
         let id = Digest::of(id.as_bytes());
-        let is_for = move |row: &crate::store::authorizations::AuthorizationRow| row.pushed && row.client == client;
-        if !self.store.read(|reader| reader.authorization_request(&id))?.is_some_and(|row| is_for(&row)) {
+        let row = self.store.read(|reader| reader.authorization_request(&id))?;
+        if !row.is_some_and(|row| row.pushed && row.client == client) {
             return Err(unknown());
         }
         let taken = self.store.write(move |unit| -> Result<_, AppError> {

@@ -187,7 +187,7 @@ fn attack_071_nothing_is_fetched_and_no_request_object_is_read() {
     let bare = Request::good().without("redirect_uri").with("request_uri", "http://169.254.169.254/");
     shown(&scene, &bare, "Grafana", "redirect_uri", "request_uri_unsupported");
     let ours = Request::good().with("request_uri", "urn:ietf:params:oauth:request_uri:AAAAAAAAAAAAAAAAAAAAAAAAAAA");
-    shown(&scene, &ours, "An application", "request_uri", "request_uri_unknown");
+    shown(&scene, &ours, "Grafana", "request_uri", "request_uri_unknown");
 }
 
 #[test]

@@ -4,23 +4,34 @@ use std::collections::BTreeSet;
 
 use countersign::app::console::ConsoleCommand;
 use countersign::app::propose_change::{MAX_OPEN_CHANGES, Wish};
+use countersign::domain::oauth::client::{Client, Logo};
 use countersign::domain::people::Role;
 use countersign::http::routes::{Row, TABLE, Who};
 use countersign::http::serve::CONTENT_SECURITY_POLICY;
 use serde_json::json;
 
+use crate::support::application::{Request, grafana};
 use crate::support::wire::{Call, HOST};
 use crate::support::{Answer, Logged, Person, Server, Snapshot, URL, collector, refused};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
+/// The application of the scene, or one that nobody configured.
+fn client(name: &str) -> &str {
+    if name == "rules" { "grafana" } else { name }
+}
+
 /// A path of the row that leads somewhere, and one that leads nowhere.
 fn paths(row: &Row, scene: &Scene) -> [String; 2] {
-    let request = if row.path.starts_with("/changes") { &scene.change } else { &scene.request };
+    let request = match row.path {
+        path if path.starts_with("/changes") => &scene.change,
+        path if path.starts_with("/authorize") => &scene.sign_in,
+        _ => &scene.request,
+    };
     let link = &scene.link;
     let fill = |id: &str, link: &str, name: &str| {
         let path = row.path.replace("{id}", id).replace("{link}", link).replace("{name}", name);
-        path.replace("{number}", name).replace("{person}", name)
+        path.replace("{number}", name).replace("{person}", name).replace("{client}", client(name))
     };
     let name = if row.path.starts_with("/static") { "countersign.css" } else { "rules" };
     [fill(request, link, name), fill("AAAAAAAAAAAAAAAAAAAAAA", "unknown", "unknown")]
@@ -48,6 +59,15 @@ fn check_headers(answer: &Answer, place: &str) {
     assert!(answer.header("server").is_none() && answer.header("x-powered-by").is_none(), "{place}");
 }
 
+/// The answers of a page to whoever is not signed in.
+const fn usual(row: &Row) -> [u16; 2] {
+    match row.who {
+        Who::SignedIn | Who::Admin => [303, 401],
+        Who::Application => [303, 400],
+        _ => [200, 200],
+    }
+}
+
 /// Nobody is signed in: a page sends on, a script is told.
 fn check_sent_to_sign_in(row: &Row, answer: &Answer) {
     if matches!(row.path, "/waiting" | "/me/links/brought") {
@@ -63,16 +83,19 @@ struct Scene {
     server: Server,
     request: String,
     change: String,
+    sign_in: String,
     link: String,
 }
 
 fn scene() -> Scene {
-    let server = Server::start();
+    let logo = Logo { media_type: "image/png", bytes: b"\x89PNG".to_vec() };
+    let server = Server::for_clients(vec![Client { logo: Some(logo), ..grafana() }]);
     let _mara = Person::manager(&server, "Mara");
+    let sign_in = Request::good().waits(&server).rsplit('/').next().unwrap().to_owned();
     let request = server.ask(&server.job().sign(), &collector());
     let (ben, link) = server.invite("Ben", &["release-managers"]);
     let (change, _) = server.propose(Wish::Suspend { person: ben });
-    Scene { server, request, change, link }
+    Scene { server, request, change, sign_in, link }
 }
 
 impl Scene {
@@ -95,7 +118,7 @@ impl Scene {
     }
 
     fn kind(row: &Row) -> &'static str {
-        if row.who == Who::Job { FORM } else { "application/json" }
+        if matches!(row.who, Who::Job | Who::Application) { FORM } else { "application/json" }
     }
 }
 
@@ -115,6 +138,14 @@ fn without_credentials_a_route_answers_as_its_row_says() {
                 if row.path.contains('{') {
                     let gone = if row.path.contains("{link}") { 410 } else { 404 };
                     assert_eq!(lost.status, gone, "{unknown}");
+                }
+            }
+            // Without a request there is nothing to go on with; one that waits goes to the sign-in page.
+            Who::Application => {
+                let (status, gone) = if row.path.contains("{id}") { (303, 410) } else { (400, 400) };
+                assert_eq!((answer.status, lost.status), (status, gone), "{known}: {}", answer.text());
+                if status == 303 {
+                    assert!(answer.header("location").unwrap().starts_with("/sign-in?for="), "{known}");
                 }
             }
             Who::Job => assert_eq!(answer.status, 415, "{known}: {}", answer.text()),
@@ -177,8 +208,7 @@ fn one_byte_over_the_limit_is_too_much() {
         });
         check_headers(&answer, &known);
         if row.method == "GET" {
-            let usual = if matches!(row.who, Who::SignedIn | Who::Admin) { [303, 401] } else { [200, 200] };
-            assert!(usual.contains(&answer.status), "{known}: a body is of no use here, and of no harm");
+            assert!(usual(row).contains(&answer.status), "{known}: a body is of no use here, and of no harm");
         } else {
             answer.clone().expect_error(413, "invalid_request", "body_too_large");
             refused(&scene.server, &before, &answer, Logged::No);
@@ -196,21 +226,23 @@ fn another_method_is_told_which_would_do() {
     let scene = scene();
     for row in TABLE {
         let [known, _] = paths(row, &scene);
-        let others: &[&str] = if row.method == "GET" {
-            &["POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "FOO"]
-        } else {
-            &["GET", "HEAD", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "FOO"]
-        };
-        for method in others {
+        let of_path = || TABLE.iter().filter(|other| other.path == row.path).map(|other| other.method);
+        let mut allowed: Vec<&str> = Vec::new();
+        for method in of_path() {
+            allowed.extend(if method == "GET" { &["GET", "HEAD"][..] } else { &["POST"] });
+        }
+        for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "FOO"] {
+            if allowed.contains(&method) {
+                continue;
+            }
             let answer = scene.call(method, &known).header("origin", URL).send();
             assert_eq!(answer.status, 405, "{method} {known}");
-            let allow = if row.method == "GET" { "GET, HEAD" } else { "POST" };
-            assert_eq!(answer.header("allow"), Some(allow), "{method} {known}");
+            assert_eq!(answer.header("allow"), Some(allowed.join(", ").as_str()), "{method} {known}");
             check_headers(&answer, &known);
         }
         if row.method == "GET" {
             let answer = scene.call("HEAD", &known).send();
-            let usual = if matches!(row.who, Who::SignedIn | Who::Admin) { [303, 401] } else { [200, 200] };
+            let usual = if row.path == "/authorize" { [200, 200] } else { usual(row) };
             assert!(usual.contains(&answer.status) && answer.body.is_empty(), "{known}: {}", answer.status);
             check_headers(&answer, &known);
         }

@@ -73,10 +73,10 @@ pub struct Options {
     pub identity_provider: Option<String>,
     /// Whether people may be told on their devices.
     pub push: Option<PushSettings>,
+    /// The tools that people sign in to.
+    pub clients: Vec<Arc<Client>>,
     /// Proxies whose word about addresses is believed.
     pub trusted_proxies: Vec<Cidr>,
-    /// The applications that people sign in to.
-    pub clients: Vec<Arc<Client>>,
 }
 
 impl Default for Options {
@@ -92,8 +92,8 @@ impl Default for Options {
             devices: DeviceSettings::default(),
             identity_provider: None,
             push: None,
-            trusted_proxies: Vec::new(),
             clients: Vec::new(),
+            trusted_proxies: Vec::new(),
         }
     }
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::app::authorize::{Answered, CameIn, Looked};
 use crate::app::{AppError, Countersign};
 use crate::domain::ids::{ClientId, Digest};
+use crate::domain::oauth::authorize::Fault;
 use crate::domain::oauth::authorize::interaction::Interaction;
 use crate::domain::oauth::authorize::parameters::Parameters;
 use crate::domain::oauth::error_code::ErrorCode;
@@ -57,7 +58,12 @@ async fn come_in(request: &HttpRequest, text: &[u8], edge: &Edge) -> HttpRespons
     match edge.app.take_authorization(&said).await {
         Ok(CameIn::Waits(id)) => session::see(&format!("/authorize/{id}")),
         Ok(CameIn::Wrong(fault)) => wrong(edge, &said, &fault),
-        Err(error) => unread(edge, error, "request_uri"),
+        Err(AppError::Refused { refusal, .. }) => {
+            let client = said.get("client_id").and_then(|id| ClientId::parse(id).ok());
+            let client = client.and_then(|id| edge.app.settings.client(&id).cloned());
+            wrong(edge, &said, &Fault::Page { client, parameter: "request_uri", refusal })
+        }
+        Err(fault @ AppError::Fault { .. }) => edge.fail_page(fault),
     }
 }
 

@@ -7,12 +7,15 @@ use crate::domain::ids::PersonId;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::rules::Refusal;
 
-use super::{Asked, Draft, refuse};
+use super::{Asked, Draft, Hinted, refuse};
 
 pub(super) fn run(asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Refusal> {
-    let Some(hint) = &asked.hint else { return Ok(()) };
     let wrong = |text: &str| refuse(ErrorCode::HintInvalid, text);
-    let hint = hint.as_ref().ok_or_else(|| wrong("`id_token_hint` is no ID token of this server"))?;
+    let hint = match &asked.hint {
+        Hinted::Absent => return Ok(()),
+        Hinted::NotOurs => return Err(wrong("`id_token_hint` is no ID token of this server")),
+        Hinted::By(hint) => hint,
+    };
     if hint.audience != draft.client()?.id.as_str() {
         return Err(wrong("`id_token_hint` was made for another client"));
     }

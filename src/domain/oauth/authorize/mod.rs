@@ -223,6 +223,17 @@ pub struct Hint {
     pub audience: String,
 }
 
+/// What an `id_token_hint` is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hinted {
+    /// There is none.
+    Absent,
+    /// It is no ID token of ours.
+    NotOurs,
+    /// It names somebody.
+    By(Hint),
+}
+
 /// What a request is checked against.
 pub struct Asked<'a> {
     /// What was sent.
@@ -231,8 +242,8 @@ pub struct Asked<'a> {
     pub clients: &'a [Arc<Client>],
     /// Who proved at the endpoint to be which client; nobody at the page.
     pub authenticated: Option<&'a ClientId>,
-    /// What `id_token_hint` is: nothing where it was not sent, and no hint where it is not a token of ours.
-    pub hint: Option<Option<Hint>>,
+    /// What `id_token_hint` is.
+    pub hint: Hinted,
 }
 
 /// The request as far as the checks before have come.

@@ -30,6 +30,8 @@ pub enum Told {
     Client,
 }
 
+type Run = fn(&Asked<'_>, &mut Draft) -> Result<(), Refusal>;
+
 /// One check.
 pub struct Check {
     /// Its parameter, or what it is about.
@@ -40,10 +42,8 @@ pub struct Check {
     pub par: bool,
     /// To whom its fault may be told, where a browser is there.
     pub told: Told,
-    run: fn(&Asked<'_>, &mut Draft) -> Result<(), Refusal>,
+    run: Run,
 }
-
-type Run = fn(&Asked<'_>, &mut Draft) -> Result<(), Refusal>;
 
 const YES: bool = true;
 const NO: bool = false;

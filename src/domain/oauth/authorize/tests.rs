@@ -37,7 +37,7 @@ fn with(changes: &[(&str, &str)]) -> Parameters {
 }
 
 fn of(clients: &[Arc<Client>], said: &Parameters) -> Result<AuthorizationRequest, Fault> {
-    examine(&Asked { said, clients, authenticated: None, hint: None }, Endpoint::Authorize)
+    examine(&Asked { said, clients, authenticated: None, hint: Hinted::Absent }, Endpoint::Authorize)
 }
 
 fn clients() -> Vec<Arc<Client>> {
@@ -195,13 +195,13 @@ fn attack_076_prompt_age_level_and_hint_are_taken_exactly_or_not_at_all() {
 #[test]
 fn attack_076_a_hint_is_a_token_that_this_client_was_given() {
     let (said, clients) = (with(&[]), clients());
-    let hinted = |hint: Option<Hint>| {
-        let asked = Asked { said: &said, clients: &clients, authenticated: None, hint: Some(hint) };
+    let hinted = |hint: Hinted| {
+        let asked = Asked { said: &said, clients: &clients, authenticated: None, hint };
         examine(&asked, Endpoint::Authorize)
     };
-    let hint = |subject: &str, audience: &str| Some(Hint { subject: subject.to_owned(), audience: audience.to_owned() });
+    let hint = |subject: &str, audience: &str| Hinted::By(Hint { subject: subject.to_owned(), audience: audience.to_owned() });
     assert_eq!(hinted(hint(person(2).as_str(), "grafana")).unwrap().hinted, Some(person(2)));
-    for wrong in [None, hint(person(2).as_str(), "other"), hint("gitlab:4711:env:production:approval:phr", "grafana")] {
+    for wrong in [Hinted::NotOurs, hint(person(2).as_str(), "other"), hint("gitlab:4711:env:production:approval:phr", "grafana")] {
         let fault = hinted(wrong).unwrap_err();
         assert!(matches!(&fault, Fault::Client { refusal, .. } if refusal.code == ErrorCode::HintInvalid), "{fault:?}");
     }
@@ -240,7 +240,7 @@ fn a_client_pushes_for_itself_and_no_address() {
     let (clients, id) = (clients(), ClientId::parse("pushing").unwrap());
     let push = |changes: &[(&str, &str)]| {
         let said = with(changes);
-        examine(&Asked { said: &said, clients: &clients, authenticated: Some(&id), hint: None }, Endpoint::Par)
+        examine(&Asked { said: &said, clients: &clients, authenticated: Some(&id), hint: Hinted::Absent }, Endpoint::Par)
     };
     assert_eq!(push(&[("client_id", "pushing")]).unwrap().client, id);
     assert_eq!(push(&[("client_id", "")]).unwrap().client, id);
