@@ -22,6 +22,7 @@ const DOCUMENTS: &[&str] = &[
     "CHANGELOG.md",
     "docs/admin.md",
     "docs/attacks.md",
+    "docs/clients.md",
     "docs/clouds.md",
     "docs/deploy.md",
     "docs/faults.md",

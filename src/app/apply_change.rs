@@ -23,6 +23,7 @@ use crate::store::{Reader, StoreError, Unit};
 
 use super::AppError;
 use super::enrolment_link::{Letter, renew_link};
+use super::grants::{end_of_passkey, end_of_person};
 use super::starters::starters;
 use super::tie_user::{tie, untie};
 
@@ -205,6 +206,7 @@ pub fn apply(unit: &mut Unit<'_>, change: &Change, word: Word<'_>, admitted: boo
         Act::Suspend => {
             act(unit, "suspended", person, by, json!({}))?;
             unit.suspend_person(person)?;
+            end_of_person(unit, person)?;
         }
         Act::Restore => {
             act(unit, "restored", person, by, json!({}))?;
@@ -285,7 +287,8 @@ pub fn join(
 /// Takes a passkey away.
 pub fn remove_passkey(unit: &mut Unit<'_>, person: &PersonId, key: &PasskeyRow, by: Authority) -> Result<(), AppError> {
     act(unit, "passkey_removed", person, by, json!({ "credential": key.public_key_sha256 }))?;
-    Ok(unit.suspend_passkey(key.id, SuspendedWhy::Removed)?)
+    unit.suspend_passkey(key.id, SuspendedWhy::Removed)?;
+    Ok(end_of_passkey(unit, key.id)?)
 }
 
 fn set_role(unit: &mut Unit<'_>, person: &PersonId, role: Role, by: Authority) -> Result<(), AppError> {

@@ -21,6 +21,7 @@ use crate::domain::oauth::authorize::{Asked, AuthorizationRequest, Fault, Hint, 
 use crate::domain::oauth::client::{Client, GrantType};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::scope::OFFLINE_ACCESS;
+use crate::domain::oauth::token_form::CodeText;
 use crate::domain::rules::Refusal;
 use crate::domain::session::SessionLimits;
 use crate::domain::time::{AUTHORIZATION, Timestamp};
@@ -164,7 +165,7 @@ impl Countersign {
         let (limits, vouching) = (self.settings.sessions, self.vouching.clone());
         let (clients, url) = (self.settings.clients.clone(), self.settings.url.clone());
         let id = Digest::of(id.as_bytes());
-        let code = format!("co_{}", data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<32>()?));
+        let code = CodeText::from_random(random::bytes()?);
         self.store
             .write(move |unit| -> Result<Answered, AppError> {
                 let trusted = vouching.in_unit_or_busy(&unit.reader())?;
@@ -181,7 +182,7 @@ impl Countersign {
                     (Interaction::Issue, Some(who)) => {
                         unit.take_authorization_request(&id)?;
                         give_code(unit, &opened, &who, (&code, limits))?;
-                        Ok(respond(&opened, Ok(code)))
+                        Ok(respond(&opened, Ok(code.expose().to_owned())))
                     }
                     (Interaction::Refuse(why), _) => {
                         unit.take_authorization_request(&id)?;
@@ -327,7 +328,7 @@ fn give_code(
     unit: &mut Unit<'_>,
     opened: &Opened,
     who: &SignedIn,
-    (code, limits): (&str, SessionLimits),
+    (code, limits): (&CodeText, SessionLimits),
 ) -> Result<(), AppError> {
     let Opened { kept: Kept { request, .. }, client } = opened;
     unit.note_session(&who.session.secret_sha256)?;
@@ -348,7 +349,7 @@ fn give_code(
         redirect_uri: request.redirect_uri.clone(),
         code_challenge: request.code_challenge.clone(),
     };
-    begin(unit, who, new, Digest::of(code.as_bytes()), limits)?;
+    begin(unit, who, new, code.digest(), limits)?;
     Ok(())
 }
 

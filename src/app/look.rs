@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::list_clients::ClientLine;
 use super::list_issuers::IssuerLine;
 use super::list_keys::KeysSeen;
 use super::list_refusals::RefusalsSeen;
@@ -31,6 +32,8 @@ pub enum Look {
     },
     /// The issuers.
     Issuers,
+    /// The clients.
+    Clients,
     /// Our keys.
     Keys,
     /// What waits now.
@@ -49,6 +52,8 @@ pub enum Sight {
     Refusals(RefusalsSeen),
     /// The issuers.
     Issuers(Vec<IssuerLine>),
+    /// The clients.
+    Clients(Vec<ClientLine>),
     /// Our keys.
     Keys(Box<KeysSeen>),
     /// What waits now.
@@ -63,6 +68,7 @@ impl Countersign {
             Look::Rules { first } => Sight::Rules(Box::new(self.list_rules(*first)?)),
             Look::Refusals { before } => Sight::Refusals(self.list_refusals(*before)?),
             Look::Issuers => Sight::Issuers(self.list_issuers()?),
+            Look::Clients => Sight::Clients(self.list_clients()?),
             Look::Keys => Sight::Keys(Box::new(self.list_keys()?)),
             Look::Requests => Sight::Requests(self.list_requests()?),
         })

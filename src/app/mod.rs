@@ -6,6 +6,7 @@
 pub mod add_passkey;
 pub mod apply_change;
 pub mod ask;
+pub mod authenticate_client;
 pub mod authorize;
 pub mod ceremony;
 pub mod check_first_run;
@@ -24,10 +25,14 @@ pub mod find_passkey;
 pub mod gather;
 pub mod grants;
 pub mod intake;
+pub mod introspect;
+pub mod issue_tokens;
+pub mod judge_grant;
 pub mod keep_log;
 pub mod keep_passkeys;
 pub mod keep_pushes;
 pub mod known;
+pub mod list_clients;
 pub mod list_issuers;
 pub mod list_keys;
 pub mod list_people;
@@ -40,12 +45,15 @@ pub mod look;
 pub mod make_bundle;
 pub mod measure;
 pub mod notify;
+pub mod possession;
 pub mod propose_change;
 pub mod prove_link;
 pub mod push_authorization;
 pub mod push_requests;
 pub mod record_token;
+pub mod redeem;
 pub mod refuse;
+pub mod revoke;
 pub mod settings;
 pub mod settle_changes;
 pub mod show_health;
@@ -59,6 +67,7 @@ pub mod starters;
 pub mod summary;
 pub mod suspend_passkey;
 pub mod tie_user;
+pub mod use_access_token;
 pub mod use_session;
 pub mod verify_bundle;
 pub mod view_change;
@@ -112,6 +121,7 @@ pub struct Countersign {
     telling: notify::Telling,
     push_key: Option<crate::crypto::web_push::VapidKey>,
     key_fetches: check_first_run::KeyFetches,
+    possession: possession::Possession,
 }
 
 /// The rules that decide just now.
@@ -257,6 +267,10 @@ impl Countersign {
     fn signer_by_kid(&self, kid: &Kid) -> Result<&Signer, AppError> {
         let found = self.signers.values().find(|signer| signer.key.kid() == kid);
         found.ok_or_else(|| AppError::internal(format!("the signing key {kid} is gone")))
+    }
+
+    fn signer_of(&self, kid: &str) -> Option<&SigningKey> {
+        self.signers.values().find(|signer| signer.key.kid().as_str() == kid).map(|signer| signer.key.as_ref())
     }
 
     /// Our public keys, as the narrowest consumer takes them (RFC 7517 §5).

@@ -187,7 +187,7 @@ impl Settings {
 pub fn taken_audiences<'a>(url: &str, clients: impl IntoIterator<Item = &'a Client>) -> BTreeSet<Audience> {
     let mut taken: BTreeSet<Audience> = Audience::parse(url).into_iter().collect();
     for client in clients {
-        taken.extend(client.resources.iter().cloned());
+        taken.extend(client.resources.iter().chain(&client.serves).cloned());
         taken.extend(Audience::parse(client.id.as_str()));
     }
     taken

@@ -298,6 +298,7 @@ impl Prepared {
             telling: super::notify::Telling::default(),
             push_key: None,
             key_fetches: super::check_first_run::KeyFetches::since(clock.now()),
+            possession: super::possession::Possession::new(crate::crypto::random::bytes()?, clock.now()),
             settings,
             store,
             clock,

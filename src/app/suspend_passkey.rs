@@ -14,6 +14,7 @@ use crate::store::people::PersonRow;
 use crate::store::{Reader, StoreError, Unit};
 
 use super::apply_change::active_passkeys;
+use super::grants::end_of_passkey;
 use super::refuse::logged;
 use super::use_session::{actor, freshly};
 use super::{AppError, Countersign};
@@ -79,6 +80,7 @@ fn suspend_one(
         evidence: BTreeMap::new(),
     })?;
     unit.suspend_passkey(passkey.id, why)?;
+    end_of_passkey(unit, passkey.id)?;
     Ok(Some(entry))
 }
 

@@ -147,8 +147,12 @@ pub(super) fn end(unit: &mut Unit<'_>, row: &SessionRow, passkey: u64, why: Sess
         unit.delete_pushes_of_session(row.entry)?;
     }
     unit.end_session(&row.secret_sha256)?;
-    // Whoever signs in anew goes on with what they gave to tools, or gives it up: `sign_in` says which.
-    if why == SessionEnd::Renewed { Ok(()) } else { grants::end_of_session(unit, &row.sid) }
+    match why {
+        // Whoever signs in anew goes on with what they gave to tools, or gives it up: `sign_in` says which. What only
+        // rested too long was not left: tools go on until the last moment that the session was given.
+        SessionEnd::Renewed | SessionEnd::TooOld => Ok(()),
+        SessionEnd::SignedOut | SessionEnd::Elsewhere | SessionEnd::TooMany => grants::end_of_session(unit, &row.sid),
+    }
 }
 
 impl Countersign {

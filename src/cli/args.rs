@@ -64,6 +64,9 @@ pub enum Command {
     /// Those whose job tokens are accepted
     #[command(subcommand)]
     Issuers(IssuersCommand),
+    /// The tools that people sign in to
+    #[command(subcommand)]
+    Clients(ClientsCommand),
 }
 
 /// `demo`.
@@ -178,6 +181,15 @@ pub enum IssuersCommand {
     List,
 }
 
+/// `clients …`.
+#[derive(Debug, Subcommand)]
+pub enum ClientsCommand {
+    /// List the clients: what each may, and when it last had a token
+    List,
+    /// Make a secret: it is printed once, with the line for the configuration
+    Secret,
+}
+
 fn rsa_bits(text: &str) -> Result<u32, String> {
     match text {
         "2048" => Ok(2048),
@@ -283,6 +295,8 @@ mod tests {
             "requests --json",
             "keys list",
             "issuers list",
+            "clients list",
+            "clients secret --json",
             "people invite Ada --group release-managers --admin",
             "people link pmq4zx7k2hv5ntr3b --issuer gitlab --user-id 77",
             "people list",

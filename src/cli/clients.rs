@@ -1,19 +1,48 @@
-//! The clients that the configuration names, with what their files hold.
-//! In: `[[client]]`, checked. Out: the use cases' clients.
+//! `countersign clients secret`; and the clients that the configuration names, with what their files hold.
+//! In: chance; `[[client]]`, checked. Out: a secret, once, with its line; the use cases' clients.
 //! Implements DESIGN §10, §12.
-//! Never takes a picture that a browser could run.
+//! Never keeps a secret, and never takes a picture of a kind that browsers do not draw as one.
 
 use std::path::Path;
 use std::sync::Arc;
 
+use data_encoding::BASE64URL_NOPAD;
+use serde_json::json;
+
+use super::exit::Exit;
 use super::not_opened::OpenError;
+use super::printer::Printer;
+use super::surroundings::Surroundings;
 use crate::config::client::ClientSettings;
 use crate::config::read_limited;
 use crate::crypto::client_keys::{ClientKeys, MAX_CLIENT_KEYS_BYTES};
+use crate::domain::ids::Digest;
 use crate::domain::oauth::client::{Client, ClientAuth, Logo};
 
 /// Largest picture of a client, in bytes.
 pub const MAX_LOGO: usize = 64 * 1024;
+
+/// What stands before a secret, so that whoever finds one knows what it is.
+const SECRET_PREFIX: &str = "cs_";
+
+/// Makes a client's secret: 256 bits of chance, so that its SHA-256 is as good as itself to whoever reads the file.
+pub fn secret(here: &Surroundings<'_>, printer: &mut Printer) -> Exit {
+    let Some(chance) = (here.chance)() else {
+        printer.problem("the system has no random bytes to give", "try again");
+        return Exit::TryAgain;
+    };
+    let secret = format!("{SECRET_PREFIX}{}", BASE64URL_NOPAD.encode(&chance));
+    let digest = Digest::of(secret.as_bytes());
+    if printer.json() {
+        printer.line(&json!({ "secret": secret, "secret_sha256": digest }).to_string());
+        return Exit::Yes;
+    }
+    printer.data(format!("secret         {secret}"));
+    printer.data(format!("configuration  secret_sha256 = [\"{digest}\"]"));
+    printer.words("the tool gets the secret; it is shown this once, and kept nowhere");
+    printer.words("to change one that is in use, write both digests, then take the old one out");
+    Exit::Yes
+}
 
 /// Reads what the clients' files hold.
 ///
@@ -55,6 +84,31 @@ fn media_type(bytes: &[u8]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_is_shown_once_with_the_digest_that_the_configuration_takes() {
+        use crate::cli::printer::{Abilities, tests::taped};
+        use crate::domain::time::Timestamp;
+
+        let here = |chance: &'static dyn Fn() -> Option<[u8; 32]>| Surroundings {
+            now: &|| Timestamp::from_seconds(0),
+            elapsed: &|| std::time::Duration::ZERO,
+            chance,
+            variable: &|_| None,
+        };
+        let (mut printer, out, _) = taped(Abilities { json: true, ..Abilities::default() });
+        assert_eq!(secret(&here(&|| Some([7; 32])), &mut printer), Exit::Yes);
+        let told: serde_json::Value = serde_json::from_str(&out.text()).unwrap();
+        let text = told["secret"].as_str().unwrap();
+        assert_eq!(text.len(), 46);
+        assert_eq!(told["secret_sha256"], Digest::of(text.as_bytes()).to_string());
+        let (mut printer, out, _) = taped(Abilities::default());
+        assert_eq!(secret(&here(&|| Some([7; 32])), &mut printer), Exit::Yes);
+        assert!(out.text().contains(text) && out.text().contains("secret_sha256 = [\""), "{}", out.text());
+        let (mut printer, out, _) = taped(Abilities::default());
+        assert_eq!(secret(&here(&|| None), &mut printer), Exit::TryAgain);
+        assert_eq!(out.text(), "");
+    }
 
     #[test]
     fn a_picture_is_what_it_holds() {

@@ -1,4 +1,4 @@
-//! `requests`, `keys list`, `issuers list`, `rule list`, `rule refusals`: what the admin's pages show, in the terminal.
+//! `requests`, `keys list`, `issuers list`, `clients list`, `rule list`, `rule refusals`: what the admin's pages show, in the terminal.
 //! In: the configuration, what is looked at. Out: columns, or JSON.
 //! Implements DESIGN §12.
 //! Never shows what the pages do not: both draw the same values.
@@ -11,6 +11,7 @@ use super::exit::Exit;
 use super::people::aligned;
 use super::printer::Printer;
 use crate::app::console::{ConsoleAnswer, ConsoleCommand};
+use crate::app::list_clients::ClientLine;
 use crate::app::list_issuers::{IssuerLine, clock_words};
 use crate::app::list_keys::KeysSeen;
 use crate::app::list_refusals::RefusalsSeen;
@@ -46,6 +47,7 @@ fn show(sight: &Sight, printer: &mut Printer) {
         Sight::Requests(seen) => requests(seen),
         Sight::Keys(seen) => keys(seen),
         Sight::Issuers(lines) => issuers(lines),
+        Sight::Clients(lines) => clients(lines),
         Sight::Rules(seen) => rules(seen),
         Sight::Refusals(seen) => refusals(seen),
         // `doctor` tells it.
@@ -141,6 +143,32 @@ fn issuers(lines: &[IssuerLine]) -> Vec<String> {
         }
         rows.push(row(&["  admits", &line.admits()]));
         rows.extend(line.keys.iter().map(|key| row(&["  key", &format!("{} {}", key.kid, key.alg.as_str())])));
+        told.extend(aligned(&rows));
+    }
+    told
+}
+
+fn clients(lines: &[ClientLine]) -> Vec<String> {
+    let mut told = Vec::new();
+    for line in lines {
+        told.push(format!("{}  {:?}", line.id, line.name));
+        let used = line.last_used.map_or_else(|| "none yet".to_owned(), when);
+        let mut rows = vec![
+            row(&["  last token", &used]),
+            row(&["  admits", &line.admits()]),
+            row(&["  demands", &line.demands()]),
+            row(&["  auth", &line.auth]),
+            row(&["  grants", &line.grants.join(" ")]),
+            row(&["  scopes", &line.scopes]),
+            row(&["  alg", &line.alg]),
+        ];
+        if line.secrets > 1 {
+            rows.push(row(&["  secrets", "two count: take the old one out once the tool has the new one"]));
+        }
+        rows.extend(line.redirect_uris.iter().map(|uri| row(&["  answers to", uri])));
+        rows.extend(line.resources.iter().map(|uri| row(&["  tokens for", uri.as_str()])));
+        rows.extend(line.serves.iter().map(|uri| row(&["  is itself", uri.as_str()])));
+        rows.extend(line.particulars().iter().map(|words| row(&["  beside", words])));
         told.extend(aligned(&rows));
     }
     told

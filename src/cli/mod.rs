@@ -5,8 +5,8 @@
 
 pub mod args;
 pub mod ask_url;
-pub mod console;
 mod clients;
+pub mod console;
 mod core_dumps;
 pub mod demo;
 mod devices;
@@ -37,7 +37,7 @@ use crate::app::look::Look;
 use crate::config;
 use crate::config::fault::ConfigError;
 use crate::config::settings::Settings;
-use args::{Args, Command, IssuersCommand, KeysCommand};
+use args::{Args, ClientsCommand, Command, IssuersCommand, KeysCommand};
 use exit::Exit;
 use printer::{Abilities, Printer};
 use surroundings::Surroundings;
@@ -74,6 +74,10 @@ fn run(args: &Args, printer: &mut Printer) -> Exit {
         Command::Doctor => doctor::run(config, printer),
         Command::Requests => look::run(Look::Requests, config, printer),
         Command::Keys(KeysCommand::List) => look::run(Look::Keys, config, printer),
+        Command::Clients(ClientsCommand::List) => look::run(Look::Clients, config, printer),
+        Command::Clients(ClientsCommand::Secret) => {
+            Surroundings::with_this_machine(|here| clients::secret(here, printer))
+        }
         Command::Issuers(IssuersCommand::List) => look::run(Look::Issuers, config, printer),
     }
 }

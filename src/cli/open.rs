@@ -25,9 +25,9 @@ use crate::outbound::secret::Secret;
 use crate::outbound::{FIRST_PAUSE, Outbound, Sending};
 use crate::store::{DATABASE, LOCK, StoreError};
 
-use super::{clients, devices};
 use super::exit::Exit;
 use super::not_opened::OpenError;
+use super::{clients, devices};
 
 /// The settings that use cases need.
 ///

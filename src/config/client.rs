@@ -6,12 +6,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use serde::Deserialize;
-
 use super::checking::Checking;
 use super::client_uris::{self, Uris};
 use super::devices::DeviceSettings;
-use super::issuer::MAX_ISSUERS;
+use super::sections::ClientSource;
 use super::settings::IssuerSettings;
 use crate::domain::assurance::Acr;
 use crate::domain::assurance::policy::DevicePolicy;
@@ -30,36 +28,6 @@ pub const MAX_CLIENT_SECRETS: usize = 2;
 pub const MAX_CLIENT_RESOURCES: usize = 20;
 /// Most groups of a client.
 pub const MAX_CLIENT_GROUPS: usize = 100;
-
-/// `[[client]]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ClientSource {
-    id: Option<String>,
-    name: Option<String>,
-    auth: Option<String>,
-    secret_sha256: Option<Vec<String>>,
-    jwks_file: Option<String>,
-    pub(super) redirect_uris: Option<Vec<String>>,
-    pub(super) native: Option<bool>,
-    grants: Option<Vec<String>>,
-    scopes: Option<Vec<String>>,
-    resources: Option<Vec<String>>,
-    groups: Option<Vec<String>>,
-    acr: Option<String>,
-    device_policy: Option<String>,
-    consent: Option<String>,
-    par: Option<bool>,
-    dpop: Option<bool>,
-    alg: Option<String>,
-    response_modes: Option<Vec<String>>,
-    pub(super) post_logout_redirect_uris: Option<Vec<String>>,
-    pub(super) backchannel_logout_uri: Option<String>,
-    access_token_lifetime: Option<String>,
-    refresh_lifetime: Option<String>,
-    offline_lifetime: Option<String>,
-    logo_file: Option<String>,
-}
 
 /// A client, but for what its files hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,7 +93,8 @@ impl One<'_, '_> {
         let signs_in = grants.contains(&GrantType::AuthorizationCode);
         let Uris { redirect_uris, post_logout_redirect_uris, backchannel_logout_uri } =
             client_uris::check(self.checking, self.path, self.typed, signs_in);
-        let resources = self.resources();
+        let resources = self.resources("resources", self.typed.resources.as_deref());
+        let serves = self.resources("serves", self.typed.serves.as_deref());
         let groups = self.groups();
         let acr = self.word("acr", self.typed.acr.as_deref(), "\"phr\" or \"phrh\"", Acr::parse);
         let device_policy = self.device_policy(others.devices);
@@ -147,6 +116,7 @@ impl One<'_, '_> {
             grants,
             scopes,
             resources,
+            serves,
             groups,
             acr: acr.unwrap_or(Acr::Phr),
             device_policy,
@@ -176,7 +146,7 @@ impl One<'_, '_> {
             }
         };
         // Whoever reads a token must not take one party for another.
-        let is_issuer = others.issuers.iter().take(MAX_ISSUERS).any(|issuer| issuer.name.as_str() == id.as_str());
+        let is_issuer = others.issuers.iter().any(|issuer| issuer.name.as_str() == id.as_str());
         if is_issuer {
             self.fault("id", format!("`{id}` is the name of an issuer"), "choose another id");
         }
@@ -231,7 +201,11 @@ impl One<'_, '_> {
             self.fault("auth", "`private_key_jwt` without `jwks_file`", "name the file of the client's public keys");
         }
         if !by_key && self.typed.jwks_file.is_some() {
-            self.fault("jwks_file", "`jwks_file`, and `auth` is not \"private_key_jwt\"", "take it out, or mend `auth`");
+            self.fault(
+                "jwks_file",
+                "`jwks_file`, and `auth` is not \"private_key_jwt\"",
+                "take it out, or mend `auth`",
+            );
         }
         (Some(auth), jwks_file)
     }
@@ -278,6 +252,10 @@ impl One<'_, '_> {
             let cure = "add \"authorization_code\": a refresh token comes of nothing else";
             self.fault("grants", "`refresh_token` alone", cure);
         }
+        if self.typed.serves.is_some() && auth == Some(&ClientAuth::None) {
+            let cure = "give it a secret or keys, or take `serves` out";
+            self.fault("serves", "`serves` for a client that cannot prove who it is", cure);
+        }
         if grants.contains(&GrantType::ClientCredentials) && auth == Some(&ClientAuth::None) {
             let cure = "give it a secret or keys, or take \"client_credentials\" out";
             self.fault("grants", "`client_credentials` for a client that cannot prove who it is", cure);
@@ -292,7 +270,11 @@ impl One<'_, '_> {
         let scopes = match Scopes::parse(&typed.join(" ")) {
             Ok(scopes) if !spaced => scopes,
             Ok(_) => {
-                self.fault("scopes", "a scope with a space", "write each in quotes of its own: [\"openid\", \"profile\"]");
+                self.fault(
+                    "scopes",
+                    "a scope with a space",
+                    "write each in quotes of its own: [\"openid\", \"profile\"]",
+                );
                 return Scopes::default();
             }
             Err(error) => {
@@ -307,11 +289,10 @@ impl One<'_, '_> {
         scopes
     }
 
-    fn resources(&mut self) -> Vec<Audience> {
-        let typed = self.typed.resources.as_deref().unwrap_or_default();
+    fn resources(&mut self, key: &str, typed: Option<&[String]>) -> Vec<Audience> {
+        let typed = typed.unwrap_or_default();
         if typed.len() > MAX_CLIENT_RESOURCES {
-            let what = format!("{} resources; {MAX_CLIENT_RESOURCES} is the most", typed.len());
-            self.fault("resources", what, "remove some");
+            self.fault(key, format!("{} resources; {MAX_CLIENT_RESOURCES} is the most", typed.len()), "remove some");
         }
         let mut resources = Vec::new();
         for text in typed {
@@ -319,7 +300,7 @@ impl One<'_, '_> {
             match Audience::parse(text) {
                 Ok(audience) if absolute => resources.push(audience),
                 _ => self.fault(
-                    "resources",
+                    key,
                     format!("`{text}` is no absolute URI without a fragment"),
                     "write the resource server's own address: \"https://api.example.com\"",
                 ),

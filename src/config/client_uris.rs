@@ -6,7 +6,7 @@
 use url::{Host, Url};
 
 use super::checking::Checking;
-use super::client::ClientSource;
+use super::sections::ClientSource;
 
 /// Most redirect URIs of a client, and most of those for after signing out.
 pub const MAX_REDIRECT_URIS: usize = 20;
@@ -90,7 +90,9 @@ fn redirect_uri(text: &str, native: bool) -> Result<(), (&'static str, &'static 
         )),
         // RFC 8252 §7.1: a name that is the author's own, backwards.
         (scheme, _) if native && scheme.contains('.') => Ok(()),
-        _ if native => Err(("has a scheme that anybody may use", "write https://…, or a scheme such as `com.example.app:`")),
+        _ if native => {
+            Err(("has a scheme that anybody may use", "write https://…, or a scheme such as `com.example.app:`"))
+        }
         _ => Err(("is not https", "write https://…")),
     }
 }

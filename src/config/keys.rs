@@ -140,6 +140,7 @@ pub const KEYS: &[Key] = &[
     key(CLIENT, "grants", Kind::Texts),
     key(CLIENT, "scopes", Kind::Texts),
     key(CLIENT, "resources", Kind::Texts),
+    key(CLIENT, "serves", Kind::Texts),
     key(CLIENT, "groups", Kind::Texts),
     key(CLIENT, "acr", Kind::Text),
     key(CLIENT, "device_policy", Kind::Text),

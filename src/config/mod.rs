@@ -97,7 +97,12 @@ fn too_open(settings: &Settings) -> Vec<Fault> {
     let clients = settings.clients.iter().flat_map(|one| [one.jwks_file.as_ref(), one.logo_file.as_ref()]);
     let vouching = settings.devices.files().map(Some).chain(push);
     // Whoever may write one of these says whose tokens and whose passkeys are believed.
-    let believed = issuers.chain(clients).chain([certificate]).chain(vouching).flatten().filter_map(|path| permissions::trusted(path));
+    let believed = issuers
+        .chain(clients)
+        .chain([certificate])
+        .chain(vouching)
+        .flatten()
+        .filter_map(|path| permissions::trusted(path));
     let own = [
         permissions::trusted(&settings.file),
         permissions::trusted(&settings.rules),

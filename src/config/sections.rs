@@ -5,7 +5,6 @@
 
 use serde::Deserialize;
 
-use super::client::ClientSource;
 use super::devices::{EnrolmentSource, MetadataSource, PolicySource, RootSource};
 use super::notify::NotifySource;
 use super::push::PushSource;
@@ -120,4 +119,35 @@ pub struct IssuerSource {
     pub(super) legacy: Option<Vec<String>>,
     pub(super) identity_provider: Option<String>,
     pub(super) stale_use: Option<String>,
+}
+
+/// `[[client]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClientSource {
+    pub(super) id: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) auth: Option<String>,
+    pub(super) secret_sha256: Option<Vec<String>>,
+    pub(super) jwks_file: Option<String>,
+    pub(super) redirect_uris: Option<Vec<String>>,
+    pub(super) native: Option<bool>,
+    pub(super) grants: Option<Vec<String>>,
+    pub(super) scopes: Option<Vec<String>>,
+    pub(super) resources: Option<Vec<String>>,
+    pub(super) serves: Option<Vec<String>>,
+    pub(super) groups: Option<Vec<String>>,
+    pub(super) acr: Option<String>,
+    pub(super) device_policy: Option<String>,
+    pub(super) consent: Option<String>,
+    pub(super) par: Option<bool>,
+    pub(super) dpop: Option<bool>,
+    pub(super) alg: Option<String>,
+    pub(super) response_modes: Option<Vec<String>>,
+    pub(super) post_logout_redirect_uris: Option<Vec<String>>,
+    pub(super) backchannel_logout_uri: Option<String>,
+    pub(super) access_token_lifetime: Option<String>,
+    pub(super) refresh_lifetime: Option<String>,
+    pub(super) offline_lifetime: Option<String>,
+    pub(super) logo_file: Option<String>,
 }

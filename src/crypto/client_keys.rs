@@ -12,16 +12,14 @@ use super::CryptoError;
 use super::jwk::{self, PRIVATE_MEMBERS, octets, shown, text};
 use super::jwt::{TokenError, UnverifiedToken};
 use crate::domain::canonical;
-use crate::domain::ids::Kid;
+use crate::domain::ids::{Digest, Kid};
+use crate::domain::oauth::client_auth::CLIENT_ALGS;
 use crate::domain::verified::{RawClaims, Verified};
 
 /// Most keys of a client.
 pub const MAX_CLIENT_KEYS: usize = 20;
 /// Largest JWK set of a client, in bytes.
 pub const MAX_CLIENT_KEYS_BYTES: usize = 64 * 1024;
-
-/// What clients may sign with, as metadata lists it.
-pub const CLIENT_ALGS: [&str; 4] = ["ES256", "RS256", "PS256", "EdDSA"];
 
 /// A public key of a client.
 pub struct PublicKey {
@@ -192,6 +190,20 @@ impl Proof {
         let claims = token
             .verify_by(|alg, _, input, signature| key.check(alg, input, signature))
             .map_err(|error| error.to_string())?;
-        Ok(Self { jkt: key.thumbprint, claims })
+        Ok(Self { jkt: key.thumbprint.clone(), claims })
     }
 }
+
+/// Whether a secret is one of those whose SHA-256 are known, in a time that does not tell how near it came.
+#[must_use]
+pub fn is_secret(secret: &Digest, known: &[Digest]) -> bool {
+    // Every one is looked at, and for whoever is unknown one that nobody has.
+    let nobodys = [Digest::from_bytes([0; 32])];
+    let looked_at = if known.is_empty() { &nobodys } else { known };
+    let same =
+        looked_at.iter().fold(false, |found, one| found | openssl::memcmp::eq(secret.as_bytes(), one.as_bytes()));
+    same && !known.is_empty()
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,8 @@
 //! Never shows a private member but to whoever wraps it for the store.
 
 use data_encoding::BASE64URL_NOPAD;
-use josekit::jws::{ES256, JwsSigner, RS256};
+use josekit::jwk::Jwk;
+use josekit::jws::{ES256, JwsSigner, JwsVerifier, RS256};
 use openssl::bn::{BigNum, BigNumContext, BigNumRef};
 use openssl::ec::{EcGroup, EcKey, EcPoint};
 use openssl::nid::Nid;
@@ -13,10 +14,12 @@ use openssl::rsa::{Rsa, RsaPrivateKeyBuilder};
 use serde_json::{Value, json};
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::jwt::{TokenError, UnverifiedToken};
 use super::{CryptoError, jwk};
 use crate::domain::canonical::strict_value;
 use crate::domain::ids::Kid;
 use crate::domain::rules::TokenAlg;
+use crate::domain::verified::{RawClaims, Verified};
 
 /// Sizes of RSA keys that are made.
 pub const RSA_BITS: [u32; 2] = [2048, 3072];
@@ -28,6 +31,7 @@ pub struct SigningKey {
     public: Value,
     key: PKey<Private>,
     signer: Box<dyn JwsSigner>,
+    verifier: Box<dyn JwsVerifier>,
     /// The protected header, encoded: the same bytes in every token.
     header: String,
 }
@@ -125,7 +129,19 @@ impl SigningKey {
     /// # Errors
     /// `Sign` where OpenSSL fails.
     pub fn sign(&self, claims: &[u8]) -> Result<String, CryptoError> {
-        let mut token = format!("{}.{}", self.header, BASE64URL_NOPAD.encode(claims));
+        self.sign_under(&self.header, claims)
+    }
+
+    /// The same under another `typ` (RFC 8725 §3.11), such as `at+jwt`.
+    ///
+    /// # Errors
+    /// `Sign` where OpenSSL fails.
+    pub fn sign_typed(&self, typ: &str, claims: &[u8]) -> Result<String, CryptoError> {
+        self.sign_under(&header(self.alg, &self.kid, typ), claims)
+    }
+
+    fn sign_under(&self, header: &str, claims: &[u8]) -> Result<String, CryptoError> {
+        let mut token = format!("{header}.{}", BASE64URL_NOPAD.encode(claims));
         let signature = self.sign_raw(token.as_bytes())?;
         token.push('.');
         token.push_str(&BASE64URL_NOPAD.encode(&signature));
@@ -149,8 +165,9 @@ impl SigningKey {
             TokenAlg::Rs256 => Box::new(RS256.signer_from_der(&*der).map_err(CryptoError::key)?),
             TokenAlg::Es256 => Box::new(ES256.signer_from_der(&*der).map_err(CryptoError::key)?),
         };
-        let header = format!(r#"{{"alg":"{}","kid":"{kid}","typ":"JWT"}}"#, alg.as_str());
-        Ok(Self { alg, kid, public, key, signer, header: BASE64URL_NOPAD.encode(header.as_bytes()) })
+        let verifier = verifier(alg, &public)?;
+        let header = header(alg, &kid, "JWT");
+        Ok(Self { alg, kid, public, key, signer, verifier, header })
     }
 
     fn private_members(&self) -> Result<Vec<(&'static str, Zeroizing<String>)>, CryptoError> {
@@ -170,6 +187,39 @@ impl SigningKey {
             ("qi", secret_b64(key.iqmp().ok_or_else(missing)?)),
         ])
     }
+}
+
+/// A protected header, encoded.
+fn header(alg: TokenAlg, kid: &Kid, typ: &str) -> String {
+    let header = format!(r#"{{"alg":"{}","kid":"{kid}","typ":"{typ}"}}"#, alg.as_str());
+    BASE64URL_NOPAD.encode(header.as_bytes())
+}
+
+fn verifier(alg: TokenAlg, public: &Value) -> Result<Box<dyn JwsVerifier>, CryptoError> {
+    let members = public.as_object().cloned().unwrap_or_default();
+    let jwk = Jwk::from_map(members).map_err(CryptoError::key)?;
+    Ok(match alg {
+        TokenAlg::Rs256 => Box::new(RS256.verifier_from_jwk(&jwk).map_err(CryptoError::key)?),
+        TokenAlg::Es256 => Box::new(ES256.verifier_from_jwk(&jwk).map_err(CryptoError::key)?),
+    })
+}
+
+/// Verifies a token of our own by the key that it names, if that is one of ours.
+///
+/// # Errors
+/// As `UnverifiedToken::parse` and `verify`.
+pub fn verify_own<'a>(
+    token: &str,
+    key_of: impl Fn(&str) -> Option<&'a SigningKey>,
+) -> Result<Verified<RawClaims>, TokenError> {
+    UnverifiedToken::parse(token)?.verify_by(|alg, kid, input, signature| {
+        let kid = kid.ok_or(TokenError::NoKeyId)?;
+        let key = key_of(kid).ok_or_else(|| TokenError::UnknownKey(jwk::shown(kid)))?;
+        if key.alg.as_str() != alg {
+            return Err(TokenError::AlgNotAllowed(jwk::shown(alg)));
+        }
+        key.verifier.verify(input, signature).map_err(|_| TokenError::SignatureInvalid)
+    })
 }
 
 fn p256() -> Result<EcGroup, openssl::error::ErrorStack> {

@@ -40,6 +40,7 @@ pub const DOCUMENTS: &[(&str, &str)] = &[
     ("admin", include_str!("../../docs/admin.md")),
     ("amr", include_str!("../../docs/amr.md")),
     ("attacks", include_str!("../../docs/attacks.md")),
+    ("clients", include_str!("../../docs/clients.md")),
     ("clouds", include_str!("../../docs/clouds.md")),
     ("deploy", include_str!("../../docs/deploy.md")),
     ("faults", include_str!("../../docs/faults.md")),

@@ -40,6 +40,8 @@ pub struct Edge {
     pub wrong_ceremonies: Tally,
     /// Ceremonies started, by address.
     pub started_ceremonies: Tally,
+    /// Calls of clients that did not prove who they are, by address.
+    pub wrong_clients: Tally,
     /// Pages that are told of changes, by address.
     pub streams: Crowd,
     /// Requests of applications, by address.

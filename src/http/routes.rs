@@ -8,7 +8,10 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Route};
 
 use super::edge::MAX_BODY;
-use super::{admin, approval, assets, authorize, changes, discovery, enrolment, health, home, link, me, metrics, sign_in, token};
+use super::{
+    admin, approval, assets, authorize, changes, cors, discovery, enrolment, health, home, introspect, link, me, metrics, par, revoke,
+    sign_in, token, userinfo,
+};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +20,10 @@ pub enum Who {
     Anybody,
     /// Whoever brings a job token.
     Job,
+    /// A client that says, and mostly proves, who it is.
+    Client,
+    /// Whoever brings an access token.
+    TokenHolder,
     /// Whoever an application sends with its request; a sign-in or a question comes before anything is given.
     Application,
     /// Whoever has the link; looking only.
@@ -46,25 +53,38 @@ pub struct Row {
     /// Largest body, in bytes.
     pub max_body: usize,
     handler: fn() -> Route,
+    /// What answers a browser that asks whether a foreign page may call (Fetch §3.2.2).
+    preflight: Option<fn() -> Route>,
 }
 
 const fn get(path: &'static str, who: Who, handler: fn() -> Route) -> Row {
-    Row { method: "GET", path, who, max_body: 0, handler }
+    Row { method: "GET", path, who, max_body: 0, handler, preflight: None }
 }
 
 const fn post(path: &'static str, who: Who, handler: fn() -> Route) -> Row {
-    Row { method: "POST", path, who, max_body: MAX_BODY, handler }
+    Row { method: "POST", path, who, max_body: MAX_BODY, handler, preflight: None }
 }
 
-/// Every route.
+const fn shared(row: Row, preflight: fn() -> Route) -> Row {
+    Row { preflight: Some(preflight), ..row }
+}
+
+/// Every route; two rows of one path are two methods of it.
 pub const TABLE: &[Row] = &[
     // clouds
     get("/.well-known/openid-configuration", Who::Anybody, || web::route().to(discovery::configuration)),
+    get("/.well-known/oauth-authorization-server", Who::Anybody, || web::route().to(discovery::configuration)),
     get("/jwks", Who::Anybody, || web::route().to(discovery::jwks)),
     // jobs
-    post("/token", Who::Job, || web::route().to(token::post)),
+    shared(post("/token", Who::Job, || web::route().to(token::post)), || web::route().to(cors::token)),
     post("/link", Who::Job, || web::route().to(link::post)),
     get("/countersign.sh", Who::Anybody, || web::route().to(assets::shell_client)),
+    // clients; `/token` is theirs, too
+    shared(get("/userinfo", Who::TokenHolder, || web::route().to(userinfo::get)), || web::route().to(cors::userinfo)),
+    post("/userinfo", Who::TokenHolder, || web::route().to(userinfo::post)),
+    post("/par", Who::Client, || web::route().to(par::post)),
+    post("/introspect", Who::Client, || web::route().to(introspect::post)),
+    post("/revoke", Who::Client, || web::route().to(revoke::post)),
     // people
     get("/a/{id}", Who::LinkHolder, || web::route().to(approval::endpoints::page)),
     get("/a/{id}/events", Who::LinkHolder, || web::route().to(approval::endpoints::events)),
@@ -118,6 +138,7 @@ pub const TABLE: &[Row] = &[
     get("/admin/rules", Who::Admin, || web::route().to(admin::endpoints::rules)),
     get("/admin/refusals/{number}", Who::Admin, || web::route().to(admin::endpoints::refusal)),
     get("/admin/issuers", Who::Admin, || web::route().to(admin::endpoints::issuers)),
+    get("/admin/clients", Who::Admin, || web::route().to(admin::endpoints::clients)),
     get("/admin/keys", Who::Admin, || web::route().to(admin::endpoints::keys)),
     get("/admin/requests", Who::Admin, || web::route().to(admin::endpoints::requests)),
     get("/static/{name}", Who::Anybody, || web::route().to(assets::asset)),
@@ -131,16 +152,21 @@ pub const TABLE: &[Row] = &[
 
 /// Puts the table into actix; another method on a path is 405 with `Allow`.
 pub fn configure(config: &mut ServiceConfig) {
-    let mut done = std::collections::BTreeSet::new();
-    for path in TABLE.iter().map(|row| row.path).filter(|path| done.insert(*path)) {
-        let rows = TABLE.iter().filter(|row| row.path == path);
-        let mut resource = web::resource(path);
+    for (at, row) in TABLE.iter().enumerate() {
+        // The first row of a path brings the others with it.
+        if TABLE.iter().take(at).any(|before| before.path == row.path) {
+            continue;
+        }
+        let mut resource = web::resource(row.path);
         let mut allow = Vec::new();
-        for row in rows {
+        for row in TABLE.iter().filter(|other| other.path == row.path) {
             let methods: &[Method] = if row.method == "GET" { &[Method::GET, Method::HEAD] } else { &[Method::POST] };
             for method in methods {
                 resource = resource.route((row.handler)().method(method.clone()));
                 allow.push(method.as_str().to_owned());
+            }
+            if let Some(preflight) = row.preflight {
+                resource = resource.route(preflight().method(Method::OPTIONS));
             }
         }
         let allow = allow.join(", ");

@@ -74,6 +74,7 @@ pub fn serve(app: Arc<Countersign>, listening: Listening) -> std::io::Result<Run
         trusted_proxies,
         refused: Tally::new(refused_a_minute),
         wrong_ceremonies: Tally::new(ceremonies_a_minute),
+        wrong_clients: Tally::new(ceremonies_a_minute),
         started_ceremonies: Tally::new(MAX_STARTED_CEREMONIES_A_MINUTE),
         streams: Crowd::new(MAX_STREAMS_OF_ADDRESS),
         authorizations: Tally::new(MAX_AUTHORIZATIONS_A_MINUTE),
@@ -155,7 +156,7 @@ async fn guard<B: MessageBody + 'static>(
 }
 
 fn is_public_metadata(path: &str) -> bool {
-    path == "/jwks" || path.starts_with("/.well-known/")
+    matches!(path, "/jwks" | "/userinfo") || path.starts_with("/.well-known/")
 }
 
 /// The `Host` must be the one of our URL; probes of the machine's own health may use any.

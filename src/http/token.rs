@@ -1,6 +1,6 @@
-//! `POST /token`: the token exchange.
+//! `POST /token`: the token exchange, and the door to the other grants (`grant_token`).
 //! In: a form and headers. Out: RFC 8693 §2.2 JSON, or the bare token where the caller asks for it.
-//! Implements RFC 8693 §2, RFC 7240 (`Prefer: wait`), RFC 6749 §5.
+//! Implements RFC 8693 §2, RFC 7240 (`Prefer: wait`), RFC 6749 §3.2, §5.
 //! Never decides: it parses, calls one use case, renders.
 
 use std::time::Duration;
@@ -12,26 +12,40 @@ use serde_json::{Map, Value, json};
 
 use crate::app::exchange::{Answer, PendingAnswer, TokenAnswer};
 use crate::app::{AppError, Countersign};
+use crate::domain::oauth::client::GrantType;
 use crate::domain::oauth::error_code::ErrorCode;
-use crate::domain::oauth::exchange::{ExchangeForm, ExchangeHeaders, parse};
+use crate::domain::oauth::exchange::{ExchangeHeaders, Form, checked};
 
 use super::edge::{Edge, MAX_BODY, Shared, call_id, media_type, unsupported};
+use super::grant_token;
 use super::problem::Problem;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Exchanges a job token.
+/// Exchanges a job token, or redeems what a client brings.
 pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
     let address = edge.address(&request);
     if let Some(answer) = edge.refuse_beyond(&edge.refused, address) {
         return answer;
     }
-    let form = match read(&request, payload, &edge).await {
+    let refuse = |answer| {
+        edge.refused.count(address, edge.app.clock.monotonic());
+        answer
+    };
+    let form = match read_form(&request, payload, &edge).await {
         Ok(form) => form,
-        Err(answer) => {
-            edge.refused.count(address, edge.app.clock.monotonic());
-            return answer;
-        }
+        Err(answer) => return refuse(answer),
+    };
+    if let Some(grant) = form.get("grant_type").and_then(GrantType::parse) {
+        return grant_token::answer(&request, &edge, &form, grant).await;
+    }
+    let headers = ExchangeHeaders {
+        idempotency_key: text(&request, "idempotency-key"),
+        has_dpop: request.headers().contains_key("dpop"),
+    };
+    let form = match checked(&form, headers) {
+        Ok(form) => form,
+        Err(refusal) => return refuse(edge.fail(refusal.into())),
     };
     let issued_token_type = form.issued_token_type;
     match edge.app.exchange(form, wait(&request)).await {
@@ -46,17 +60,17 @@ pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpR
     }
 }
 
-async fn read(request: &HttpRequest, payload: Payload, edge: &Edge) -> Result<ExchangeForm, HttpResponse> {
+/// Reads the body of a call as a form.
+///
+/// # Errors
+/// The answer.
+pub async fn read_form(request: &HttpRequest, payload: Payload, edge: &Edge) -> Result<Form, HttpResponse> {
     let kind = text(request, header::CONTENT_TYPE.as_str()).unwrap_or_default();
     if media_type(kind) != FORM {
         return Err(unsupported(edge, FORM));
     }
     let body = edge.body(payload, MAX_BODY).await?;
-    let headers = ExchangeHeaders {
-        idempotency_key: text(request, "idempotency-key"),
-        has_dpop: request.headers().contains_key("dpop"),
-    };
-    parse(&body, headers).map_err(|refusal| edge.fail(refusal.into()))
+    Form::read(&body).map_err(|refusal| edge.fail(refusal.into()))
 }
 
 fn text<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {

@@ -11,7 +11,9 @@ use crate::domain::oauth::grant::GrantEnd;
 use crate::domain::oauth::scope::{Scopes, WantedClaims};
 use crate::domain::time::{GRANT_KEPT, Timestamp};
 
-use super::columns::{as_i64, collect, corrupt, digest, first, index, optional_digest, optional_index, optional_time, parsed, time};
+use super::columns::{
+    as_i64, collect, corrupt, digest, first, index, optional_digest, optional_index, optional_time, parsed, time,
+};
 use super::{Reader, StoreError, Unit};
 
 /// Most grants of a person; another one ends the oldest.
@@ -205,11 +207,7 @@ impl Reader<'_> {
         let sql = "SELECT a.jti, a.grant_entry, a.ends FROM access_token a
                    LEFT JOIN oauth_grant g ON g.entry = a.grant_entry WHERE a.jti = ?1 AND g.ended IS NULL";
         first(&mut self.conn().prepare_cached(sql)?, params![jti], |row| {
-            Ok(AccessRow {
-                jti: row.get("jti")?,
-                grant: optional_index(row, "grant_entry")?,
-                ends: time(row, "ends")?,
-            })
+            Ok(AccessRow { jti: row.get("jti")?, grant: optional_index(row, "grant_entry")?, ends: time(row, "ends")? })
         })
     }
 
@@ -226,7 +224,8 @@ impl Unit<'_> {
     /// Keeps a grant whose entry was appended. Some that are over go.
     pub fn insert_grant(&mut self, row: &GrantRow) -> Result<(), StoreError> {
         self.prune_grants()?;
-        let sql = "INSERT INTO oauth_grant (entry, client, person, sid, session, passkey, facts, auth_time, acr, scopes,
+        let sql =
+            "INSERT INTO oauth_grant (entry, client, person, sid, session, passkey, facts, auth_time, acr, scopes,
                        resources, dpop_jkt, nonce, claims, offline, created, ends)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
         let values = params![
@@ -259,10 +258,18 @@ impl Unit<'_> {
         Ok(())
     }
 
+    /// Says to which key the tokens of a grant are bound from here on.
+    pub fn bind_grant(&mut self, entry: u64, jkt: Option<&Kid>) -> Result<(), StoreError> {
+        let sql = "UPDATE oauth_grant SET dpop_jkt = ?2 WHERE entry = ?1";
+        self.conn().prepare_cached(sql)?.execute(params![as_i64(entry)?, jkt.map(Kid::as_str)])?;
+        Ok(())
+    }
+
     /// Ends a grant, and with it every token of it; false where it was ended already.
     pub fn end_grant(&mut self, entry: u64, why: GrantEnd) -> Result<bool, StoreError> {
         let now = self.now();
-        let sql = "UPDATE oauth_grant SET ended = ?2, why = ?3, ends = min(ends, ?4) WHERE entry = ?1 AND ended IS NULL";
+        let sql =
+            "UPDATE oauth_grant SET ended = ?2, why = ?3, ends = min(ends, ?4) WHERE entry = ?1 AND ended IS NULL";
         let values = params![as_i64(entry)?, now.millis(), why.as_str(), (now + GRANT_KEPT).millis()];
         Ok(self.conn().prepare_cached(sql)?.execute(values)? == 1)
     }
@@ -293,7 +300,8 @@ impl Unit<'_> {
 
     /// Keeps the first refresh token of a grant.
     pub fn insert_refresh(&mut self, family: &Digest, grant: u64, token: &Digest) -> Result<(), StoreError> {
-        let sql = "INSERT INTO refresh_token (family_sha256, grant_entry, token_sha256, issued) VALUES (?1, ?2, ?3, ?4)";
+        let sql =
+            "INSERT INTO refresh_token (family_sha256, grant_entry, token_sha256, issued) VALUES (?1, ?2, ?3, ?4)";
         let values = params![family.as_bytes(), as_i64(grant)?, token.as_bytes(), self.now().millis()];
         self.conn().prepare_cached(sql)?.execute(values)?;
         Ok(())

@@ -86,7 +86,8 @@ fn record(unit: &mut Unit<'_>, lost: &Mark) -> Result<u64, StoreError> {
         conn.execute(&format!("DELETE FROM {ceremonies}"), [])?;
     }
     conn.prepare_cached("UPDATE session SET ended = ?1 WHERE ended IS NULL")?.execute(params![now])?;
-    conn.prepare_cached("UPDATE oauth_grant SET ended = ?1, why = 'restored' WHERE ended IS NULL")?.execute(params![now])?;
+    conn.prepare_cached("UPDATE oauth_grant SET ended = ?1, why = 'restored' WHERE ended IS NULL")?
+        .execute(params![now])?;
     for waiting in ["authorization_request", "access_token"] {
         conn.execute(&format!("DELETE FROM {waiting}"), [])?;
     }

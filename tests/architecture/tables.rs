@@ -66,6 +66,11 @@ pub const DOORS: &[Door] = &[
     },
     Door { place: "src/cli/open.rs", path: "crate::outbound", why: "starts what sends notices" },
     Door { place: "src/cli/open.rs", path: "crate::store::LOCK", why: "removes what `init` began" },
+    Door {
+        place: "src/cli/clients.rs",
+        path: "crate::crypto::client_keys",
+        why: "says at the start what is wrong with a client's keys",
+    },
     Door { place: "src/cli/surroundings.rs", path: "crate::crypto::random", why: "chance that is handed to a command" },
     Door { place: "src/cli/demo/", path: "crate::crypto", why: "plays operator, GitLab and browser on one machine" },
     Door {

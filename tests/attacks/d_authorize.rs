@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use countersign::domain::oauth::client::{Client, Consent, GrantType, ResponseMode};
+use countersign::domain::ids::Digest;
+use countersign::domain::oauth::client::{Client, ClientAuth, Consent, GrantType, ResponseMode};
 use serde_json::json;
 
 use crate::support::application::{
     CHALLENGE, REDIRECT, Request, back, code, error, follow, grafana, named, open, say, with_session,
 };
-use crate::support::person::{in_session, page, session_of};
+use crate::support::clients::{SECRET, basic};
+use crate::support::person::{in_session, session_of};
 use crate::support::{Answer, Logged, Person, Server, Snapshot, URL, refused};
 
 struct Scene {
@@ -300,7 +302,7 @@ fn attack_076_what_is_asked_for_is_done_or_told() {
     let grants = Snapshot::of(&scene.server).table("oauth_grant").clone();
     let touched = format!("\u{1f}{}\u{1f}", scene.server.now() * 1000);
     assert!(grants.iter().any(|row| row.contains(&touched)), "{grants:?}");
-    page(&scene.server, &renewed, "/").expect(200);
+    open(&scene.server, Some(&renewed), "/").expect(200);
 }
 
 #[test]
@@ -318,4 +320,84 @@ fn attack_076_cancelling_is_told_and_gives_nothing() {
     for table in ["code", "oauth_grant", "consent", "session"] {
         assert_eq!(after.table(table), before.table(table), "{table}");
     }
+}
+
+/// Pushes a request as a client with the usual secret; `client_id` stands in the request.
+fn push(server: &Server, client: &str, request: &Request) -> Answer {
+    let call = server.call("POST", "/par").body("application/x-www-form-urlencoded", request.form());
+    call.header("authorization", &basic(client, SECRET)).send()
+}
+
+fn pushing() -> Vec<Client> {
+    let secret = || ClientAuth::Basic(vec![Digest::of(SECRET.as_bytes())]);
+    vec![
+        Client { auth: secret(), par: true, ..grafana() },
+        Client { auth: secret(), ..named("wiki", "Wiki") },
+        named("public", "Public"),
+    ]
+}
+
+#[test]
+fn attack_071_a_pushed_request_is_good_once_for_its_client_and_for_a_minute() {
+    let scene = scene(pushing());
+    let (server, session) = (&scene.server, Some(scene.session.as_str()));
+    let pushed = |client: &str| {
+        let answer = push(server, client, &Request::of(client)).expect(201);
+        assert_eq!((answer.header("cache-control"), &answer.json()["expires_in"]), (Some("no-store"), &json!(60)));
+        answer.member("request_uri")
+    };
+    let by_uri = |client: &str, uri: &str| Request::default().with("client_id", client).with("request_uri", uri);
+    // What is in the browser's own query beside it does not count.
+    let uri = pushed("grafana");
+    assert!(uri.starts_with("urn:ietf:params:oauth:request_uri:") && uri.len() > 70, "{uri}");
+    let more = by_uri("grafana", &uri).with("redirect_uri", "https://evil.example").with("state", "evil");
+    code(&more.go(server, session));
+    shown(&scene, &by_uri("grafana", &uri), "Grafana", "request_uri", "request_uri_unknown");
+    // Another client's, and none at all; it stays good for its own.
+    let uri = pushed("grafana");
+    shown(&scene, &by_uri("wiki", &uri), "Wiki", "request_uri", "request_uri_unknown");
+    shown(&scene, &Request::default().with("request_uri", &uri), "An application", "request_uri", "request_uri_unknown");
+    // Its id is not the id of a request that waits for a person.
+    let id = uri.rsplit(':').next().unwrap();
+    open(server, session, &format!("/authorize/{id}")).expect(410);
+    code(&by_uri("grafana", &uri).go(server, session));
+    // Late.
+    let uri = pushed("grafana");
+    server.pass(61);
+    shown(&scene, &by_uri("grafana", &uri), "Grafana", "request_uri", "request_uri_unknown");
+    // Who must push must push.
+    told(&scene, &Request::good(), "invalid_request");
+}
+
+#[test]
+fn attack_071_only_a_client_that_proves_itself_pushes_and_only_for_itself() {
+    let scene = scene(pushing());
+    let server = &scene.server;
+    let before = Snapshot::of(server);
+    let form = "application/x-www-form-urlencoded";
+    let without = server.call("POST", "/par").body(form, Request::good().form()).send();
+    let answer = without.expect_error(401, "invalid_client", "client_unknown");
+    refused(server, &before, &answer, Logged::No);
+    let wrong = server.call("POST", "/par").body(form, Request::good().form()).header("authorization", &basic("grafana", "x"));
+    let answer = wrong.send().expect_error(401, "invalid_client", "client_unknown");
+    assert!(answer.header("www-authenticate").unwrap().starts_with("Basic "));
+    refused(server, &before, &answer, Logged::No);
+    for (request, wire, code) in [
+        (Request::of("wiki"), "invalid_client", "client_auth_mixed"),
+        (Request::good().with("request_uri", "https://evil.example/"), "invalid_request", "parameter_invalid"),
+        (Request::good().with("redirect_uri", "https://evil.example"), "invalid_request", "redirect_uri_unknown"),
+        (Request::good().with("request", "e30.e30."), "request_not_supported", "request_object_unsupported"),
+        (Request::good().with("code_challenge_method", "plain"), "invalid_request", "pkce_required"),
+        (Request::good().with("scope", "openid email"), "invalid_scope", "scope_not_granted"),
+        (Request::good().also("state", "twice"), "invalid_request", "parameter_repeated"),
+    ] {
+        let answer = push(server, "grafana", &request);
+        let status = if wire == "invalid_client" { 401 } else { 400 };
+        let answer = answer.expect_error(status, wire, code);
+        assert!(answer.header("location").is_none());
+        refused(server, &before, &answer, Logged::No);
+    }
+    // A public client may push: what it says is worth what it says at the browser.
+    let call = server.call("POST", "/par").body(form, Request::of("public").form());
+    call.send().expect(201);
 }

@@ -112,6 +112,7 @@ fn client(id: &str, name: &str) -> Client {
         grants: BTreeSet::from([GrantType::AuthorizationCode, GrantType::RefreshToken]),
         scopes: Scopes::parse("openid profile groups offline_access wiki:write").unwrap(),
         resources: vec![Audience::parse("https://api.example.com").unwrap()],
+        serves: Vec::new(),
         groups: None,
         acr: Acr::Phr,
         device_policy: None,

@@ -67,8 +67,14 @@ fn nothing_is_issued_by_rules_that_the_log_has_replaced() {
     let job = server.job().environment("staging");
     let stricter = RULES.replace(r#"environment = "staging""#, r#"environment = "elsewhere""#);
     let issuers = ["gitlab", "other"].map(|name| IssuerName::parse(name).unwrap());
-    let compiled =
-        compile(&[("rules.toml".to_owned(), stricter.clone())], &issuers, &[], &std::collections::BTreeSet::new(), server.app.clock.now()).unwrap();
+    let compiled = compile(
+        &[("rules.toml".to_owned(), stricter.clone())],
+        &issuers,
+        &[],
+        &std::collections::BTreeSet::new(),
+        server.app.clock.now(),
+    )
+    .unwrap();
     // The reload is in the log; its caller has not put it in force yet.
     block_on(log_rules(&server.app.store, &compiled.rules)).unwrap();
     let before = Snapshot::of(&server);

@@ -13,8 +13,11 @@ use countersign::store::passkeys::PasskeyRow;
 use countersign::store::sessions::SessionRow;
 use serde_json::json;
 
-use crate::support::application::{REDIRECT, Request, back, code, error, follow, grafana, named, open, say, with_session};
+use crate::support::application::{REDIRECT, Request, VERIFIER, back, code, error, follow, grafana, named, open, say, with_session};
+use crate::support::gitlab::claims_of;
 use crate::support::person::{in_session, session_of};
+use crate::support::rules::AWS;
+use crate::support::wire::form;
 use crate::support::{Person, Server, Snapshot, URL};
 
 fn id(person: &Person) -> PersonId {
@@ -300,4 +303,48 @@ fn a_client_that_is_not_configured_any_more_is_nobody() {
     assert!(answer.text().contains("An application") && answer.header("location").is_none());
     server.restart_for(vec![grafana()]);
     assert_eq!(back(&open(&server, Some(&session), &waiting))["state"], "s-1");
+}
+
+#[test]
+fn from_the_request_to_what_userinfo_says() {
+    let server = Server::for_clients(vec![grafana(), named("wiki", "Wiki")]);
+    let (mut ada, mut ben) = (Person::enrol(&server, "Ada", &["sre"]), Person::enrol(&server, "Ben", &[]));
+    let session = ada.sign_in(&server);
+    let code = code(&Request::good().with("scope", "openid profile groups").go(&server, Some(&session)));
+    let redeem = |verifier: &str| {
+        let pairs = [
+            ("grant_type", "authorization_code"),
+            ("client_id", "grafana"),
+            ("code", &code),
+            ("redirect_uri", REDIRECT),
+            ("code_verifier", verifier),
+        ];
+        server.call("POST", "/token").body("application/x-www-form-urlencoded", form(&pairs)).send()
+    };
+    let tokens = redeem(VERIFIER).expect(200);
+    let claims = claims_of(&tokens.member("id_token"));
+    assert_eq!((&claims["iss"], &claims["aud"]), (&json!(URL), &json!("grafana")));
+    assert_eq!((&claims["sub"], &claims["nonce"]), (&json!(ada.id), &json!("n-1")));
+    assert_eq!((&claims["acr"], &claims["name"]), (&json!("phr"), &json!("Ada")));
+    assert_eq!(claims["auth_time"], server.now());
+    assert_eq!(claims["sid"], json!(sessions(&server, &ada)[0].sid));
+    let bearer = format!("Bearer {}", tokens.member("access_token"));
+    let told = server.call("GET", "/userinfo").header("authorization", &bearer).send().expect(200).json();
+    assert_eq!((&told["sub"], &told["groups"]), (&json!(ada.id), &json!(["sre"])));
+
+    // The ID token says afterwards whom the application means, however old it is.
+    server.pass(3600);
+    let session_now = ada.sign_in(&server);
+    let hint = tokens.member("id_token");
+    let hinted = Request::good().with("id_token_hint", &hint).with("prompt", "none");
+    assert!(back(&hinted.go(&server, Some(&session_now))).contains_key("code"));
+    assert_eq!(error(&hinted.go(&server, Some(&ben.sign_in(&server)))), "login_required");
+    let of_another = Request::of("wiki").with("id_token_hint", &hint);
+    assert_eq!(error(&of_another.go(&server, Some(&session_now))), "invalid_request");
+    // Neither an access token nor the token of a job is a hint.
+    let job = server.exchange(&server.job().environment("staging").sign(), &[AWS]).send().expect(200);
+    for token in [tokens.member("access_token"), job.member("access_token")] {
+        let request = Request::good().with("id_token_hint", &token);
+        assert_eq!(error(&request.go(&server, Some(&session_now))), "invalid_request");
+    }
 }

@@ -2,10 +2,23 @@
 
 use countersign::crypto::jwk::KeySet;
 use countersign::crypto::jwt::UnverifiedToken;
+use countersign::crypto::signing::SigningKey;
+use countersign::domain::ids::Digest;
+use countersign::domain::oauth::client::{Client, ClientAuth};
+use countersign::domain::oauth::client_auth::ASSERTION_TYPE;
+use countersign::domain::rules::TokenAlg;
+use josekit::jwk::Jwk;
+use josekit::jwk::alg::ed::EdCurve;
+use josekit::jws::{ES256, EdDSA, JwsSigner, PS256, RS256};
 use serde_json::{Value, json};
 
+use crate::support::clients::{
+    Prover, SECRET, basic, client, code, code_pairs, introspect, post, public, redeem, refresh, server_with, signed,
+    userinfo,
+};
+use crate::support::gitlab::claims_of;
 use crate::support::rules::AWS;
-use crate::support::{Server, URL};
+use crate::support::{Answer, Person, Server, URL};
 
 fn names(value: &Value) -> Vec<&str> {
     let mut names: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
@@ -81,4 +94,175 @@ fn the_keys_outlive_a_restart() {
     let before = server.get("/jwks").expect(200).json();
     server.restart();
     assert_eq!(server.get("/jwks").expect(200).json(), before);
+}
+
+fn list<'a>(metadata: &'a Value, name: &str) -> Vec<&'a str> {
+    metadata[name].as_array().unwrap_or_else(|| panic!("no {name}")).iter().map(|one| one.as_str().unwrap()).collect()
+}
+
+/// A signer of this algorithm, and its public key as a client registers it.
+fn key_of(alg: &str) -> (Box<dyn JwsSigner>, Value) {
+    let own = |alg| {
+        let key = SigningKey::generate(alg, 2048).unwrap();
+        let mut secret: Value = serde_json::from_str(&key.to_secret_json().unwrap()).unwrap();
+        secret.as_object_mut().unwrap().remove("alg");
+        let mut public = key.public_jwk();
+        public.as_object_mut().unwrap().remove("alg");
+        (Jwk::from_bytes(secret.to_string().as_bytes()).unwrap(), public)
+    };
+    match alg {
+        "RS256" => {
+            let (secret, public) = own(TokenAlg::Rs256);
+            (Box::new(RS256.signer_from_jwk(&secret).unwrap()), public)
+        }
+        "PS256" => {
+            let (secret, public) = own(TokenAlg::Rs256);
+            (Box::new(PS256.signer_from_jwk(&secret).unwrap()), public)
+        }
+        "ES256" => {
+            let (secret, public) = own(TokenAlg::Es256);
+            (Box::new(ES256.signer_from_jwk(&secret).unwrap()), public)
+        }
+        "EdDSA" => {
+            let secret = Jwk::generate_ed_key(EdCurve::Ed25519).unwrap();
+            let public = json!({ "kty": "OKP", "crv": "Ed25519", "x": secret.parameter("x").unwrap() });
+            (Box::new(EdDSA.signer_from_jwk(&secret).unwrap()), public)
+        }
+        other => panic!("the metadata names `{other}`"),
+    }
+}
+
+#[test]
+fn both_documents_are_the_same() {
+    let server = Server::start();
+    let openid = server.get("/.well-known/openid-configuration").expect(200);
+    let oauth = server.get("/.well-known/oauth-authorization-server").expect(200);
+    assert_eq!(openid.json(), oauth.json());
+    assert_eq!(oauth.header("access-control-allow-origin"), Some("*"));
+}
+
+#[test]
+fn every_way_of_proving_a_client_that_is_named_works_where_it_is_named() {
+    let by_post = Client { auth: ClientAuth::Post(vec![Digest::of(SECRET.as_bytes())]), ..client("argo") };
+    let (signer, jwk) = key_of("ES256");
+    let jwks = json!({ "keys": [jwk] }).to_string().into_bytes();
+    let by_key = Client { auth: ClientAuth::PrivateKeyJwt(jwks), ..client("ci") };
+    let server = server_with(vec![client("grafana"), by_post, by_key, public("spa")]);
+    let metadata = server.get("/.well-known/openid-configuration").expect(200).json();
+    let call = |path: &str, pairs: &[(&'static str, &'static str)], method: &str, jti: &str| -> Answer {
+        let claims = json!({ "iss": "ci", "sub": "ci", "aud": URL, "exp": server.now() + 60, "jti": jti });
+        let assertion = signed(&*signer, &json!({ "alg": "ES256" }), &claims);
+        let mut pairs: Vec<(&str, &str)> = pairs.to_vec();
+        match method {
+            "client_secret_basic" => {
+                return post(&server, path, &pairs).header("authorization", &basic("grafana", SECRET)).send();
+            }
+            "client_secret_post" => pairs.extend([("client_id", "argo"), ("client_secret", SECRET)]),
+            "private_key_jwt" => {
+                pairs.extend([("client_assertion_type", ASSERTION_TYPE), ("client_assertion", &assertion)]);
+            }
+            "none" => pairs.push(("client_id", "spa")),
+            other => panic!("the metadata names `{other}`"),
+        }
+        post(&server, path, &pairs).send()
+    };
+    for method in list(&metadata, "token_endpoint_auth_methods_supported") {
+        let pairs = [("grant_type", "refresh_token"), ("refresh_token", "x")];
+        let answer = call("/token", &pairs, method, "token");
+        answer.expect_error(400, "invalid_grant", "refresh_token_invalid");
+    }
+    for method in list(&metadata, "introspection_endpoint_auth_methods_supported") {
+        let answer = call("/introspect", &[("token", "x")], method, "introspect").expect(200);
+        assert_eq!(answer.json(), json!({ "active": false }), "{method}");
+    }
+    for method in list(&metadata, "revocation_endpoint_auth_methods_supported") {
+        call("/revoke", &[("token", "x")], method, "revoke").expect(200);
+    }
+}
+
+#[test]
+fn every_algorithm_of_clients_that_is_named_is_taken() {
+    let names: Vec<String> = {
+        let metadata = Server::start().get("/.well-known/openid-configuration").expect(200).json();
+        list(&metadata, "token_endpoint_auth_signing_alg_values_supported").into_iter().map(str::to_owned).collect()
+    };
+    let keys: Vec<_> = names.iter().map(|alg| (alg, key_of(alg))).collect();
+    let clients = keys.iter().map(|(alg, (_, jwk))| {
+        let jwks = json!({ "keys": [jwk] }).to_string().into_bytes();
+        Client { auth: ClientAuth::PrivateKeyJwt(jwks), ..client(&alg.to_lowercase()) }
+    });
+    let server = server_with(clients.chain([client("grafana")]).collect());
+    let metadata = server.get("/.well-known/openid-configuration").expect(200).json();
+    let session = Person::manager(&server, "Mara").sign_in(&server);
+    for (alg, (signer, jwk)) in &keys {
+        let id = alg.to_lowercase();
+        let claims = json!({ "iss": id, "sub": id, "aud": URL, "exp": server.now() + 60, "jti": "1" });
+        let assertion = signed(&**signer, &json!({ "alg": alg }), &claims);
+        let pairs = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", "x"),
+            ("client_assertion_type", ASSERTION_TYPE),
+            ("client_assertion", &assertion),
+        ];
+        post(&server, "/token", &pairs).send().expect_error(400, "invalid_grant", "refresh_token_invalid");
+        assert!(list(&metadata, "dpop_signing_alg_values_supported").contains(&alg.as_str()));
+        let header = json!({ "typ": "dpop+jwt", "alg": alg, "jwk": jwk });
+        let proof = signed(&**signer, &header, &Prover::claims(&server, "POST", "/token"));
+        let code = code(&server, &session, "grafana", "openid");
+        let call = post(&server, "/token", &code_pairs(&code)).header("authorization", &basic("grafana", SECRET));
+        assert_eq!(call.header("dpop", &proof).send().expect(200).member("token_type"), "DPoP", "{alg}");
+    }
+    for name in ["introspection_endpoint", "revocation_endpoint"] {
+        let named = list(&metadata, &format!("{name}_auth_signing_alg_values_supported"));
+        assert_eq!(named, names);
+    }
+    assert_eq!(list(&metadata, "dpop_signing_alg_values_supported"), names);
+}
+
+#[test]
+fn every_grant_scope_claim_and_signature_that_is_named_can_be_had() {
+    let robot = {
+        use countersign::domain::oauth::client::GrantType;
+        Client { grants: std::collections::BTreeSet::from([GrantType::ClientCredentials]), ..client("robot") }
+    };
+    let es256 = Client { alg: TokenAlg::Es256, ..client("es256") };
+    let server = server_with(vec![client("grafana"), robot, es256]);
+    let metadata = server.get("/.well-known/openid-configuration").expect(200).json();
+    let session = Person::manager(&server, "Mara").sign_in(&server);
+    let asked = list(&metadata, "scopes_supported").join(" ");
+    let tokens = redeem(&server, "grafana", &code(&server, &session, "grafana", &asked)).expect(200);
+    for scope in list(&metadata, "scopes_supported") {
+        assert!(tokens.member("scope").split(' ').any(|known| known == scope), "{scope}");
+    }
+    let own = [("grant_type", "client_credentials")];
+    for grant in list(&metadata, "grant_types_supported") {
+        match grant {
+            "authorization_code" => {}
+            "refresh_token" => drop(refresh(&server, "grafana", &tokens.member("refresh_token")).expect(200)),
+            "client_credentials" => {
+                drop(post(&server, "/token", &own).header("authorization", &basic("robot", SECRET)).send().expect(200));
+            }
+            "urn:ietf:params:oauth:grant-type:token-exchange" => {
+                drop(server.exchange(&server.job().environment("staging").sign(), &[AWS]).send().expect(200));
+            }
+            other => panic!("the metadata names `{other}`"),
+        }
+    }
+    let id = claims_of(&tokens.member("id_token"));
+    let job = server.exchange(&server.job().environment("staging").sign(), &[AWS]).send().expect(200).claims();
+    // What an approved job's token has beside: the tests of approvals look at these.
+    let of_approvals = ["approver", "approval"];
+    for claim in list(&metadata, "claims_supported") {
+        let found = id.get(claim).or_else(|| job.get(claim)).is_some();
+        assert!(found || of_approvals.contains(&claim), "{claim}");
+    }
+    for alg in list(&metadata, "id_token_signing_alg_values_supported") {
+        let client = if alg == "ES256" { "es256" } else { "grafana" };
+        let tokens = redeem(&server, client, &code(&server, &session, client, "openid")).expect(200);
+        let header = tokens.member("id_token");
+        let header = data_encoding::BASE64URL_NOPAD.decode(header.split('.').next().unwrap().as_bytes()).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&header).unwrap()["alg"], alg);
+    }
+    userinfo(&server, &tokens.member("access_token")).expect(200);
+    assert_eq!(introspect(&server, "grafana", &tokens.member("access_token"))["active"], true);
 }

@@ -16,6 +16,7 @@ mod approval;
 mod authorize;
 mod discovery;
 mod evidence;
+mod grants;
 mod home;
 mod metadata;
 mod notices;

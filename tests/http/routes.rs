@@ -48,8 +48,8 @@ fn check_headers(answer: &Answer, place: &str) {
     ] {
         assert_eq!(answer.header(name), Some(value), "{place}: {}", answer.status);
     }
-    let resource =
-        if place.contains("/jwks") || place.contains("/.well-known/") { "cross-origin" } else { "same-origin" };
+    let is_public = ["/jwks", "/userinfo", "/.well-known/"].iter().any(|path| place.contains(path));
+    let resource = if is_public { "cross-origin" } else { "same-origin" };
     let found = answer.header("cross-origin-resource-policy");
     assert!(
         found == Some(resource) || (!(200..300).contains(&answer.status) && found == Some("same-origin")),
@@ -57,15 +57,6 @@ fn check_headers(answer: &Answer, place: &str) {
     );
     assert!(answer.header("permissions-policy").is_some(), "{place}");
     assert!(answer.header("server").is_none() && answer.header("x-powered-by").is_none(), "{place}");
-}
-
-/// The answers of a page to whoever is not signed in.
-const fn usual(row: &Row) -> [u16; 2] {
-    match row.who {
-        Who::SignedIn | Who::Admin => [303, 401],
-        Who::Application => [303, 400],
-        _ => [200, 200],
-    }
 }
 
 /// Nobody is signed in: a page sends on, a script is told.
@@ -76,6 +67,16 @@ fn check_sent_to_sign_in(row: &Row, answer: &Answer) {
         assert_eq!(answer.status, 303, "{}: {}", row.path, answer.text());
         assert!(answer.header("location").unwrap().starts_with("/sign-in"), "{}", row.path);
         assert!(answer.body.is_empty(), "{}", row.path);
+    }
+}
+
+/// What a `GET` of whoever brings nothing is answered.
+fn usual(who: Who) -> [u16; 2] {
+    match who {
+        Who::SignedIn | Who::Admin => [303, 401],
+        Who::TokenHolder => [401, 401],
+        Who::Application => [303, 400],
+        _ => [200, 200],
     }
 }
 
@@ -118,7 +119,7 @@ impl Scene {
     }
 
     fn kind(row: &Row) -> &'static str {
-        if matches!(row.who, Who::Job | Who::Application) { FORM } else { "application/json" }
+        if matches!(row.who, Who::Job | Who::Client | Who::Application) { FORM } else { "application/json" }
     }
 }
 
@@ -148,7 +149,8 @@ fn without_credentials_a_route_answers_as_its_row_says() {
                     assert!(answer.header("location").unwrap().starts_with("/sign-in?for="), "{known}");
                 }
             }
-            Who::Job => assert_eq!(answer.status, 415, "{known}: {}", answer.text()),
+            Who::Job | Who::Client => assert_eq!(answer.status, 415, "{known}: {}", answer.text()),
+            Who::TokenHolder => assert_eq!(answer.status, 401, "{known}: {}", answer.text()),
             Who::SignedIn | Who::Admin => {
                 for answer in [&answer, &lost] {
                     check_sent_to_sign_in(row, answer);
@@ -178,7 +180,7 @@ fn a_foreign_page_changes_nothing() {
             });
             check_headers(&answer, &known);
             let may_read = answer.header("access-control-allow-origin");
-            let public = matches!(row.path, "/jwks" | "/.well-known/openid-configuration");
+            let public = matches!(row.path, "/jwks" | "/userinfo") || row.path.starts_with("/.well-known/");
             assert_eq!(may_read, public.then_some("*"), "{known}");
             assert!(answer.header("access-control-allow-credentials").is_none());
             if matches!(row.who, Who::OurPage | Who::OurPageSignedIn | Who::OurPageAdmin) {
@@ -187,8 +189,10 @@ fn a_foreign_page_changes_nothing() {
             Snapshot::of(&scene.server).assert_identical(&before);
             let preflight = scene.call("OPTIONS", &known).header("origin", origin);
             let preflight = preflight.header("access-control-request-method", row.method).send();
-            assert_eq!(preflight.status, 405, "{known}");
-            assert!(preflight.header("access-control-allow-origin").is_none(), "{known}");
+            // No cookie counts at `/userinfo`; for `/token` there is no public client here.
+            let (status, may_call) = if known == "/userinfo" { (204, Some("*")) } else { (405, None) };
+            assert_eq!(preflight.status, status, "{known}");
+            assert_eq!(preflight.header("access-control-allow-origin"), may_call, "{known}");
         }
     }
 }
@@ -208,14 +212,17 @@ fn one_byte_over_the_limit_is_too_much() {
         });
         check_headers(&answer, &known);
         if row.method == "GET" {
-            assert!(usual(row).contains(&answer.status), "{known}: a body is of no use here, and of no harm");
+            let usual = usual(row.who);
+            assert!(usual.contains(&answer.status), "{known}: a body is of no use here, and of no harm");
         } else {
             answer.clone().expect_error(413, "invalid_request", "body_too_large");
             refused(&scene.server, &before, &answer, Logged::No);
             let whole = scene.answer(row.method, &known, |call| {
                 call.header("origin", URL).body(Scene::kind(row), vec![b'a'; row.max_body])
             });
-            assert_eq!(whole.status, 400, "{known} takes {} bytes and reads them: {}", row.max_body, whole.text());
+            // Who calls is asked before what is wrong with the rest.
+            let wrong = if matches!(row.who, Who::Client | Who::TokenHolder) { 401 } else { 400 };
+            assert_eq!(whole.status, wrong, "{known} takes {} bytes and reads them: {}", row.max_body, whole.text());
         }
         Snapshot::of(&scene.server).assert_identical(&before);
     }
@@ -226,23 +233,25 @@ fn another_method_is_told_which_would_do() {
     let scene = scene();
     for row in TABLE {
         let [known, _] = paths(row, &scene);
-        let of_path = || TABLE.iter().filter(|other| other.path == row.path).map(|other| other.method);
-        let mut allowed: Vec<&str> = Vec::new();
-        for method in of_path() {
-            allowed.extend(if method == "GET" { &["GET", "HEAD"][..] } else { &["POST"] });
-        }
+        let methods: Vec<_> = TABLE.iter().filter(|other| other.path == row.path).map(|other| other.method).collect();
+        let allow = match methods.as_slice() {
+            ["GET"] => "GET, HEAD",
+            ["POST"] => "POST",
+            _ => "GET, HEAD, POST",
+        };
         for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "FOO"] {
-            if allowed.contains(&method) {
+            let may_ask_first = method == "OPTIONS" && matches!(row.path, "/userinfo" | "/token");
+            if may_ask_first || allow.split(", ").any(|known| known == method) {
                 continue;
             }
             let answer = scene.call(method, &known).header("origin", URL).send();
             assert_eq!(answer.status, 405, "{method} {known}");
-            assert_eq!(answer.header("allow"), Some(allowed.join(", ").as_str()), "{method} {known}");
+            assert_eq!(answer.header("allow"), Some(allow), "{method} {known}");
             check_headers(&answer, &known);
         }
         if row.method == "GET" {
             let answer = scene.call("HEAD", &known).send();
-            let usual = if row.path == "/authorize" { [200, 200] } else { usual(row) };
+            let usual = if row.path == "/authorize" { [200, 200] } else { usual(row.who) };
             assert!(usual.contains(&answer.status) && answer.body.is_empty(), "{known}: {}", answer.status);
             check_headers(&answer, &known);
         }

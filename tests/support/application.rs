@@ -34,6 +34,7 @@ pub fn grafana() -> Client {
         grants: BTreeSet::from([GrantType::AuthorizationCode, GrantType::RefreshToken]),
         scopes: Scopes::parse("openid profile groups offline_access").unwrap(),
         resources: vec![Audience::parse("https://api.example.com").unwrap()],
+        serves: Vec::new(),
         groups: None,
         acr: Acr::Phr,
         device_policy: None,
@@ -59,7 +60,7 @@ pub fn named(id: &str, name: &str) -> Client {
 }
 
 /// A request.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Request(Vec<(String, String)>);
 
 impl Request {

@@ -109,6 +109,7 @@ impl World {
                 allow_private: false,
                 stale_use: Duration::ZERO,
             }],
+            clients: Vec::new(),
             devices: DeviceSettings::default(),
             push: None,
             kept: Kept { master_key: "the file master-key".to_owned(), mark: "the file high-water-mark".to_owned() },

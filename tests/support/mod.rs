@@ -14,6 +14,7 @@
 )]
 
 pub mod application;
+pub mod clients;
 pub mod diagnostics;
 pub mod exchange;
 pub mod gitlab;

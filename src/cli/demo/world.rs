@@ -164,6 +164,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Result<Setting
             allow_private: true,
             stale_use: Duration::from_hours(24),
         }],
+        clients: Vec::new(),
         devices: DeviceSettings::default(),
         push: None,
         kept: Kept { master_key: "a file in the demo's folder".to_owned(), mark: "a file beside it".to_owned() },

@@ -27,7 +27,8 @@ fn checked(stanza: &str) -> Result<Vec<ClientSettings>, String> {
 
 fn with(line: &str) -> Result<Client, String> {
     let key = line.split(' ').next().unwrap();
-    let kept: String = WHOLE.lines().filter(|old| old.split(' ').next() != Some(key)).map(|old| format!("{old}\n")).collect();
+    let kept: String =
+        WHOLE.lines().filter(|old| old.split(' ').next() != Some(key)).map(|old| format!("{old}\n")).collect();
     checked(&format!("{kept}{line}\n")).map(|mut clients| clients.remove(0).client)
 }
 
@@ -46,6 +47,7 @@ fn a_client_of_five_lines_has_careful_defaults() {
 fn every_key_is_read() {
     let more = "grants = [\"authorization_code\", \"refresh_token\", \"client_credentials\"]\n\
         scopes = [\"openid\", \"groups\", \"offline_access\", \"api:read\"]\nresources = [\"https://api.example.com\"]\n\
+        serves = [\"https://serves.example.com\"]\n\
         groups = [\"sre\"]\nacr = \"phrh\"\ndevice_policy = \"mild\"\nconsent = \"once\"\npar = true\ndpop = true\n\
         alg = \"ES256\"\nresponse_modes = [\"query\", \"form_post\"]\n\
         post_logout_redirect_uris = [\"https://grafana.example.com/\"]\n\

@@ -299,7 +299,7 @@ pub enum Event {
     },
     /// What a person gave to a client, the tokens that came of it, and its end; or a client's own tokens.
     Grant {
-        /// `started`, `issued`, `ended`, `consented` or `consent_withdrawn`.
+        /// `started`, `issued`, `revoked` (one token, by its client), `ended`, `consented` or `consent_withdrawn`.
         outcome: String,
         /// To whom.
         client: ClientId,
@@ -368,58 +368,6 @@ impl Entry {
     /// Anything that we would have written differently.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CanonicalError> {
         canonical::from_bytes(bytes)
-    }
-}
-
-impl Event {
-    /// The evidence that the entry names.
-    #[must_use]
-    pub fn evidence(&self) -> Option<&EvidenceDigests> {
-        match self {
-            Self::Genesis { .. } | Self::Restored { .. } | Self::Clock { .. } | Self::Metadata { .. } | Self::Grant { .. } => {
-                None
-            }
-            Self::IssuerKeys { evidence, .. }
-            | Self::Rules { evidence, .. }
-            | Self::SigningKey { evidence, .. }
-            | Self::Person { evidence, .. }
-            | Self::Enrolment { evidence, .. }
-            | Self::Passkey { evidence, .. }
-            | Self::Session { evidence, .. }
-            | Self::Link { evidence, .. }
-            | Self::Admin { evidence, .. }
-            | Self::Change { evidence, .. }
-            | Self::Request { evidence, .. }
-            | Self::Decision { evidence, .. }
-            | Self::Token { evidence, .. }
-            | Self::Refusal { evidence, .. } => Some(evidence),
-        }
-    }
-
-    /// The kind, as the entry spells it.
-    #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Genesis { .. } => "genesis",
-            Self::Restored { .. } => "restored",
-            Self::Clock { .. } => "clock",
-            Self::IssuerKeys { .. } => "issuer-keys",
-            Self::Metadata { .. } => "metadata",
-            Self::Rules { .. } => "rules",
-            Self::SigningKey { .. } => "signing-key",
-            Self::Person { .. } => "person",
-            Self::Enrolment { .. } => "enrolment",
-            Self::Passkey { .. } => "passkey",
-            Self::Session { .. } => "session",
-            Self::Link { .. } => "link",
-            Self::Admin { .. } => "admin",
-            Self::Change { .. } => "change",
-            Self::Request { .. } => "request",
-            Self::Decision { .. } => "decision",
-            Self::Token { .. } => "token",
-            Self::Grant { .. } => "grant",
-            Self::Refusal { .. } => "refusal",
-        }
     }
 }
 

@@ -9,5 +9,6 @@ pub mod entry;
 pub mod evidence;
 pub mod fields;
 pub mod high_water;
+mod kinds;
 pub mod merkle;
 pub mod note;

@@ -36,6 +36,8 @@ pub struct Client {
     pub scopes: Scopes,
     /// The resource servers that its access tokens may be meant for (RFC 8707), beside ourselves.
     pub resources: Vec<Audience>,
+    /// The resource servers that this client itself is: it may ask about tokens that are meant for them (RFC 7662).
+    pub serves: Vec<Audience>,
     /// Only members of one of these groups may sign in; `None` is everybody.
     pub groups: Option<BTreeSet<GroupName>>,
     /// The least level of a sign-in.

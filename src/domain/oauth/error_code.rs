@@ -16,6 +16,20 @@ pub enum OAuthCode {
     InvalidScope,
     /// RFC 6749 §5.2.
     UnsupportedGrantType,
+    /// RFC 6749 §5.2.
+    InvalidClient,
+    /// RFC 6749 §5.2.
+    InvalidGrant,
+    /// RFC 6749 §5.2.
+    UnauthorizedClient,
+    /// RFC 9449 §5.
+    InvalidDpopProof,
+    /// RFC 9449 §8.
+    UseDpopNonce,
+    /// RFC 6750 §3.1.
+    InvalidToken,
+    /// RFC 6750 §3.1.
+    InsufficientScope,
     /// RFC 8628 §3.5.
     AuthorizationPending,
     /// RFC 8628 §3.5.
@@ -28,8 +42,6 @@ pub enum OAuthCode {
     TemporarilyUnavailable,
     /// RFC 6749 §4.1.2.1.
     ServerError,
-    /// RFC 6749 §4.1.2.1.
-    UnauthorizedClient,
     /// RFC 6749 §4.1.2.1.
     UnsupportedResponseType,
     /// OpenID Connect Core §3.1.2.6.
@@ -57,13 +69,19 @@ impl OAuthCode {
             Self::InvalidTarget => "invalid_target",
             Self::InvalidScope => "invalid_scope",
             Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::InvalidClient => "invalid_client",
+            Self::InvalidGrant => "invalid_grant",
+            Self::UnauthorizedClient => "unauthorized_client",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
+            Self::UseDpopNonce => "use_dpop_nonce",
+            Self::InvalidToken => "invalid_token",
+            Self::InsufficientScope => "insufficient_scope",
             Self::AuthorizationPending => "authorization_pending",
             Self::SlowDown => "slow_down",
             Self::AccessDenied => "access_denied",
             Self::ExpiredToken => "expired_token",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
-            Self::UnauthorizedClient => "unauthorized_client",
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::InvalidRequestUri => "invalid_request_uri",
             Self::RequestNotSupported => "request_not_supported",
@@ -132,7 +150,25 @@ error_codes! {
     ParameterInvalid "parameter_invalid" InvalidRequest 400 "send one of the values that the documentation lists";
     ActorUnsupported "actor_unsupported" InvalidRequest 400 "leave `actor_token` out; this version does not take one";
     DpopUnsupported "dpop_unsupported" InvalidRequest 400 "leave the `DPoP` header out and send an `Idempotency-Key`";
-    GrantUnsupported "grant_unsupported" UnsupportedGrantType 400 "use `grant_type=urn:ietf:params:oauth:grant-type:token-exchange`";
+    GrantUnsupported "grant_unsupported" UnsupportedGrantType 400 "use one of `grant_types_supported` in `/.well-known/openid-configuration`; a job uses `urn:ietf:params:oauth:grant-type:token-exchange`";
+    // clients, grants and their tokens
+    ClientUnknown "client_unknown" InvalidClient 401 "compare `client_id`, the secret and the way in which it is sent with `[[client]]` of the configuration";
+    ClientAuthMixed "client_auth_mixed" InvalidClient 401 "send the client's id and secret in one place: the header, the form, or an assertion";
+    ClientAssertionInvalid "client_assertion_invalid" InvalidClient 401 "sign a new assertion for each call: `aud` this server's URL alone, `exp` within an hour, a fresh `jti`";
+    GrantNotAllowed "grant_not_allowed" UnauthorizedClient 400 "add the grant to the client's `grants` in the configuration, or let the tool use another";
+    CodeInvalid "code_invalid" InvalidGrant 400 "sign in again; a code counts once, for a minute, with the `redirect_uri` and the `code_verifier` that it was asked with";
+    CodeUsed "code_used" InvalidGrant 400 "sign in again; the code came twice, so every token that it gave has ended";
+    RefreshTokenInvalid "refresh_token_invalid" InvalidGrant 400 "sign in again";
+    RefreshTokenUsed "refresh_token_used" InvalidGrant 400 "sign in again; an old refresh token came back, so every token of that sign-in has ended";
+    RefreshTokenBusy "refresh_token_busy" InvalidGrant 400 "use the refresh token of the call that came a moment before";
+    GrantOver "grant_over" InvalidGrant 400 "sign in again; what is missing is named";
+    ScopeNotGranted "scope_not_granted" InvalidScope 400 "ask for scopes that the client has in its `scopes`, and that were granted";
+    ResourceNotAllowed "resource_not_allowed" InvalidTarget 400 "ask for one of the client's `resources`, as it was authorized";
+    DpopProofInvalid "dpop_proof_invalid" InvalidDpopProof 400 "make a new proof for each call, as RFC 9449 says, and check the client's clock";
+    DpopNonceWanted "dpop_nonce_wanted" UseDpopNonce 400 "send the proof again with the `nonce` of the `DPoP-Nonce` header";
+    DpopKeyWrong "dpop_key_wrong" InvalidGrant 400 "prove the key with which the code or the token was had, or sign in again";
+    AccessTokenInvalid "access_token_invalid" InvalidToken 401 "refresh the access token, or sign in again";
+    ScopeInsufficient "scope_insufficient" InsufficientScope 403 "sign in with the scope that is named";
     // the job token
     NotCompactJws "not_compact_jws" InvalidRequest 400 "send the value of the `id_tokens:` variable as it is";
     DuplicateMember "duplicate_member" InvalidRequest 400 "send the value of the `id_tokens:` variable as it is";
@@ -219,11 +255,8 @@ error_codes! {
     RequestUriUnknown "request_uri_unknown" InvalidRequestUri 400 "start again at the application: a pushed request is good once, for a minute";
     ResponseTypeUnsupported "response_type_unsupported" UnsupportedResponseType 400 "use `response_type=code`";
     ResponseModeUnsupported "response_mode_unsupported" UnsupportedResponseType 400 "use `query`, or add `form_post` to the client's `response_modes`";
-    GrantNotAllowed "grant_not_allowed" UnauthorizedClient 400 "add the grant to the client's `grants`";
     PushRequired "push_required" InvalidRequest 400 "push the request to `/par`, or take `par = true` from the client";
     PkceRequired "pkce_required" InvalidRequest 400 "switch PKCE with `S256` on in the application";
-    ScopeNotGranted "scope_not_granted" InvalidScope 400 "add the scope to the client's `scopes`, or ask for less";
-    ResourceNotAllowed "resource_not_allowed" InvalidTarget 400 "add the resource to the client's `resources`, or ask for less";
     HintInvalid "hint_invalid" InvalidRequest 400 "send an ID token that this client was given here, or leave the hint out";
     AcrUnmet "acr_unmet" UnmetAuthenticationRequirements 403 "use a passkey that reaches the level; there are `phr` and `phrh`";
     LoginNeeded "login_needed" LoginRequired 400 "ask again without `prompt=none`";

@@ -121,7 +121,14 @@ fn refuse(code: ErrorCode, description: impl Into<String>) -> Refusal {
 /// # Errors
 /// The first fault, with its code.
 pub fn parse(body: &[u8], headers: ExchangeHeaders<'_>) -> Result<ExchangeForm, Refusal> {
-    let form = Form::read(body)?;
+    checked(&Form::read(body)?, headers)
+}
+
+/// The same for a form that was taken apart before.
+///
+/// # Errors
+/// The first fault, with its code.
+pub fn checked(form: &Form, headers: ExchangeHeaders<'_>) -> Result<ExchangeForm, Refusal> {
     form.grant_type()?;
     if headers.has_dpop {
         return Err(refuse(ErrorCode::DpopUnsupported, "the `DPoP` header is not supported yet"));
@@ -135,14 +142,19 @@ pub fn parse(body: &[u8], headers: ExchangeHeaders<'_>) -> Result<ExchangeForm, 
     Ok(ExchangeForm { subject_token, audiences, issued_token_type, collector })
 }
 
-/// The parameters of a form, each once.
-pub(super) struct Form {
+/// The parameters of a form, each once but for `audience` and `resource`.
+pub struct Form {
     once: BTreeMap<String, String>,
-    audiences: Vec<String>,
+    /// Each with whether it is a `resource`.
+    audiences: Vec<(bool, String)>,
 }
 
 impl Form {
-    pub(super) fn read(body: &[u8]) -> Result<Self, Refusal> {
+    /// Takes a form apart.
+    ///
+    /// # Errors
+    /// `parameter_repeated`, or `parameter_invalid` where it is not UTF-8 or has too many.
+    pub fn read(body: &[u8]) -> Result<Self, Refusal> {
         if std::str::from_utf8(body).is_err() {
             return Err(refuse(ErrorCode::ParameterInvalid, "the form is not UTF-8"));
         }
@@ -153,7 +165,7 @@ impl Form {
                 return Err(refuse(ErrorCode::ParameterInvalid, text));
             }
             match name.as_ref() {
-                "audience" | "resource" => form.audiences.push(value.into_owned()),
+                "audience" | "resource" => form.audiences.push((name == "resource", value.into_owned())),
                 _ => {
                     if form.once.insert(name.clone().into_owned(), value.into_owned()).is_some() {
                         let shown: String = name.chars().take(40).collect();
@@ -167,12 +179,25 @@ impl Form {
     }
 
     /// RFC 6749 §3.2: a parameter without a value counts as absent.
-    fn get(&self, name: &str) -> Option<&str> {
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.once.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    pub(super) fn require(&self, name: &str) -> Result<&str, Refusal> {
+    /// A parameter that must be there.
+    ///
+    /// # Errors
+    /// `parameter_missing`.
+    pub fn require(&self, name: &str) -> Result<&str, Refusal> {
         self.get(name).ok_or_else(|| refuse(ErrorCode::ParameterMissing, format!("the parameter `{name}` is missing")))
+    }
+
+    /// The `resource` parameters (RFC 8707 §2), in order.
+    pub fn resources(&self) -> impl Iterator<Item = &str> {
+        self.audiences
+            .iter()
+            .filter(|(is_resource, value)| *is_resource && !value.is_empty())
+            .map(|(_, value)| value.as_str())
     }
 
     fn grant_type(&self) -> Result<(), Refusal> {
@@ -221,7 +246,7 @@ impl Form {
 
     fn audiences(&self) -> Result<Vec<Audience>, Refusal> {
         let mut list: Vec<Audience> = Vec::new();
-        for text in self.audiences.iter().filter(|text| !text.is_empty()) {
+        for (_, text) in self.audiences.iter().filter(|(_, text)| !text.is_empty()) {
             let audience =
                 Audience::parse(text).map_err(|error| refuse(ErrorCode::AudienceNotAllowed, error.to_string()))?;
             if !list.contains(&audience) {

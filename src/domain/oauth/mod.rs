@@ -5,8 +5,13 @@
 
 pub mod authorize;
 pub mod client;
+pub mod client_auth;
+pub mod dpop;
 pub mod error_code;
 pub mod exchange;
 pub mod grant;
 pub mod link_form;
+pub mod pkce;
 pub mod scope;
+pub mod token_form;
+pub mod tokens;

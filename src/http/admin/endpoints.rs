@@ -1,4 +1,4 @@
-//! `/admin`, `/admin/rules`, `/admin/refusals/…`, `/admin/issuers`, `/admin/keys`, `/admin/requests`.
+//! `/admin`, `/admin/rules`, `/admin/refusals/…`, `/admin/issuers`, `/admin/clients`, `/admin/keys`, `/admin/requests`.
 //! In: a session. Out: HTML.
 //! Implements SCREENS' Admin.
 //! Never changes anything: what these pages show is what the console shows.
@@ -14,6 +14,7 @@ use crate::domain::oauth::error_code::ErrorCode;
 use crate::http::edge::{Edge, Shared};
 use crate::http::problem;
 
+use super::clients_view::clients_view;
 use super::health_view::health_view;
 use super::issuers_view::issuers_view;
 use super::keys_view::keys_view;
@@ -80,6 +81,12 @@ pub async fn refusal(request: HttpRequest, entry: Path<String>, edge: Shared) ->
 /// The issuers.
 pub async fn issuers(request: HttpRequest, edge: Shared) -> HttpResponse {
     let draw = |app: &Countersign, me: &SignedIn| Ok(issuers_view(app.settings.host(), me, &app.list_issuers()?));
+    page(&request, &edge, draw).await
+}
+
+/// The clients.
+pub async fn clients(request: HttpRequest, edge: Shared) -> HttpResponse {
+    let draw = |app: &Countersign, me: &SignedIn| Ok(clients_view(app.settings.host(), me, &app.list_clients()?));
     page(&request, &edge, draw).await
 }
 

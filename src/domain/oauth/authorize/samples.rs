@@ -27,6 +27,7 @@ pub(super) fn client() -> Client {
         grants: BTreeSet::from([GrantType::AuthorizationCode]),
         scopes: Scopes::parse("openid profile groups").unwrap(),
         resources: vec![Audience::parse("https://api.example.com").unwrap()],
+        serves: Vec::new(),
         groups: None,
         acr: Acr::Phr,
         device_policy: None,

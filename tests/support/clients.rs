@@ -1,0 +1,214 @@
+//! Clients that people sign in to, and what those bring to the token endpoint.
+//! In: a person's session, what a test wants otherwise. Out: codes, calls, proofs of possession.
+//! Implements RFC 6749 §4.1.3, RFC 7636, RFC 9449 as clients do.
+//! Never keeps anything between calls.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign::app::grants::{NewGrant, begin};
+use countersign::crypto::random;
+use countersign::crypto::signing::SigningKey;
+use countersign::domain::assurance::Acr;
+use countersign::domain::ids::{ClientId, Digest, Kid};
+use countersign::domain::oauth::client::{Client, ClientAuth, Consent, GrantType, Lifetimes, ResponseMode};
+use countersign::domain::oauth::scope::{Scopes, WantedClaims};
+use countersign::domain::oauth::token_form::CodeText;
+use countersign::domain::rules::TokenAlg;
+use data_encoding::{BASE64, BASE64URL_NOPAD};
+use josekit::jws::JwsSigner;
+use serde_json::{Value, json};
+
+use super::gitlab::{encode, raw_signer};
+use super::server::{Options, Server, URL};
+use super::wire::{Answer, Call, form};
+
+/// Where the usual client takes its codes.
+pub const REDIRECT: &str = "https://grafana.example/cb";
+/// The secret of every client with one.
+pub const SECRET: &str = "cs_a-secret-of-256-bits";
+
+/// The usual client: confidential, with refresh tokens.
+pub fn client(id: &str) -> Client {
+    Client {
+        id: ClientId::parse(id).unwrap(),
+        name: "Grafana".to_owned(),
+        auth: ClientAuth::Basic(vec![Digest::of(SECRET.as_bytes())]),
+        redirect_uris: vec![REDIRECT.to_owned()],
+        native: false,
+        grants: BTreeSet::from([GrantType::AuthorizationCode, GrantType::RefreshToken]),
+        scopes: Scopes::parse("openid profile groups offline_access").unwrap(),
+        resources: Vec::new(),
+        serves: Vec::new(),
+        groups: None,
+        acr: Acr::Phr,
+        device_policy: None,
+        consent: Consent::NotAsked,
+        par: false,
+        dpop: false,
+        alg: TokenAlg::Rs256,
+        response_modes: BTreeSet::from([ResponseMode::Query]),
+        post_logout_redirect_uris: Vec::new(),
+        backchannel_logout_uri: None,
+        lifetimes: Lifetimes {
+            access_token: Duration::from_mins(10),
+            refresh: Duration::from_hours(12),
+            offline: Duration::from_hours(30 * 24),
+        },
+        logo: None,
+    }
+}
+
+/// A public client.
+pub fn public(id: &str) -> Client {
+    Client { auth: ClientAuth::None, ..client(id) }
+}
+
+/// A server with these clients.
+pub fn server_with(clients: Vec<Client>) -> Server {
+    Server::with(Options { clients: clients.into_iter().map(Arc::new).collect(), ..Options::default() })
+}
+
+/// A code, and what it must be redeemed with.
+#[derive(Clone)]
+pub struct Code {
+    /// The code.
+    pub code: String,
+    /// The verifier of its challenge.
+    pub verifier: String,
+    /// The entry that began its grant.
+    pub grant: u64,
+}
+
+/// What `code` gives a client of whoever has this session.
+pub fn code(server: &Server, session: &str, client: &str, scopes: &str) -> Code {
+    code_with(server, session, client, scopes, |_| {})
+}
+
+/// As `code`, with what a request may say beside.
+pub fn code_with(
+    server: &Server,
+    session: &str,
+    client: &str,
+    scopes: &str,
+    change: impl FnOnce(&mut NewGrant),
+) -> Code {
+    let secret = session.split_once('=').unwrap().1;
+    let me = server.app.signed_in(secret).unwrap().expect("somebody is signed in");
+    let verifier = BASE64URL_NOPAD.encode(&random::bytes::<32>().unwrap());
+    let mut new = NewGrant {
+        client: ClientId::parse(client).unwrap(),
+        acr: Acr::Phr,
+        scopes: Scopes::parse(scopes).unwrap(),
+        resources: Vec::new(),
+        dpop_jkt: None,
+        nonce: Some("n-0S6_WzA2Mj".to_owned()),
+        claims: WantedClaims::default(),
+        redirect_uri: REDIRECT.to_owned(),
+        code_challenge: BASE64URL_NOPAD.encode(Digest::of(verifier.as_bytes()).as_bytes()),
+    };
+    change(&mut new);
+    let text = CodeText::from_random(random::bytes().unwrap());
+    let (digest, limits) = (text.digest(), server.app.settings.sessions);
+    let grant = server.app.store.write_blocking(move |unit| begin(unit, &me, new, digest, limits)).unwrap();
+    Code { code: text.expose().to_owned(), verifier, grant }
+}
+
+/// `Authorization: Basic …`.
+pub fn basic(id: &str, secret: &str) -> String {
+    format!("Basic {}", BASE64.encode(format!("{id}:{secret}").as_bytes()))
+}
+
+/// A form to one of the endpoints that clients call.
+pub fn post(server: &Server, path: &str, pairs: &[(&str, &str)]) -> Call {
+    server.call("POST", path).body("application/x-www-form-urlencoded", form(pairs))
+}
+
+/// The parameters that redeem a code.
+pub fn code_pairs(code: &Code) -> Vec<(&str, &str)> {
+    vec![
+        ("grant_type", "authorization_code"),
+        ("code", &code.code),
+        ("redirect_uri", REDIRECT),
+        ("code_verifier", &code.verifier),
+    ]
+}
+
+/// Redeems a code as the client with the usual secret.
+pub fn redeem(server: &Server, client: &str, code: &Code) -> Answer {
+    post(server, "/token", &code_pairs(code)).header("authorization", &basic(client, SECRET)).send()
+}
+
+/// Refreshes as the client with the usual secret.
+pub fn refresh(server: &Server, client: &str, token: &str) -> Answer {
+    let pairs = [("grant_type", "refresh_token"), ("refresh_token", token)];
+    post(server, "/token", &pairs).header("authorization", &basic(client, SECRET)).send()
+}
+
+/// `GET /userinfo` with a bearer token.
+pub fn userinfo(server: &Server, token: &str) -> Answer {
+    server.call("GET", "/userinfo").header("authorization", &format!("Bearer {token}")).send()
+}
+
+/// What a client is told of a token.
+pub fn introspect(server: &Server, client: &str, token: &str) -> Value {
+    let call = post(server, "/introspect", &[("token", token)]).header("authorization", &basic(client, SECRET));
+    call.send().expect(200).json()
+}
+
+/// Signs a JWS with any header.
+pub fn signed(signer: &dyn JwsSigner, header: &Value, claims: &Value) -> String {
+    let input = format!("{}.{}", encode(header), encode(claims));
+    let signature = signer.sign(input.as_bytes()).unwrap();
+    format!("{input}.{}", BASE64URL_NOPAD.encode(&signature))
+}
+
+/// Somebody who proves a key.
+pub struct Prover {
+    /// The key.
+    pub key: SigningKey,
+    signer: Box<dyn JwsSigner + Send + Sync>,
+}
+
+impl Prover {
+    /// A fresh ES256 key.
+    pub fn new() -> Self {
+        let key = SigningKey::generate(TokenAlg::Es256, 0).unwrap();
+        let signer = raw_signer(&key);
+        Self { key, signer }
+    }
+
+    /// Its thumbprint.
+    pub fn jkt(&self) -> Kid {
+        self.key.kid().clone()
+    }
+
+    /// What a good proof says.
+    pub fn claims(server: &Server, method: &str, path: &str) -> Value {
+        let jti = BASE64URL_NOPAD.encode(&random::bytes::<16>().unwrap());
+        json!({ "htm": method, "htu": format!("{URL}{path}"), "iat": server.now(), "jti": jti })
+    }
+
+    /// The header of a good proof.
+    pub fn header(&self) -> Value {
+        json!({ "typ": "dpop+jwt", "alg": "ES256", "jwk": self.key.public_jwk() })
+    }
+
+    /// A proof of anything.
+    pub fn sign(&self, header: &Value, claims: &Value) -> String {
+        signed(&*self.signer, header, claims)
+    }
+
+    /// A good proof for a call.
+    pub fn proof(&self, server: &Server, method: &str, path: &str) -> String {
+        self.sign(&self.header(), &Self::claims(server, method, path))
+    }
+
+    /// A good proof for a call with an access token.
+    pub fn proof_with(&self, server: &Server, method: &str, path: &str, token: &str) -> String {
+        let mut claims = Self::claims(server, method, path);
+        claims["ath"] = json!(BASE64URL_NOPAD.encode(Digest::of(token.as_bytes()).as_bytes()));
+        self.sign(&self.header(), &claims)
+    }
+}
