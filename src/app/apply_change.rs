@@ -262,9 +262,23 @@ pub fn add_person(unit: &mut Unit<'_>, id: &PersonId, name: &str, role: Role, by
         auditor: role == Role::Auditor,
         created: unit.now(),
         suspended: None,
+        email: None,
         entry,
     })?;
     Ok(())
+}
+
+/// Sets or clears a person's e-mail address, which no two people share: tools may take it for who somebody is.
+pub fn set_email(unit: &mut Unit<'_>, person: &PersonId, email: Option<&str>, by: Authority) -> Result<(), AppError> {
+    if let Some(email) = email {
+        let mut others = unit.reader().people()?.into_iter().filter(|row| row.id != *person);
+        if others.any(|row| row.email.is_some_and(|known| known.eq_ignore_ascii_case(email))) {
+            let text = "somebody else has this e-mail address";
+            return Err(AppError::refused(ErrorCode::NameTaken, text).with_hint("take it from them first"));
+        }
+    }
+    act(unit, "email", person, by, json!({ "email": email }))?;
+    Ok(unit.set_email(person, email)?)
 }
 
 /// Puts a person into groups.

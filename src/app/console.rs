@@ -11,7 +11,7 @@ use crate::domain::change::LinkKind;
 use crate::domain::ids::{ChangeId, Digest, GroupName, IssuerName, PersonId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
-use crate::domain::people::Role;
+use crate::domain::people::{Role, email};
 use crate::domain::time::Timestamp;
 use crate::store::Unit;
 
@@ -20,7 +20,7 @@ use super::enrolment_link::{Letter, renew_link};
 use super::fetch_metadata::MetadataLine;
 use super::list_people::{ChangeLine, PersonDetails, PersonLine};
 use super::look::{Look, Sight};
-use super::propose_change::{Asker, AtOnce, Proposed, Wish, checked_name};
+use super::propose_change::{Asker, AtOnce, Proposed, Wish, checked_name, find_person};
 use super::{AppError, Countersign};
 
 /// Who invites when the console does.
@@ -54,6 +54,13 @@ pub enum ConsoleCommand {
         wish: Wish,
         /// Nothing is done before admins have signed.
         propose: bool,
+    },
+    /// Sets or clears a person's e-mail address.
+    Email {
+        /// A person id, or a name that only one person has.
+        person: String,
+        /// The address; none clears it.
+        email: Option<String>,
     },
     /// Lists people.
     List,
@@ -205,6 +212,7 @@ impl Countersign {
                 self.invite(name, groups, role == Role::Admin).await
             }
             ConsoleCommand::Change { wish, propose: false } => self.do_at_once(wish).await.map(|done| self.done(done)),
+            ConsoleCommand::Email { person, email } => self.set_email(&person, email).await,
             ConsoleCommand::List => Ok(ConsoleAnswer::People { people: self.list_people()? }),
             ConsoleCommand::Show { person } => self.show_person(&person),
             ConsoleCommand::Changes => Ok(ConsoleAnswer::Changes { changes: self.list_changes()? }),
@@ -229,6 +237,22 @@ impl Countersign {
             .write(move |unit| -> Result<_, AppError> { invite(unit, &Invitation { name, groups, admin, digest }) })
             .await?;
         Ok(ConsoleAnswer::Invited { person, link: self.enrolment_link(&secret), expires })
+    }
+
+    async fn set_email(&self, person: &str, email: Option<String>) -> Result<ConsoleAnswer, AppError> {
+        let wrong = |what| AppError::refused(ErrorCode::ParameterInvalid, what);
+        let email = email.map(|typed| email::checked(&typed).map_err(wrong)).transpose()?;
+        let words = match &email {
+            Some(email) => format!("{email} is the address that tools are told"),
+            None => "tools are told no address".to_owned(),
+        };
+        let text = person.to_owned();
+        let set = self.store.write(move |unit| -> Result<_, AppError> {
+            let person = find_person(&unit.reader(), &text)?;
+            apply_change::set_email(unit, &person.id, email.as_deref(), Word::Console.authority())?;
+            Ok(person.id)
+        });
+        Ok(ConsoleAnswer::Done { person: set.await?, words })
     }
 
     async fn accept_time(&self) -> Result<ConsoleAnswer, AppError> {
@@ -280,7 +304,7 @@ impl Countersign {
     /// Ties a GitLab user to a person; doing it twice is no fault.
     async fn link(&self, person: String, issuer: IssuerName, user_id: String) -> Result<ConsoleAnswer, AppError> {
         let tied = self.store.read(|reader| -> Result<_, AppError> {
-            let wanted = super::propose_change::find_person(reader, &person)?;
+            let wanted = find_person(reader, &person)?;
             Ok(reader.linked(&issuer, &user_id)?.filter(|link| link.person == wanted.id).map(|link| link.person))
         })?;
         if let Some(person) = tied {

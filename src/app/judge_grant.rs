@@ -42,6 +42,7 @@ impl Holding {
         Subject {
             person: &self.person.id,
             name: &self.person.name,
+            email: self.person.email.as_deref(),
             groups: &self.groups,
             assurance: &self.assurance,
             sid: &self.grant.sid,

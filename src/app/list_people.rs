@@ -31,6 +31,9 @@ pub struct PersonLine {
     /// Since when suspended, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended: Option<Timestamp>,
+    /// Decoration that tools may be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
     /// Groups.
     pub groups: Vec<GroupName>,
     /// How many passkeys.
@@ -157,6 +160,7 @@ pub(super) fn line(reader: &Reader<'_>, row: PersonRow) -> Result<PersonLine, Ap
         role: row.role(),
         person: row.id,
         name: row.name,
+        email: row.email,
         suspended: row.suspended,
     })
 }

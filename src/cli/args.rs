@@ -301,6 +301,8 @@ mod tests {
             "people link pmq4zx7k2hv5ntr3b --issuer gitlab --user-id 77",
             "people list",
             "people show Ada",
+            "people email Ada ada@example.com",
+            "people email Ada",
             "people changes --json",
             "people invite Ada --group release-managers --propose",
             "people invite Ada --role auditor",

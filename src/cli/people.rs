@@ -79,6 +79,9 @@ fn parse(args: &PeopleArgs) -> Result<ConsoleCommand, Fault> {
         PeopleCommand::List => return Ok(ConsoleCommand::List),
         PeopleCommand::Changes => return Ok(ConsoleCommand::Changes),
         PeopleCommand::Show { person } => return Ok(ConsoleCommand::Show { person: person.clone() }),
+        PeopleCommand::Email { person, address } => {
+            return Ok(ConsoleCommand::Email { person: person.clone(), email: address.clone() });
+        }
         PeopleCommand::Link { person, issuer: name, user_id, bot: false } if !args.propose => {
             let (person, user_id) = (person.clone(), user_id.clone());
             return Ok(ConsoleCommand::Link { person, issuer: issuer(name)?, user_id });
@@ -171,6 +174,7 @@ fn or_none(text: String) -> String {
 /// One person: the line of the list, then each passkey.
 fn details(person: &PersonDetails) -> Vec<String> {
     let mut lines = table(std::slice::from_ref(&person.line));
+    lines.extend(person.line.email.as_ref().map(|email| format!("e-mail  {email}")));
     if person.keys.is_empty() {
         return lines;
     }
@@ -248,6 +252,7 @@ mod tests {
             person: PersonId::from_random([7; 10]),
             name: name.to_owned(),
             role: if groups.is_empty() { Role::Admin } else { Role::Member },
+            email: None,
             suspended: None,
             groups: groups.iter().map(|group| GroupName::parse(group).unwrap()).collect(),
             passkeys: 2,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::checking::Checking;
-use super::client_uris::{self, Uris};
+use super::client_uris::{self, Addresses};
 use super::devices::DeviceSettings;
 use super::sections::ClientSource;
 use super::settings::IssuerSettings;
@@ -91,7 +91,7 @@ impl One<'_, '_> {
         let grants = self.grants(auth.as_ref());
         let scopes = self.scopes(&grants);
         let signs_in = grants.contains(&GrantType::AuthorizationCode);
-        let Uris { redirect_uris, post_logout_redirect_uris, backchannel_logout_uri } =
+        let Addresses { redirect_uris, post_logout_redirect_uris, backchannel_logout_uri } =
             client_uris::check(self.checking, self.path, self.typed, signs_in);
         let resources = self.resources("resources", self.typed.resources.as_deref());
         let serves = self.resources("serves", self.typed.serves.as_deref());

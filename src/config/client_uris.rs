@@ -14,13 +14,13 @@ pub const MAX_REDIRECT_URIS: usize = 20;
 pub const MAX_REDIRECT_URI_BYTES: usize = 2_000;
 
 /// The addresses of a client.
-pub(super) struct Uris {
+pub(super) struct Addresses {
     pub redirect_uris: Vec<String>,
     pub post_logout_redirect_uris: Vec<String>,
     pub backchannel_logout_uri: Option<String>,
 }
 
-pub(super) fn check(checking: &mut Checking<'_>, path: &str, typed: &ClientSource, signs_in: bool) -> Uris {
+pub(super) fn check(checking: &mut Checking<'_>, path: &str, typed: &ClientSource, signs_in: bool) -> Addresses {
     let native = typed.native == Some(true);
     let list = |checking: &mut Checking<'_>, key: &str, typed: Option<&[String]>| {
         let path = format!("{path}.{key}");
@@ -54,7 +54,7 @@ pub(super) fn check(checking: &mut Checking<'_>, path: &str, typed: &ClientSourc
     {
         checking.fault(&format!("{path}.backchannel_logout_uri"), format!("`{text}` {what}"), cure);
     }
-    Uris { redirect_uris, post_logout_redirect_uris: after, backchannel_logout_uri: back.map(str::to_owned) }
+    Addresses { redirect_uris, post_logout_redirect_uris: after, backchannel_logout_uri: back.map(str::to_owned) }
 }
 
 /// Whether answers may go there; else what is wrong, and the cure.

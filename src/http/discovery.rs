@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::domain::oauth::client::GrantType;
 use crate::domain::oauth::client_auth::CLIENT_ALGS;
 use crate::domain::oauth::exchange::GRANT_TYPE;
-use crate::domain::oauth::scope::{GROUPS, OFFLINE_ACCESS, OPENID, PROFILE};
+use crate::domain::oauth::scope::{EMAIL, GROUPS, OFFLINE_ACCESS, OPENID, PROFILE};
 use crate::domain::oauth::tokens::CLAIMS;
 
 use super::edge::Shared;
@@ -25,7 +25,7 @@ const AUTH_METHODS: [&str; 4] = ["none", "client_secret_basic", "client_secret_p
 /// Where they must prove it.
 const CONFIDENTIAL_METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
 /// What clients may ask to be told of people, and for how long.
-const SCOPES: [&str; 4] = [OPENID, PROFILE, GROUPS, OFFLINE_ACCESS];
+const SCOPES: [&str; 5] = [OPENID, PROFILE, EMAIL, GROUPS, OFFLINE_ACCESS];
 /// Claims that only tokens of jobs carry.
 const OF_JOBS: &[&str] = &["nbf", "presence", "approver", "approval"];
 

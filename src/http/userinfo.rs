@@ -45,7 +45,7 @@ fn answer(request: &HttpRequest, edge: &Edge) -> HttpResponse {
         return answer;
     }
     let mut answer = match presented(request) {
-        Ok((scheme, token)) => match claims(request, edge, scheme, token) {
+        Some((scheme, token)) => match claims(request, edge, scheme, token) {
             Ok(claims) => json_answer(&claims),
             Err(error) => {
                 if matches!(error, AppError::Refused { .. }) {
@@ -54,31 +54,32 @@ fn answer(request: &HttpRequest, edge: &Edge) -> HttpResponse {
                 refusal(edge, scheme, error)
             }
         },
-        Err(answer) => answer,
+        None => unauthorized(),
     };
     cors::allow_everybody(&mut answer);
     answer
 }
 
 /// RFC 6750 §3.1: whoever brings nothing learns what to bring, and no error.
-fn presented(request: &HttpRequest) -> Result<(Scheme, &str), HttpResponse> {
-    let unauthorized = || {
-        HttpResponse::Unauthorized()
-            .insert_header((header::CACHE_CONTROL, "no-store"))
-            .append_header((header::WWW_AUTHENTICATE, "Bearer realm=\"countersign\""))
-            .append_header((header::WWW_AUTHENTICATE, "DPoP realm=\"countersign\""))
-            .finish()
-    };
+fn unauthorized() -> HttpResponse {
+    HttpResponse::Unauthorized()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .append_header((header::WWW_AUTHENTICATE, "Bearer realm=\"countersign\""))
+        .append_header((header::WWW_AUTHENTICATE, "DPoP realm=\"countersign\""))
+        .finish()
+}
+
+/// The token that a call brings, and how.
+fn presented(request: &HttpRequest) -> Option<(Scheme, &str)> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
-    let (Some(value), None) = (headers.next(), headers.next()) else { return Err(unauthorized()) };
-    let value = value.to_str().ok().filter(|value| value.len() <= MAX_HEADER).ok_or_else(unauthorized)?;
-    let (scheme, token) = value.split_once(' ').ok_or_else(unauthorized)?;
+    let (Some(value), None) = (headers.next(), headers.next()) else { return None };
+    let (scheme, token) = value.to_str().ok().filter(|value| value.len() <= MAX_HEADER)?.split_once(' ')?;
     let scheme = match scheme {
         _ if scheme.eq_ignore_ascii_case("bearer") => Scheme::Bearer,
         _ if scheme.eq_ignore_ascii_case("dpop") => Scheme::Dpop,
-        _ => return Err(unauthorized()),
+        _ => return None,
     };
-    Ok((scheme, token.trim()))
+    Some((scheme, token.trim()))
 }
 
 fn claims(request: &HttpRequest, edge: &Edge, scheme: Scheme, token: &str) -> Result<Value, AppError> {

@@ -32,6 +32,8 @@ pub struct PersonRow {
     pub created: Timestamp,
     /// When suspended, if so.
     pub suspended: Option<Timestamp>,
+    /// Decoration that tools may be told; nobody verified it.
+    pub email: Option<String>,
     /// The log entry that added them.
     pub entry: u64,
 }
@@ -84,6 +86,7 @@ fn person(row: &Row<'_>) -> Result<PersonRow, StoreError> {
         auditor: row.get("auditor")?,
         created: time(row, "created")?,
         suspended: optional_time(row, "suspended")?,
+        email: row.get("email")?,
         entry: index(row, "entry")?,
     })
 }
@@ -195,6 +198,13 @@ impl Unit<'_> {
             as_i64(row.entry)?
         ];
         self.conn().prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    }
+
+    /// Sets or clears a person's e-mail address.
+    pub fn set_email(&mut self, id: &PersonId, email: Option<&str>) -> Result<(), StoreError> {
+        let sql = "UPDATE person SET email = ?2 WHERE id = ?1";
+        self.conn().prepare_cached(sql)?.execute(params![id.as_str(), email])?;
         Ok(())
     }
 

@@ -2,7 +2,6 @@
 
 use countersign::app::console::ConsoleCommand;
 use countersign::app::propose_change::Wish;
-use countersign::domain::ids::PersonId;
 use serde_json::json;
 
 use crate::support::clients::{client, code, introspect, redeem, refresh, server_with, userinfo};
@@ -159,7 +158,7 @@ fn attack_068_what_a_passkey_gave_ends_with_it() {
     let session = ben.sign_in(&scene.server);
     let code = code(&scene.server, &session, "grafana", "openid offline_access");
     let tokens = redeem(&scene.server, "grafana", &code).expect(200);
-    let wish = Wish::Suspend { person: PersonId::parse(&ben.id).unwrap() };
+    let wish = Wish::Suspend { person: ben.id.clone() };
     scene.server.console(ConsoleCommand::Change { wish, propose: false });
     assert_eq!(scene.last_why(), "suspended");
     scene.over(&[&tokens]);

@@ -19,6 +19,7 @@ mod attack_094;
 mod attack_096;
 mod attack_097;
 mod attack_098;
+mod clients;
 #[path = "../support/https.rs"]
 mod https;
 mod init;

@@ -1,6 +1,7 @@
 //! The admin's pages: who may look, and that what they show is so.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use countersign::app::check_first_run::FIRST_RUN;
@@ -13,14 +14,16 @@ use countersign::app::look::{Look, Sight};
 use countersign::app::propose_change::Wish;
 use countersign::app::settings::IssuerSettings;
 use countersign::app::show_health::Health;
-use countersign::domain::ids::{IssuerName, RequestId};
+use countersign::domain::ids::{Digest, GroupName, IssuerName, RequestId};
 use countersign::domain::job::gitlab::IssuerTerms;
+use countersign::domain::oauth::client::{Client, ClientAuth};
 use countersign::domain::people::Role;
 use countersign::domain::rules::explain::lines;
 use countersign::domain::time::Timestamp;
 use countersign::http::routes::{TABLE, Who};
 use serde_json::Value;
 
+use crate::support::clients::{SECRET, client, code, code_pairs, post, public};
 use crate::support::hostile::Hostile;
 use crate::support::person::page;
 use crate::support::rules::{AWS, RULES};
@@ -480,4 +483,43 @@ fn attack_074_claims_are_text_on_the_admins_pages() {
     }
     let html: Answer = page(&server, &session, "/admin/requests");
     assert!(html.text().contains("\\u{200b}"), "what hides is shown");
+}
+
+#[test]
+fn clients_tell_what_they_may_and_when_they_had_a_token() {
+    let sre = GroupName::parse("sre").unwrap();
+    let grafana = Client { groups: Some(BTreeSet::from([sre])), par: true, ..client("grafana") };
+    let two = ClientAuth::Post(vec![Digest::of(b"new"), Digest::of(b"old")]);
+    let argo = Client { name: "Argo\u{200b} CD".to_owned(), auth: two, ..client("argo") };
+    let options =
+        Options { clients: vec![Arc::new(grafana), Arc::new(argo), Arc::new(public("spa"))], ..Options::default() };
+    let (server, session) = with_admin(options);
+    let text = shows(&server, &session, "/admin/clients");
+    for words in [
+        "Grafana grafana",
+        "members of sre",
+        "client_secret_basic",
+        "authorization_code, refresh_token",
+        "email groups offline_access openid profile",
+        "https://grafana.example/cb",
+        "pushes its requests",
+        "Two secrets count",
+        "! invisible or",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert_eq!(text.matches("none yet").count(), 3, "{text}");
+    for secret in [Digest::of(b"new").to_string(), Digest::of(SECRET.as_bytes()).to_string()] {
+        assert!(!text.contains(&secret), "{text}");
+    }
+    let mara = Person::manager(&server, "Mara").sign_in(&server);
+    let code = code(&server, &mara, "spa", "openid");
+    let pairs = [code_pairs(&code), vec![("client_id", "spa")]].concat();
+    post(&server, "/token", &pairs).send().expect(200);
+    assert_eq!(shows(&server, &session, "/admin/clients").matches("none yet").count(), 2);
+    let Sight::Clients(lines) = sight(&server, Look::Clients) else { panic!() };
+    let used: Vec<_> = lines.iter().map(|line| (line.id.as_str(), line.last_used.is_some())).collect();
+    assert_eq!(used, [("grafana", false), ("argo", false), ("spa", true)]);
+    let (server, session) = with_admin(Options::default());
+    assert!(shows(&server, &session, "/admin/clients").contains("There are none."));
 }

@@ -331,10 +331,7 @@ fn a_grant_is_judged_by_what_holds_now() {
     let scene = scene(vec![Client { groups: Some(sre), ..client("grafana") }]);
     let tokens = scene.tokens("grafana", "openid offline_access");
     let group = GroupName::parse("release-managers").unwrap();
-    let wish = countersign::app::propose_change::Wish::Leave {
-        person: scene.mara.id.clone(),
-        group,
-    };
+    let wish = countersign::app::propose_change::Wish::Leave { person: scene.mara.id.clone(), group };
     scene.server.console(countersign::app::console::ConsoleCommand::Change { wish, propose: false });
     userinfo(&scene.server, &tokens.member("access_token")).expect_error(401, "invalid_token", "access_token_invalid");
     let before = Snapshot::of(&scene.server);

@@ -38,7 +38,7 @@ pub fn client(id: &str) -> Client {
         redirect_uris: vec![REDIRECT.to_owned()],
         native: false,
         grants: BTreeSet::from([GrantType::AuthorizationCode, GrantType::RefreshToken]),
-        scopes: Scopes::parse("openid profile groups offline_access").unwrap(),
+        scopes: Scopes::parse("openid profile email groups offline_access").unwrap(),
         resources: Vec::new(),
         serves: Vec::new(),
         groups: None,

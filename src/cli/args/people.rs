@@ -120,6 +120,13 @@ pub enum PeopleCommand {
         /// The person's id, or name
         person: String,
     },
+    /// Set the e-mail address that tools are told, or clear it
+    Email {
+        /// The person's id, or name
+        person: String,
+        /// The address; without it there is none any more
+        address: Option<String>,
+    },
     /// List people, groups and passkeys
     List,
     /// Show one person, with their passkeys

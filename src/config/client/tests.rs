@@ -27,9 +27,9 @@ fn checked(stanza: &str) -> Result<Vec<ClientSettings>, String> {
 
 fn with(line: &str) -> Result<Client, String> {
     let key = line.split(' ').next().unwrap();
-    let kept: String =
-        WHOLE.lines().filter(|old| old.split(' ').next() != Some(key)).map(|old| format!("{old}\n")).collect();
-    checked(&format!("{kept}{line}\n")).map(|mut clients| clients.remove(0).client)
+    let kept: Vec<_> = WHOLE.lines().filter(|old| old.split(' ').next() != Some(key)).collect();
+    let kept = kept.join("\n");
+    checked(&format!("{kept}\n{line}\n")).map(|mut clients| clients.remove(0).client)
 }
 
 #[test]

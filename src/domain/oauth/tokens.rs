@@ -9,7 +9,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value, json};
 
 use super::client::{CLIENT_PREFIX, Client};
-use super::scope::{GROUPS, PROFILE, Scopes, WantedClaims};
+use super::scope::{EMAIL, GROUPS, PROFILE, Scopes, WantedClaims};
 use crate::domain::assurance::Assurance;
 use crate::domain::ids::{Audience, Digest, GroupName, Kid, PersonId, SessionId};
 use crate::domain::time::{ID_TOKEN, Timestamp};
@@ -31,12 +31,14 @@ pub const CLAIMS: &[&str] = &[
     "at_hash",
     "name",
     "preferred_username",
+    "email",
     "groups",
     "log",
 ];
 
 /// Claims about a person, and the scope that gives each.
-const OF_SCOPES: &[(&str, &str)] = &[("name", PROFILE), ("preferred_username", PROFILE), ("groups", GROUPS)];
+const OF_SCOPES: &[(&str, &str)] =
+    &[("name", PROFILE), ("preferred_username", PROFILE), ("email", EMAIL), ("groups", GROUPS)];
 
 /// A person, as tokens tell of them.
 #[derive(Debug, Clone)]
@@ -45,6 +47,8 @@ pub struct Subject<'a> {
     pub person: &'a PersonId,
     /// What people call them.
     pub name: &'a str,
+    /// The address that tools are told, where there is one; nobody verified it.
+    pub email: Option<&'a str>,
     /// Where they are in.
     pub groups: &'a BTreeSet<GroupName>,
     /// What their sign-in proved, by today's knowledge.
@@ -74,10 +78,11 @@ impl Terms<'_> {
             let given = self.scopes.has(scope) || (wanted.contains(*name) && self.client.scopes.has(scope));
             if given {
                 let value = match *name {
-                    "groups" => json!(subject.groups),
-                    _ => json!(subject.name),
+                    "groups" => Some(json!(subject.groups)),
+                    "email" => subject.email.map(|email| json!(email)),
+                    _ => Some(json!(subject.name)),
                 };
-                claims.insert((*name).to_owned(), value);
+                claims.extend(value.map(|value| ((*name).to_owned(), value)));
             }
         }
         claims

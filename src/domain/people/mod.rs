@@ -3,6 +3,7 @@
 //! Implements DESIGN §11.
 //! Never decides anything by a name.
 
+pub mod email;
 pub mod name;
 pub mod proof;
 

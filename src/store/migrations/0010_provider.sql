@@ -100,6 +100,9 @@ CREATE TABLE client_assertion (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX client_assertion_ends ON client_assertion (ends);
 
+-- Decoration, for tools that key people by it; nobody verified it.
+ALTER TABLE person ADD COLUMN email TEXT;
+
 -- When a client last had a token, for whoever looks after them.
 CREATE TABLE client_use (
     client TEXT PRIMARY KEY,

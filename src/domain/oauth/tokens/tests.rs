@@ -70,6 +70,7 @@ impl Mara {
         Subject {
             person: &self.person,
             name: "Mara Voss",
+            email: Some("mara@example.com"),
             groups: &self.groups,
             assurance: &self.assurance,
             sid: &self.sid,
@@ -116,6 +117,12 @@ fn a_claim_that_is_asked_for_by_name_needs_the_clients_scope() {
     assert!(id.contains_key("groups") && !id.contains_key("name") && !id.contains_key("email"));
     let info = terms(&may, &bare).userinfo(&mara.subject(), &wanted);
     assert_eq!(Value::Object(info), json!({ "sub": mara.person, "name": "Mara Voss" }));
+    let mailed = client("openid email");
+    let id = terms(&mailed, &bare).id_token(&mara.subject(), "j", None, &wanted);
+    assert_eq!(id["email"], "mara@example.com");
+    let mut silent = mara.subject();
+    silent.email = None;
+    assert!(!terms(&mailed, &bare).id_token(&silent, "j", None, &wanted).contains_key("email"));
     let may_not = client("openid");
     assert!(!terms(&may_not, &bare).id_token(&mara.subject(), "j", None, &wanted).contains_key("groups"));
 }
