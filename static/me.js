@@ -1,4 +1,4 @@
-// My passkeys and What I signed: panels in place, and a passkey made inside the tap itself.
+// My passkeys, My applications and What I signed: panels in place, and a passkey made inside the tap itself.
 
 import { credentialJson, Failure, find, makePasskey, note, now, post, showStep, showTimes, supported } from './passkey.js';
 
@@ -137,6 +137,8 @@ const ACTS = {
   save: (button) => act(pathOf(button, 'name'), { name: itemOf(button).querySelector('input').value.trim() }, again),
   remove: (button) => act(pathOf(button, 'remove'), {}, removed),
   report: (button) => act(pathOf(button, 'report'), {}, again),
+  'ask-forget': (button) => panel(itemOf(button), 'forget'),
+  forget: (button) => act(`/me/applications/${itemOf(button).dataset.application}/forget`, {}, again),
   end: (button) => act(`/me/sessions/${itemOf(button).dataset.session}/end`, {}, again),
   'sign-out': () => act('/sign-out', {}, () => location.assign('/sign-in')),
   'sign-out-everywhere': () => act('/sign-out', { everywhere: true }, () => location.assign('/sign-in')),

@@ -7,7 +7,7 @@ const RENEW = 240_000; // the server keeps a ceremony for 300 s
 const STALE = 285_000;
 const RETRY = 5_000;
 
-const { next } = document.body.dataset;
+const { next, for: request } = document.body.dataset;
 
 let prepared = null; // the ceremony that the next touch answers
 let user = null; // the user name whose keys are looked for
@@ -164,7 +164,22 @@ function back() {
   prepare();
 }
 
-const ACTS = { use, find: look, back, cancel: () => asking?.abort(), copy: copyLink };
+// Not signing in to an application: it is told so.
+async function leave() {
+  busy = true;
+  enable();
+  offered?.abort();
+  try {
+    await post(`/authorize/${request}/cancel`, {});
+    return void location.replace(next);
+  } catch (fault) {
+    note(fault.code === 'offline' ? 'No connection. Nothing was sent.' : `${fault.description} ${fault.hint}`.trim());
+  }
+  busy = false;
+  enable();
+}
+
+const ACTS = { leave, use, find: look, back, cancel: () => asking?.abort(), copy: copyLink };
 
 document.addEventListener('click', ({ target }) => {
   const button = target.closest?.('[data-act]');

@@ -32,6 +32,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/performance.md",
     "docs/amr.md",
     "docs/rules.md",
+    "docs/sign-in.md",
     "docs/verify.md",
     "keys.example/README.md",
 ];

@@ -73,6 +73,10 @@ pub const FRESH_SIGN_IN: Duration = Duration::from_mins(5);
 /// How long a passkey that another passkey admitted approves nothing: time to notice it, and to report it.
 pub const NEW_PASSKEY_PAUSE: Duration = Duration::from_hours(1);
 
+/// How long an application's request waits for its person.
+pub const AUTHORIZATION: Duration = Duration::from_mins(15);
+/// How long a request that a client pushed waits for its browser (RFC 9126 §2.2).
+pub const PUSHED: Duration = Duration::from_mins(1);
 /// How long a code may be redeemed (RFC 6749 §4.1.2 allows ten minutes at most; RFC 9700 wants less).
 pub const CODE: Duration = Duration::from_mins(1);
 /// How long an ID token counts.

@@ -16,6 +16,7 @@ use super::problem;
 const ASSETS: &[(&str, &str, &str)] = &[
     ("countersign.css", "text/css; charset=utf-8", include_str!("../../static/countersign.css")),
     ("admin.js", "text/javascript; charset=utf-8", include_str!("../../static/admin.js")),
+    ("authorize.js", "text/javascript; charset=utf-8", include_str!("../../static/authorize.js")),
     ("change.js", "text/javascript; charset=utf-8", include_str!("../../static/change.js")),
     ("statement.js", "text/javascript; charset=utf-8", include_str!("../../static/statement.js")),
     ("approve.js", "text/javascript; charset=utf-8", include_str!("../../static/approve.js")),
@@ -27,6 +28,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("occupied.js", "text/javascript; charset=utf-8", include_str!("../../static/occupied.js")),
     ("sign-in.js", "text/javascript; charset=utf-8", include_str!("../../static/sign-in.js")),
     ("people.js", "text/javascript; charset=utf-8", include_str!("../../static/people.js")),
+    ("post.js", "text/javascript; charset=utf-8", include_str!("../../static/post.js")),
     ("push.js", "text/javascript; charset=utf-8", include_str!("../../static/push.js")),
     ("passkey.js", "text/javascript; charset=utf-8", include_str!("../../static/passkey.js")),
     ("icon.svg", "image/svg+xml", include_str!("../../static/icon.svg")),
@@ -48,6 +50,7 @@ pub const DOCUMENTS: &[(&str, &str)] = &[
     ("people", include_str!("../../docs/people.md")),
     ("performance", include_str!("../../docs/performance.md")),
     ("rules", include_str!("../../docs/rules.md")),
+    ("sign-in", include_str!("../../docs/sign-in.md")),
     ("verify", include_str!("../../docs/verify.md")),
 ];
 

@@ -20,6 +20,8 @@ pub const MAX_REFUSED_A_MINUTE: u32 = 600;
 pub const MAX_WRONG_CEREMONIES_A_MINUTE: u32 = 30;
 /// Ceremonies that one address may start in a minute.
 pub const MAX_STARTED_CEREMONIES_A_MINUTE: u32 = 120;
+/// Requests of applications that one address may bring in a minute.
+pub const MAX_AUTHORIZATIONS_A_MINUTE: u32 = 600;
 /// Pages of one address that are told of changes at once.
 pub const MAX_STREAMS_OF_ADDRESS: u32 = 200;
 /// Most addresses remembered; beyond it the memory starts anew, which only makes us lenient.

@@ -44,6 +44,8 @@ pub struct Edge {
     pub wrong_clients: Tally,
     /// Pages that are told of changes, by address.
     pub streams: Crowd,
+    /// Requests of applications, by address.
+    pub authorizations: Tally,
 }
 
 /// The shared edge, as actix hands it out.
@@ -150,11 +152,20 @@ impl Edge {
 
     /// The refusal of an address that has had its share of `tally`.
     pub fn refuse_beyond(&self, tally: &Tally, address: IpAddr) -> Option<HttpResponse> {
+        Some(self.too_many(tally, address)?.json(&self.app))
+    }
+
+    /// The same as a page.
+    pub fn refuse_page_beyond(&self, tally: &Tally, address: IpAddr) -> Option<HttpResponse> {
+        Some(self.too_many(tally, address)?.page(&self.app))
+    }
+
+    fn too_many(&self, tally: &Tally, address: IpAddr) -> Option<Problem> {
         let seconds = tally.exhausted(address, self.app.clock.monotonic())?;
         let text = "too many calls of this kind from this address";
         let mut problem = Problem::at_the_edge(ErrorCode::RateLimited, text, call_id());
         problem.retry_after = Some(seconds);
-        Some(problem.json(&self.app))
+        Some(problem)
     }
 }
 

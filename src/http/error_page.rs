@@ -99,8 +99,21 @@ impl ErrorPage {
             ErrorCode::NotFound => Self::not_found(place),
             ErrorCode::LogUnavailable => Self::log_unavailable(place),
             ErrorCode::Internal => Self::internal(place),
+            ErrorCode::AuthorizationOver => Self {
+                again: false,
+                ..Self::new(place, "This sign-in is over.", &sentence(description), &sentence(code.cure()))
+            },
             other => Self::new(place, "This did not work.", &sentence(description), &sentence(other.cure())),
         }
+    }
+
+    /// With a better cure than the code's own, where the place that refused knew one.
+    #[must_use]
+    pub fn with_cure(mut self, code: ErrorCode, cure: &str) -> Self {
+        if self.cure == sentence(code.cure()) {
+            self.cure = sentence(cure);
+        }
+        self
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod approval;
 pub mod assets;
+pub mod authorize;
 pub mod bodies;
 pub mod caller;
 pub mod changes;
@@ -24,6 +25,7 @@ pub mod logout;
 pub mod me;
 pub mod metrics;
 pub mod page;
+pub mod par;
 pub mod problem;
 pub mod proof;
 pub mod revoke;

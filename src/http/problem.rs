@@ -112,9 +112,13 @@ impl Problem {
         let page = if self.code == ErrorCode::RateLimited {
             ErrorPage::too_many(place, std::time::Duration::from_secs(self.retry_after.unwrap_or(30)))
         } else {
-            ErrorPage::of(place, self.code, &self.description)
+            ErrorPage::of(place, self.code, &self.description).with_cure(self.code, &self.hint)
         };
-        html(self.page_status(), &page)
+        let mut answer = html(self.page_status(), &page);
+        if let Some(seconds) = self.retry_after {
+            answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        answer
     }
 }
 

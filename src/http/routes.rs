@@ -9,8 +9,8 @@ use actix_web::{HttpResponse, Route};
 
 use super::edge::MAX_BODY;
 use super::{
-    admin, approval, assets, changes, cors, discovery, enrolment, health, home, introspect, link, logout, me, metrics,
-    revoke, sign_in, token, userinfo,
+    admin, approval, assets, authorize, changes, cors, discovery, enrolment, health, home, introspect, link, logout, me,
+    metrics, par, revoke, sign_in, token, userinfo,
 };
 
 /// Who may call a route.
@@ -24,6 +24,8 @@ pub enum Who {
     Client,
     /// Whoever brings an access token.
     TokenHolder,
+    /// Whoever an application sends with its request; a sign-in or a question comes before anything is given.
+    Application,
     /// Whoever has the link; looking only.
     LinkHolder,
     /// A page of ours, and a passkey's touch.
@@ -80,6 +82,7 @@ pub const TABLE: &[Row] = &[
     // clients; `/token` is theirs, too
     shared(get("/userinfo", Who::TokenHolder, || web::route().to(userinfo::get)), || web::route().to(cors::userinfo)),
     post("/userinfo", Who::TokenHolder, || web::route().to(userinfo::post)),
+    post("/par", Who::Client, || web::route().to(par::post)),
     post("/introspect", Who::Client, || web::route().to(introspect::post)),
     post("/revoke", Who::Client, || web::route().to(revoke::post)),
     // people
@@ -95,6 +98,12 @@ pub const TABLE: &[Row] = &[
     post("/enrol/{link}/passkey", Who::OurPage, || web::route().to(enrolment::endpoints::passkey)),
     post("/enrol/{link}/name", Who::OurPage, || web::route().to(enrolment::endpoints::name)),
     post("/enrol/{link}/decline", Who::OurPage, || web::route().to(enrolment::endpoints::decline)),
+    get("/authorize", Who::Application, || web::route().to(authorize::endpoints::get)),
+    post("/authorize", Who::Application, || web::route().to(authorize::endpoints::post)),
+    get("/authorize/{id}", Who::Application, || web::route().to(authorize::endpoints::go_on)),
+    post("/authorize/{id}/consent", Who::OurPageSignedIn, || web::route().to(authorize::endpoints::consent)),
+    post("/authorize/{id}/cancel", Who::OurPage, || web::route().to(authorize::endpoints::cancel)),
+    get("/applications/{client}/logo", Who::Anybody, || web::route().to(authorize::endpoints::logo)),
     get("/sign-in", Who::Anybody, || web::route().to(sign_in::endpoints::page)),
     post("/sign-in/options", Who::OurPage, || web::route().to(sign_in::endpoints::options)),
     post("/sign-in/session", Who::OurPage, || web::route().to(sign_in::endpoints::begin)),
@@ -115,6 +124,8 @@ pub const TABLE: &[Row] = &[
     get("/me/signed", Who::SignedIn, || web::route().to(me::signed::page)),
     get("/me/signed/{number}", Who::SignedIn, || web::route().to(me::signed::receipt)),
     get("/sw.js", Who::Anybody, || web::route().to(assets::service_worker)),
+    get("/me/applications", Who::SignedIn, || web::route().to(me::applications::page)),
+    post("/me/applications/{client}/forget", Who::OurPageSignedIn, || web::route().to(me::applications::forget)),
     get("/me/links", Who::SignedIn, || web::route().to(me::links::page)),
     get("/me/links/brought", Who::SignedIn, || web::route().to(me::links::brought)),
     post("/me/links/code", Who::OurPageSignedIn, || web::route().to(me::links::code)),

@@ -16,7 +16,7 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use crate::app::Countersign;
 use crate::config::cidr::Cidr;
 
-use super::caller::{Crowd, MAX_STARTED_CEREMONIES_A_MINUTE, MAX_STREAMS_OF_ADDRESS, Tally};
+use super::caller::{Crowd, MAX_AUTHORIZATIONS_A_MINUTE, MAX_STARTED_CEREMONIES_A_MINUTE, MAX_STREAMS_OF_ADDRESS, Tally};
 use super::edge::{Edge, MAX_BODY};
 use super::routes;
 use super::unread::Unread;
@@ -77,6 +77,7 @@ pub fn serve(app: Arc<Countersign>, listening: Listening) -> std::io::Result<Run
         wrong_clients: Tally::new(ceremonies_a_minute),
         started_ceremonies: Tally::new(MAX_STARTED_CEREMONIES_A_MINUTE),
         streams: Crowd::new(MAX_STREAMS_OF_ADDRESS),
+        authorizations: Tally::new(MAX_AUTHORIZATIONS_A_MINUTE),
     });
     let server = HttpServer::new(move || {
         App::new()
@@ -126,11 +127,15 @@ async fn guard<B: MessageBody + 'static>(
         response = response.map_body(|_, body| EitherBody::right(BoxBody::new(unread.until_written(body.boxed()))));
     }
     let headers = response.headers_mut();
+    // A page with a form for an application says itself where that may go; everything else is as everywhere.
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        let policy = header::HeaderValue::from_static(CONTENT_SECURITY_POLICY);
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (
             header::HeaderName::from_static("permissions-policy"),
             "publickey-credentials-get=(self), publickey-credentials-create=(self)",

@@ -120,6 +120,13 @@ impl Unit<'_> {
         Ok(found)
     }
 
+    /// Puts what a person said into an authorization request that waits.
+    pub fn update_authorization_request(&mut self, id_sha256: &Digest, request: &[u8]) -> Result<(), StoreError> {
+        let sql = "UPDATE authorization_request SET request = ?2 WHERE id_sha256 = ?1 AND taken IS NULL";
+        self.conn().prepare_cached(sql)?.execute(params![id_sha256.as_bytes(), request])?;
+        Ok(())
+    }
+
     /// Remembers what a person allowed a client, in place of what was remembered.
     pub fn put_consent(&mut self, row: &ConsentRow) -> Result<(), StoreError> {
         let sql = "INSERT INTO consent (person, client, scopes, entry) VALUES (?1, ?2, ?3, ?4)

@@ -28,6 +28,7 @@ mod c_links;
 mod c_passkeys;
 mod c_people;
 mod c_proposals;
+mod d_authorize;
 mod d_client_auth;
 mod d_codes;
 mod d_logout;

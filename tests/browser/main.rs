@@ -11,6 +11,7 @@
 )]
 
 mod admin;
+mod applications;
 mod approval;
 mod authenticator;
 mod changes;
@@ -20,6 +21,8 @@ mod firefox;
 #[path = "../support/https.rs"]
 mod https;
 mod links;
+#[path = "../support/maker.rs"]
+mod maker;
 mod people;
 mod pictures;
 mod reading;

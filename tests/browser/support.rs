@@ -13,7 +13,7 @@ use countersign::app::Countersign;
 use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
 use countersign::app::course::{CallLimits, MAX_OPEN_OF_PROJECT, MAX_OPEN_OF_RULE};
 use countersign::app::propose_change::Wish;
-use countersign::app::settings::{DeviceSettings, IssuerSettings, Kept, PushSettings, Settings};
+use countersign::app::settings::{DeviceSettings, IssuerSettings, Kept, OwnRootDocuments, PushSettings, Settings};
 use countersign::app::start::{Parts, RSA_BITS, StartError, found, start};
 use countersign::cli::demo::authenticator::SoftAuthenticator;
 use countersign::cli::demo::calls::{Calls, Exchange, Reply};
@@ -24,9 +24,11 @@ use countersign::crypto::log_key::LogKey;
 use countersign::crypto::master_key::{MasterKey, MasterKeySource};
 use countersign::crypto::signing::SigningKey;
 use countersign::crypto::{files, random};
+use countersign::domain::assurance::evidence::Aaguid;
 use countersign::domain::change::standing::Terms;
 use countersign::domain::ids::{GroupName, IssuerName, PersonId};
 use countersign::domain::job::gitlab::IssuerTerms;
+use countersign::domain::oauth::client::Client;
 use countersign::domain::oauth::exchange::SubjectToken;
 use countersign::domain::oauth::link_form::LinkForm;
 use countersign::domain::people::proof::{LinkCode, audience};
@@ -38,6 +40,8 @@ use countersign::store::StoreError;
 use data_encoding::BASE64URL_NOPAD;
 use p256::pkcs8::EncodePrivateKey as _;
 use serde_json::{Value, json};
+
+use crate::maker::Maker;
 
 /// The group that signs.
 pub const GROUP: &str = "release-managers";
@@ -113,6 +117,17 @@ pub struct Waiting {
     collector: String,
 }
 
+/// What of the configuration differs from test to test.
+#[derive(Default)]
+struct Told {
+    push: Option<PushSettings>,
+    clients: Vec<Arc<Client>>,
+    devices: DeviceSettings,
+}
+
+/// The model of the maker's keys.
+pub const MODEL: [u8; 16] = [7; 16];
+
 /// How long a test waits for the state directory that it founded itself.
 const LET_GO_WITHIN: Duration = Duration::from_secs(30);
 
@@ -131,6 +146,23 @@ impl World {
 
     /// As `start`, where people may be told on their devices.
     pub fn with(push: Option<PushSettings>) -> Self {
+        Self::serving(Told { push, ..Told::default() })
+    }
+
+    /// As `start`, for applications; the maker's keys are known to be kept in hardware.
+    pub fn for_clients(clients: Vec<Client>, maker: &Maker) -> Self {
+        let own = OwnRootDocuments {
+            name: "Keys Inc.".to_owned(),
+            format: "packed".to_owned(),
+            aaguids: std::collections::BTreeSet::from([Aaguid(MODEL)]),
+            roots: maker.root_pem(),
+            revoked: None,
+        };
+        let devices = DeviceSettings { own_roots: vec![own], ..DeviceSettings::default() };
+        Self::serving(Told { clients: clients.into_iter().map(Arc::new).collect(), devices, push: None })
+    }
+
+    fn serving(told: Told) -> Self {
         let name = data_encoding::HEXLOWER.encode(&random::bytes::<8>().unwrap());
         let folder = std::env::temp_dir().join(format!("countersign-pages-{name}"));
         files::create_dir_private(&folder).unwrap();
@@ -140,7 +172,7 @@ impl World {
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (in_folder, at) = (folder.clone(), url.clone());
         let thread = std::thread::spawn(move || {
-            actix_web::rt::System::new().block_on(live(&in_folder, (&at, port), push, &ready, stopped));
+            actix_web::rt::System::new().block_on(live(&in_folder, (&at, port), told, &ready, stopped));
         });
         let Running { app, hand, gitlab, gitlab_key } = started.recv().expect("the server starts");
         let calls = Calls::new(&url);
@@ -197,12 +229,28 @@ impl World {
         }
     }
 
+    /// A person with a hardware key, whose maker vouches for it.
+    pub fn person_with_hardware(&self, name: &str, groups: &[&str], maker: &Maker) -> Person {
+        let (id, link) = self.invite(name, groups);
+        self.by_link_of(id, &link, Some(maker))
+    }
+
     /// Somebody who makes a passkey with a link that works.
     fn by_link(&self, id: PersonId, link: &str) -> Person {
+        self.by_link_of(id, link, None)
+    }
+
+    fn by_link_of(&self, id: PersonId, link: &str, maker: Option<&Maker>) -> Person {
         let (mut soft, drawn) = software(&self.url);
         let path = link.strip_prefix(&self.url).unwrap();
         let options = self.calls.post(&format!("{path}/options"), &json!({})).unwrap();
-        let response = soft.create(&json!({ "publicKey": options.body["publicKey"] })).unwrap();
+        if maker.is_some() {
+            soft.behaviour.aaguid = MODEL;
+        }
+        let mut response = soft.create(&json!({ "publicKey": options.body["publicKey"] })).unwrap();
+        if let Some(maker) = maker {
+            maker.vouch(&mut response);
+        }
         let body = json!({ "ceremony": options.text("ceremony"), "response": response });
         let answer = self.calls.post(&format!("{path}/passkey"), &body).unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -300,7 +348,7 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 async fn live(
     folder: &Path,
     (url, port): (&str, u16),
-    push: Option<PushSettings>,
+    told: Told,
     ready: &mpsc::Sender<Running>,
     stopped: tokio::sync::oneshot::Receiver<()>,
 ) {
@@ -308,7 +356,8 @@ async fn live(
     files::create_dir_private(&state).unwrap();
     let gitlab = SimulatedGitlab::start(folder).unwrap();
     let (clock, hand) = Clock::steerable(Timestamp::from_seconds(START));
-    let settings = Settings { push, ..settings(url, &state, &gitlab) };
+    let Told { push, clients, devices } = told;
+    let settings = Settings { push, clients, devices, ..settings(url, &state, &gitlab) };
     MasterKey::create_file(&state.join("master-key")).unwrap();
     LogKey::create_file(&state.join("log-key"), &settings.origin).unwrap();
     HighWaterFile::create(&state.join("high-water-mark")).unwrap();

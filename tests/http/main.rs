@@ -11,7 +11,9 @@
 mod support;
 
 mod admin;
+mod applications;
 mod approval;
+mod authorize;
 mod discovery;
 mod evidence;
 mod grants;

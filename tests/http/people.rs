@@ -254,3 +254,27 @@ fn a_long_list_goes_on_behind_a_link() {
     }
     assert_eq!(count(&page(&server, &session, "/admin/people?from=18446744073709551615").expect(200).text()), 0);
 }
+
+#[test]
+fn an_e_mail_address_is_one_persons_and_in_no_entry() {
+    let server = Server::start();
+    let (mara, ben) = (Person::manager(&server, "Mara"), Person::manager(&server, "Ben"));
+    let ask = |person: &Person, email: Option<&str>| {
+        let address = email.unwrap_or_default().to_owned();
+        ConsoleCommand::Change { wish: Wish::Email { person: person.id.clone(), address }, propose: false }
+    };
+    server.console(ask(&mara, Some("mara@shop.example")));
+    let before = Snapshot::of(&server);
+    assert_eq!(before.of_kind("admin").last().unwrap()["outcome"], "email");
+    assert!(before.entries.iter().all(|entry| !entry.to_string().contains("shop.example\"@")));
+    assert!(before.entries.iter().all(|entry| !entry.to_string().contains("mara@")));
+    for (email, code) in [("MARA@shop.example", "name_taken"), ("no address", "parameter_invalid")] {
+        assert_eq!(server.console_refuses(ask(&ben, Some(email))), code);
+    }
+    Snapshot::of(&server).assert_identical(&before);
+    let admin = Person::first_admin(&server).sign_in(&server);
+    let html = page(&server, &admin, &format!("/admin/people/{}", mara.id)).expect(200).text();
+    assert!(html.contains("mara@shop.example"), "{html}");
+    server.console(ask(&mara, None));
+    server.console(ask(&ben, Some("mara@shop.example")));
+}

@@ -4,23 +4,34 @@ use std::collections::BTreeSet;
 
 use countersign::app::console::ConsoleCommand;
 use countersign::app::propose_change::{MAX_OPEN_CHANGES, Wish};
+use countersign::domain::oauth::client::{Client, Logo};
 use countersign::domain::people::Role;
 use countersign::http::routes::{Row, TABLE, Who};
 use countersign::http::serve::CONTENT_SECURITY_POLICY;
 use serde_json::json;
 
+use crate::support::application::{Request, grafana};
 use crate::support::wire::{Call, HOST};
 use crate::support::{Answer, Logged, Person, Server, Snapshot, URL, collector, refused};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
+/// The application of the scene, or one that nobody configured.
+fn client(name: &str) -> &str {
+    if name == "rules" { "grafana" } else { name }
+}
+
 /// A path of the row that leads somewhere, and one that leads nowhere.
 fn paths(row: &Row, scene: &Scene) -> [String; 2] {
-    let request = if row.path.starts_with("/changes") { &scene.change } else { &scene.request };
+    let request = match row.path {
+        path if path.starts_with("/changes") => &scene.change,
+        path if path.starts_with("/authorize") => &scene.sign_in,
+        _ => &scene.request,
+    };
     let link = &scene.link;
     let fill = |id: &str, link: &str, name: &str| {
         let path = row.path.replace("{id}", id).replace("{link}", link).replace("{name}", name);
-        path.replace("{number}", name).replace("{person}", name)
+        path.replace("{number}", name).replace("{person}", name).replace("{client}", client(name))
     };
     let name = if row.path.starts_with("/static") { "countersign.css" } else { "rules" };
     [fill(request, link, name), fill("AAAAAAAAAAAAAAAAAAAAAA", "unknown", "unknown")]
@@ -64,6 +75,7 @@ fn usual(who: Who) -> [u16; 2] {
     match who {
         Who::SignedIn | Who::Admin => [303, 401],
         Who::TokenHolder => [401, 401],
+        Who::Application => [303, 400],
         _ => [200, 200],
     }
 }
@@ -72,16 +84,19 @@ struct Scene {
     server: Server,
     request: String,
     change: String,
+    sign_in: String,
     link: String,
 }
 
 fn scene() -> Scene {
-    let server = Server::start();
+    let logo = Logo { media_type: "image/png", bytes: b"\x89PNG".to_vec() };
+    let server = Server::for_clients(vec![Client { logo: Some(logo), ..grafana() }]);
     let _mara = Person::manager(&server, "Mara");
+    let sign_in = Request::good().waits(&server).rsplit('/').next().unwrap().to_owned();
     let request = server.ask(&server.job().sign(), &collector());
     let (ben, link) = server.invite("Ben", &["release-managers"]);
     let (change, _) = server.propose(Wish::Suspend { person: ben });
-    Scene { server, request, change, link }
+    Scene { server, request, change, sign_in, link }
 }
 
 impl Scene {
@@ -104,7 +119,7 @@ impl Scene {
     }
 
     fn kind(row: &Row) -> &'static str {
-        if matches!(row.who, Who::Job | Who::Client) { FORM } else { "application/json" }
+        if matches!(row.who, Who::Job | Who::Client | Who::Application) { FORM } else { "application/json" }
     }
 }
 
@@ -124,6 +139,14 @@ fn without_credentials_a_route_answers_as_its_row_says() {
                 if row.path.contains('{') {
                     let gone = if row.path.contains("{link}") { 410 } else { 404 };
                     assert_eq!(lost.status, gone, "{unknown}");
+                }
+            }
+            // Without a request there is nothing to go on with; one that waits goes to the sign-in page.
+            Who::Application => {
+                let (status, gone) = if row.path.contains("{id}") { (303, 410) } else { (400, 400) };
+                assert_eq!((answer.status, lost.status), (status, gone), "{known}: {}", answer.text());
+                if status == 303 {
+                    assert!(answer.header("location").unwrap().starts_with("/sign-in?for="), "{known}");
                 }
             }
             Who::Job | Who::Client => assert_eq!(answer.status, 415, "{known}: {}", answer.text()),
@@ -227,7 +250,7 @@ fn another_method_is_told_which_would_do() {
         }
         if row.method == "GET" {
             let answer = scene.call("HEAD", &known).send();
-            let usual = usual(row.who);
+            let usual = if row.path == "/authorize" { [200, 200] } else { usual(row.who) };
             assert!(usual.contains(&answer.status) && answer.body.is_empty(), "{known}: {}", answer.status);
             check_headers(&answer, &known);
         }

@@ -13,6 +13,7 @@
     reason = "a test that cannot go on must say where"
 )]
 
+pub mod application;
 pub mod clients;
 pub mod diagnostics;
 pub mod exchange;

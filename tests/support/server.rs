@@ -301,6 +301,17 @@ impl Server {
         (self.app, self.address, self.handle, self.thread) = (app, address, handle, Some(thread));
     }
 
+    /// The same, with other applications.
+    pub fn restart_for(&mut self, clients: Vec<Client>) {
+        self.options.clients = clients.into_iter().map(Arc::new).collect();
+        self.restart();
+    }
+
+    /// A server for these applications.
+    pub fn for_clients(clients: Vec<Client>) -> Self {
+        Self::with(Options { clients: clients.into_iter().map(Arc::new).collect(), ..Options::default() })
+    }
+
     /// The same, under other rules.
     pub fn restart_with(&mut self, rules: &str) {
         rules.clone_into(&mut self.options.rules);

@@ -42,6 +42,22 @@ pub enum OAuthCode {
     TemporarilyUnavailable,
     /// RFC 6749 §4.1.2.1.
     ServerError,
+    /// RFC 6749 §4.1.2.1.
+    UnsupportedResponseType,
+    /// OpenID Connect Core §3.1.2.6.
+    InvalidRequestUri,
+    /// OpenID Connect Core §3.1.2.6.
+    RequestNotSupported,
+    /// OpenID Connect Core §3.1.2.6.
+    RequestUriNotSupported,
+    /// OpenID Connect Core §3.1.2.6.
+    RegistrationNotSupported,
+    /// OpenID Connect Core §3.1.2.6.
+    LoginRequired,
+    /// OpenID Connect Core §3.1.2.6.
+    ConsentRequired,
+    /// OpenID Connect Core Error Code unmet_authentication_requirements 1.0.
+    UnmetAuthenticationRequirements,
 }
 
 impl OAuthCode {
@@ -66,6 +82,14 @@ impl OAuthCode {
             Self::ExpiredToken => "expired_token",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
+            Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::InvalidRequestUri => "invalid_request_uri",
+            Self::RequestNotSupported => "request_not_supported",
+            Self::RequestUriNotSupported => "request_uri_not_supported",
+            Self::RegistrationNotSupported => "registration_not_supported",
+            Self::LoginRequired => "login_required",
+            Self::ConsentRequired => "consent_required",
+            Self::UnmetAuthenticationRequirements => "unmet_authentication_requirements",
         }
     }
 }
@@ -222,6 +246,24 @@ error_codes! {
     LinksEnough "links_enough" AccessDenied 409 "have an admin untie a GitLab user that is not yours any more";
     SomebodyElse "somebody_else" AccessDenied 409 "sign out in this browser, then open the link again";
     LinkSpent "link_spent" AccessDenied 410 "ask for a new link";
+    // signing in to an application
+    ApplicationUnknown "application_unknown" InvalidRequest 400 "add the application to the configuration, with this `client_id`";
+    RedirectUriUnknown "redirect_uri_unknown" InvalidRequest 400 "add the address to the client's `redirect_uris`, exactly as the application sends it";
+    RequestObjectUnsupported "request_object_unsupported" RequestNotSupported 400 "send the parameters themselves, or push them to `/par`";
+    RequestUriUnsupported "request_uri_unsupported" RequestUriNotSupported 400 "push the request to `/par` and send the `request_uri` that it answers";
+    RegistrationUnsupported "registration_unsupported" RegistrationNotSupported 400 "configure the client here";
+    RequestUriUnknown "request_uri_unknown" InvalidRequestUri 400 "start again at the application: a pushed request is good once, for a minute";
+    ResponseTypeUnsupported "response_type_unsupported" UnsupportedResponseType 400 "use `response_type=code`";
+    ResponseModeUnsupported "response_mode_unsupported" UnsupportedResponseType 400 "use `query`, or add `form_post` to the client's `response_modes`";
+    PushRequired "push_required" InvalidRequest 400 "push the request to `/par`, or take `par = true` from the client";
+    PkceRequired "pkce_required" InvalidRequest 400 "switch PKCE with `S256` on in the application";
+    HintInvalid "hint_invalid" InvalidRequest 400 "send an ID token that this client was given here, or leave the hint out";
+    AcrUnmet "acr_unmet" UnmetAuthenticationRequirements 403 "use a passkey that reaches the level; there are `phr` and `phrh`";
+    LoginNeeded "login_needed" LoginRequired 400 "ask again without `prompt=none`";
+    ConsentNeeded "consent_needed" ConsentRequired 400 "ask again without `prompt=none`";
+    NotInGroups "not_in_groups" AccessDenied 403 "ask an admin to add the person to one of the client's `groups`";
+    AuthorizationDenied "authorization_denied" AccessDenied 400 "start again at the application";
+    AuthorizationOver "authorization_over" AccessDenied 410 "start again at the application";
     NotFound "not_found" InvalidRequest 404 "check the link, or the number";
 }
 

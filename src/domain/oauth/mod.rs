@@ -3,6 +3,7 @@
 //! Implements RFC 6749, RFC 8693 §2, OpenID Connect Core 1.0.
 //! Never chooses a status or a wording for the wire: `http/problem.rs` does.
 
+pub mod authorize;
 pub mod client;
 pub mod client_auth;
 pub mod dpop;

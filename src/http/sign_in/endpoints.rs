@@ -10,12 +10,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::app::sign_in::Browser;
+use crate::domain::oauth::authorize::interaction::Interaction;
 use crate::domain::session::device_hint;
 use crate::http::bodies::PasskeyBody;
-use crate::http::edge::{Shared, json_answer};
+use crate::http::edge::{Edge, Shared, json_answer};
 use crate::http::{problem, session};
 
-use super::view::{SignInInput, sign_in_view};
+use super::view::{ForApplication, SignInInput, sign_in_view};
 
 /// Whose keys to look for, where no key was offered.
 #[derive(Debug, Deserialize)]
@@ -38,6 +39,9 @@ pub async fn page(request: HttpRequest, edge: Shared) -> HttpResponse {
     let query: Vec<(String, String)> =
         url::form_urlencoded::parse(request.query_string().as_bytes()).into_owned().collect();
     let said = |wanted: &str| query.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
+    if let Some(id) = said("for") {
+        return for_application(&request, &edge, (id, said("again").is_some()));
+    }
     let next = said("next").and_then(session::local_path).unwrap_or_else(|| "/".to_owned());
     let signed_in = match session::who(&edge, &request).await {
         Ok(signed_in) => signed_in,
@@ -50,6 +54,29 @@ pub async fn page(request: HttpRequest, edge: Shared) -> HttpResponse {
         host: edge.app.settings.host(),
         again: signed_in.as_ref().map(|one| one.person.name.as_str()),
         next: &next,
+        application: None,
+        contact: edge.app.settings.contact.as_deref(),
+        now: edge.app.clock.now(),
+    });
+    problem::html(StatusCode::OK, &view)
+}
+
+/// The page for an application. Whoever needs no sign-in goes on, unless they want to be somebody else.
+fn for_application(request: &HttpRequest, edge: &Edge, (id, again): (&str, bool)) -> HttpResponse {
+    let looked = match edge.app.look_at_authorization(id, session::digest(request)) {
+        Ok(looked) => looked,
+        Err(error) => return edge.fail_page(error),
+    };
+    let next = format!("/authorize/{id}");
+    let needed = matches!(looked.next, Interaction::SignIn(_) | Interaction::StepUp(_));
+    if looked.cancelled || !(needed || again) {
+        return session::see(&next);
+    }
+    let view = sign_in_view(&SignInInput {
+        host: edge.app.settings.host(),
+        again: None,
+        next: &next,
+        application: Some(ForApplication { id, looked: &looked }),
         contact: edge.app.settings.contact.as_deref(),
         now: edge.app.clock.now(),
     });

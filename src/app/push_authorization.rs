@@ -1,0 +1,54 @@
+//! Takes requests that clients push themselves, and hands each one out once.
+//! In: an authenticated client and its parameters; later its browser's `request_uri`. Out: a `request_uri`; the request.
+//! Implements RFC 9126 §2.1, §2.2 and §4.
+//! Never hands a request to another client, nor twice, nor late.
+
+use std::sync::Arc;
+
+use crate::crypto::random;
+use crate::domain::ids::{ClientId, Digest};
+use crate::domain::oauth::authorize::AuthorizationRequest;
+use crate::domain::oauth::authorize::parameters::Parameters;
+use crate::domain::oauth::authorize::table::{Endpoint, examine};
+use crate::domain::oauth::client::Client;
+use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::time::PUSHED;
+
+use super::authorize::{keep, read};
+use super::{AppError, Countersign};
+
+/// How a `request_uri` of ours begins (RFC 9126 §2.2).
+pub const REQUEST_URI: &str = "urn:ietf:params:oauth:request_uri:";
+
+impl Countersign {
+    /// Keeps what a client pushed; its `request_uri`.
+    pub async fn push_authorization(&self, client: &Arc<Client>, said: &Parameters) -> Result<String, AppError> {
+        self.steady_now()?;
+        let asked = self.asked(said, Some(&client.id));
+        let request = examine(&asked, Endpoint::Par).map_err(|fault| AppError::from(fault.refusal().clone()))?;
+        let id = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<32>()?);
+        let id_sha256 = Digest::of(id.as_bytes());
+        self.store.write_new(move |unit| keep(unit, id_sha256, request, (true, PUSHED))).await?;
+        Ok(format!("{REQUEST_URI}{id}"))
+    }
+
+    /// The request that a browser's `request_uri` names; nothing where it names none of ours.
+    pub(super) async fn pushed(&self, said: &Parameters) -> Result<Option<AuthorizationRequest>, AppError> {
+        let Some(id) = said.get("request_uri").and_then(|uri| uri.strip_prefix(REQUEST_URI)) else { return Ok(None) };
+        // Whose it was, is not told: another client's, a used one and one that never was are the same to whoever asks.
+        let unknown = || AppError::refused(ErrorCode::RequestUriUnknown, "`request_uri` was used before, is over, or is another client's");
+        let client = said.get("client_id").and_then(|id| ClientId::parse(id).ok()).ok_or_else(unknown)?;
+        let id = Digest::of(id.as_bytes());
+        let row = self.store.read(|reader| reader.authorization_request(&id))?;
+        if !row.is_some_and(|row| row.pushed && row.client == client) {
+            return Err(unknown());
+        }
+        let taken = self.store.write(move |unit| -> Result<_, AppError> {
+            let now = unit.now();
+            let row = unit.take_authorization_request(&id)?;
+            Ok(row.filter(|row| row.taken.is_none() && now <= row.ends))
+        });
+        let row = taken.await?.ok_or_else(unknown)?;
+        Ok(Some(read(&row)?.request))
+    }
+}
