@@ -283,7 +283,7 @@ pub fn add_person(unit: &mut Unit<'_>, id: &PersonId, name: &str, role: Role, by
         auditor: role == Role::Auditor,
         created: unit.now(),
         suspended: None,
-            email: None,
+        email: None,
         entry,
     })?;
     Ok(())

@@ -16,11 +16,11 @@ use crate::domain::time::Timestamp;
 use crate::store::Unit;
 
 use super::apply_change::{self, Word, add_person, join};
+use super::check_wish::checked_name;
 use super::enrolment_link::{Letter, renew_link};
 use super::fetch_metadata::MetadataLine;
 use super::list_people::{ChangeLine, PersonDetails, PersonLine};
 use super::look::{Look, Sight};
-use super::check_wish::checked_name;
 use super::propose_change::{Asker, AtOnce, Proposed, Wish};
 use super::{AppError, Countersign};
 

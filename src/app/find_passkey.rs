@@ -66,7 +66,7 @@ fn nobodys(credential_id: &[u8], user_handle: [u8; 16]) -> Result<(PasskeyRow, P
         auditor: false,
         created: never,
         suspended: None,
-            email: None,
+        email: None,
         entry: 0,
     };
     Ok((passkey, person))

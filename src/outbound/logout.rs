@@ -87,7 +87,9 @@ mod tests {
                 let read = stream.read(&mut part).unwrap();
                 heard.extend_from_slice(&part[..read]);
             }
-            stream.write_all(format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+            stream
+                .write_all(format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes())
+                .unwrap();
             String::from_utf8(heard).unwrap()
         });
         (uri, heard)
@@ -101,7 +103,9 @@ mod tests {
         let heard = heard.join().unwrap().to_ascii_lowercase();
         assert!(heard.starts_with("post /out http/1.1") && heard.ends_with("\r\n\r\nlogout_token=a.b.c"), "{heard}");
         assert!(heard.contains("content-type: application/x-www-form-urlencoded"));
-        for (answer, said) in [("400 Bad Request", "status 400"), ("302 Found", "status 302"), ("503 Busy", "status 503")] {
+        for (answer, said) in
+            [("400 Bad Request", "status 400"), ("302 Found", "status 302"), ("503 Busy", "status 503")]
+        {
             let (uri, heard) = client(answer);
             assert!(teller.tell(&uri, "a.b.c").unwrap_err().contains(said));
             heard.join().unwrap();

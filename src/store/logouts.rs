@@ -56,7 +56,8 @@ impl Unit<'_> {
     /// Has a client told; one that is told of this session already is not told twice. False where too many wait.
     pub fn insert_logout_notice(&mut self, told: &Told) -> Result<bool, StoreError> {
         let now = self.now().millis();
-        let waiting: i64 = self.conn().prepare_cached("SELECT count(*) FROM logout_notice")?.query_row([], |row| row.get(0))?;
+        let waiting: i64 =
+            self.conn().prepare_cached("SELECT count(*) FROM logout_notice")?.query_row([], |row| row.get(0))?;
         if usize::try_from(waiting).unwrap_or(usize::MAX) >= MAX_LOGOUT_NOTICES {
             return Ok(false);
         }

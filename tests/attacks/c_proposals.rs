@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use countersign::app::console::ConsoleCommand;
 use countersign::app::check_wish::MAX_GROUPS_OF_INVITATION;
+use countersign::app::console::ConsoleCommand;
 use countersign::app::propose_change::{Asker, MAX_OPEN_CHANGES_OF_PERSON, Wish};
 use countersign::app::use_session::session_digest;
 use countersign::app::verify_bundle::verify_bundle;

@@ -62,7 +62,8 @@ fn attack_075_whoever_has_no_token_of_the_session_signs_nobody_out() {
     let somebody = Person::manager(&scene.server, "Tom").sign_in(&scene.server);
     let theirs = redeem(&scene.server, "grafana", &code(&scene.server, &somebody, "grafana", "openid")).expect(200);
     let theirs = theirs.member("id_token");
-    let access = redeem(&scene.server, "grafana", &code(&scene.server, &scene.session, "grafana", "openid")).expect(200);
+    let access =
+        redeem(&scene.server, "grafana", &code(&scene.server, &scene.session, "grafana", "openid")).expect(200);
     let access = access.member("access_token");
     let forged = format!("{}x", scene.id_token);
     let before = Snapshot::of(&scene.server);

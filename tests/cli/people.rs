@@ -20,7 +20,11 @@ fn the_same_acts_are_done_at_once_or_proposed_beside_a_running_server_and_withou
         act(&["leave", "Tom Ahl", "release-managers"], 0, "done: take Tom Ahl out of release-managers");
         act(&["role", "Tom Ahl", "auditor"], 0, "done: make Tom Ahl an auditor");
         act(&["role", "Tom Ahl", "member"], 0, "done: make Tom Ahl a member");
-        act(&["email", "Tom Ahl", "tom@Example.com"], 0, "done: say that the e-mail address of Tom Ahl is tom@example.com");
+        act(
+            &["email", "Tom Ahl", "tom@Example.com"],
+            0,
+            "done: say that the e-mail address of Tom Ahl is tom@example.com",
+        );
         act(&["email", "Tom Ahl", "tom@example.com"], 1, "has this e-mail address already");
         act(&["email", "First admin", "TOM@example.com"], 1, "name_taken");
         act(&["email", "First admin", "tom"], 1, "cure: write it as name@host");

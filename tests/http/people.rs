@@ -149,7 +149,12 @@ fn every_act_of_the_command_line_has_a_form_with_the_same_fields() {
 fn every_form_makes_a_change_of_its_kind_and_does_nothing_else() {
     let scene = scene();
     let Scene { server, session, pages } = &scene;
-    let typed = BTreeMap::from([("name", "Eva Nyman"), ("group", "security"), ("user_id", "4242"), ("address", "eva@example.com")]);
+    let typed = BTreeMap::from([
+        ("name", "Eva Nyman"),
+        ("group", "security"),
+        ("user_id", "4242"),
+        ("address", "eva@example.com"),
+    ]);
     let mut proposed: BTreeMap<String, usize> = BTreeMap::new();
     for path in pages {
         for form in forms(&page(server, session, path).expect(200).text()) {

@@ -113,10 +113,9 @@ pub enum Course {
 pub fn parse(parameters: &[u8]) -> Result<LogoutRequest, Refusal> {
     let form = Form::read(parameters)?;
     let bounded = |name: &str, most: usize| match form.get(name) {
-        Some(value) if value.len() > most => Err(Refusal::new(
-            ErrorCode::ParameterInvalid,
-            format!("`{name}` is longer than {most} bytes"),
-        )),
+        Some(value) if value.len() > most => {
+            Err(Refusal::new(ErrorCode::ParameterInvalid, format!("`{name}` is longer than {most} bytes")))
+        }
         value => Ok(value.map(ToOwned::to_owned)),
     };
     let client = form.get("client_id").map(ClientId::parse).transpose();
@@ -132,10 +131,7 @@ pub fn parse(parameters: &[u8]) -> Result<LogoutRequest, Refusal> {
 ///
 /// # Errors
 /// They are not.
-pub fn asking<'a>(
-    request: &'a LogoutRequest,
-    hinted: Option<&'a Hinted>,
-) -> Result<Option<&'a ClientId>, Refusal> {
+pub fn asking<'a>(request: &'a LogoutRequest, hinted: Option<&'a Hinted>) -> Result<Option<&'a ClientId>, Refusal> {
     match (hinted.map(|hinted| &hinted.client), request.client.as_ref()) {
         (Some(hinted), Some(named)) if hinted != named => Err(Refusal::new(
             ErrorCode::ParameterInvalid,
@@ -169,7 +165,8 @@ pub fn course(
 fn afterwards(request: &LogoutRequest, client: Option<&Client>) -> Result<Option<Afterwards>, Refusal> {
     let Some(wanted) = &request.redirect_uri else { return Ok(None) };
     let Some(client) = client else {
-        let text = "`post_logout_redirect_uri` wants an `id_token_hint` or a `client_id` beside it, of a known application";
+        let text =
+            "`post_logout_redirect_uri` wants an `id_token_hint` or a `client_id` beside it, of a known application";
         return Err(Refusal::new(ErrorCode::ParameterInvalid, text));
     };
     let registered = client.post_logout_redirect_uris.iter().any(|uri| uri == wanted);

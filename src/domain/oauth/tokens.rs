@@ -38,7 +38,8 @@ pub const CLAIMS: &[&str] = &[
 ];
 
 /// Claims about a person, and the scope that gives each.
-const OF_SCOPES: &[(&str, &str)] = &[("name", PROFILE), ("preferred_username", PROFILE), ("email", EMAIL), ("groups", GROUPS)];
+const OF_SCOPES: &[(&str, &str)] =
+    &[("name", PROFILE), ("preferred_username", PROFILE), ("email", EMAIL), ("groups", GROUPS)];
 
 /// A person, as tokens tell of them.
 #[derive(Debug, Clone)]

@@ -94,9 +94,8 @@ fn act() -> impl Strategy<Value = Act> {
         group().prop_map(|group| Act::Join { group }),
         group().prop_map(|group| Act::Leave { group }),
         role().prop_map(|role| Act::Role { role }),
-        proptest::option::of("[ab]@[ab]\\.c").prop_map(|address| {
-            Act::Email { address: address.map(|text| Email::parse(&text).unwrap()) }
-        }),
+        proptest::option::of("[ab]@[ab]\\.c")
+            .prop_map(|address| { Act::Email { address: address.map(|text| Email::parse(&text).unwrap()) } }),
         prop_oneof![Just(Act::Suspend), Just(Act::Restore)],
         digest().prop_map(|credential| Act::RemovePasskey { credential }),
         digest().prop_map(|credential| Act::Vouch { credential }),

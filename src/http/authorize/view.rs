@@ -125,12 +125,7 @@ pub fn consent_view((host, id): (&str, &str), looked: &Looked, me: &SignedIn, sc
 
 /// The view for whoever is in none of the groups.
 #[must_use]
-pub fn outside_view(
-    (host, id): (&str, &str),
-    looked: &Looked,
-    me: &SignedIn,
-    contact: Option<&str>,
-) -> OutsideView {
+pub fn outside_view((host, id): (&str, &str), looked: &Looked, me: &SignedIn, contact: Option<&str>) -> OutsideView {
     OutsideView {
         host: host.to_owned(),
         now: looked.now.to_string(),

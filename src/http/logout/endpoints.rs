@@ -51,9 +51,8 @@ pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpR
         return refused(&edge, &request, refusal.into());
     }
     // Written anew, so that nothing but parameters stands in the address.
-    let query = url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(url::form_urlencoded::parse(&body))
-        .finish();
+    let query =
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(url::form_urlencoded::parse(&body)).finish();
     if query.len() > MAX_LOGOUT_QUERY {
         let text = format!("the parameters are longer than {MAX_LOGOUT_QUERY} bytes");
         return refused(&edge, &request, AppError::refused(ErrorCode::ParameterInvalid, text));

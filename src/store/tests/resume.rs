@@ -60,7 +60,7 @@ fn a_restore_ends_every_session_and_every_ceremony() {
                 auditor: false,
                 created: now,
                 suspended: None,
-            email: None,
+                email: None,
                 entry,
             })?;
             let facts = AuthenticatorFacts { backup_eligible: false, backup_state: false, counter: 1 };

@@ -10,9 +10,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::assurance::Acr;
-use crate::domain::people::email::Email;
 use crate::domain::ids::ClientId;
 use crate::domain::oauth::client::{ClientAuth, Consent, Lifetimes};
+use crate::domain::people::email::Email;
 use crate::domain::rules::TokenAlg;
 
 fn client(scopes: &str) -> Client {
