@@ -223,7 +223,7 @@ mod tests {
         let mut rests = Vec::new();
         for _ in 0..20 {
             assert!(!is_gone(&mut failing, 1, &failed, PUSH_RESTS), "it is not gone for that");
-            rests.push(failing[&1].until - PUSH_RESTS);
+            rests.push(failing[&1].until.saturating_sub(PUSH_RESTS));
         }
         assert_eq!(rests[..3], [PUSH_RESTS, PUSH_RESTS * 2, PUSH_RESTS * 4]);
         assert!(rests.iter().all(|rest| *rest <= PUSH_RESTS_MOST) && rests.last() == Some(&PUSH_RESTS_MOST));

@@ -4,7 +4,8 @@ use countersign::domain::oauth::client::Client;
 use serde_json::json;
 
 use crate::support::clients::{client, code, redeem, refresh, server_with};
-use crate::support::{Answer, Logged, Person, Server, Snapshot, form, refused};
+use crate::support::wire::form;
+use crate::support::{Answer, Logged, Person, Server, Snapshot, refused};
 
 const DONE: &str = "https://grafana.example/signed-out";
 

@@ -1,6 +1,7 @@
 //! `/.well-known/openid-configuration` and `/jwks`: as the narrowest consumer takes them.
 
 use countersign::app::console::ConsoleCommand;
+use countersign::app::propose_change::Wish;
 use countersign::crypto::jwk::KeySet;
 use countersign::crypto::jwt::UnverifiedToken;
 use countersign::crypto::signing::SigningKey;
@@ -230,8 +231,10 @@ fn every_grant_scope_claim_and_signature_that_is_named_can_be_had() {
     let server = server_with(vec![client("grafana"), robot, es256]);
     let metadata = server.get("/.well-known/openid-configuration").expect(200).json();
     let mut mara = Person::manager(&server, "Mara");
-    let email = Some("mara@shop.example".to_owned());
-    server.console(ConsoleCommand::Email { person: mara.id.clone(), email });
+    server.console(ConsoleCommand::Change {
+        wish: Wish::Email { person: mara.id.clone(), address: "mara@shop.example".to_owned() },
+        propose: false,
+    });
     let session = mara.sign_in(&server);
     let asked = list(&metadata, "scopes_supported").join(" ");
     let tokens = redeem(&server, "grafana", &code(&server, &session, "grafana", &asked)).expect(200);
