@@ -36,7 +36,12 @@ impl Countersign {
     pub(super) async fn pushed(&self, said: &Parameters) -> Result<Option<AuthorizationRequest>, AppError> {
         let Some(id) = said.get("request_uri").and_then(|uri| uri.strip_prefix(REQUEST_URI)) else { return Ok(None) };
         // Whose it was, is not told: another client's, a used one and one that never was are the same to whoever asks.
-        let unknown = || AppError::refused(ErrorCode::RequestUriUnknown, "`request_uri` was used before, is over, or is another client's");
+        let unknown = || {
+            AppError::refused(
+                ErrorCode::RequestUriUnknown,
+                "`request_uri` was used before, is over, or is another client's",
+            )
+        };
         let client = said.get("client_id").and_then(|id| ClientId::parse(id).ok()).ok_or_else(unknown)?;
         let id = Digest::of(id.as_bytes());
         let row = self.store.read(|reader| reader.authorization_request(&id))?;
