@@ -1,5 +1,6 @@
 //! `/.well-known/openid-configuration` and `/jwks`: as the narrowest consumer takes them.
 
+use countersign::app::console::ConsoleCommand;
 use countersign::crypto::jwk::KeySet;
 use countersign::crypto::jwt::UnverifiedToken;
 use countersign::crypto::signing::SigningKey;
@@ -228,7 +229,10 @@ fn every_grant_scope_claim_and_signature_that_is_named_can_be_had() {
     let es256 = Client { alg: TokenAlg::Es256, ..client("es256") };
     let server = server_with(vec![client("grafana"), robot, es256]);
     let metadata = server.get("/.well-known/openid-configuration").expect(200).json();
-    let session = Person::manager(&server, "Mara").sign_in(&server);
+    let mut mara = Person::manager(&server, "Mara");
+    let email = Some("mara@shop.example".to_owned());
+    server.console(ConsoleCommand::Email { person: mara.id.clone(), email });
+    let session = mara.sign_in(&server);
     let asked = list(&metadata, "scopes_supported").join(" ");
     let tokens = redeem(&server, "grafana", &code(&server, &session, "grafana", &asked)).expect(200);
     for scope in list(&metadata, "scopes_supported") {

@@ -15,6 +15,8 @@ use crate::support::{Person, Server, Snapshot};
 
 /// What is asked for on the command line, and changes nothing.
 const LOOKING: [&str; 3] = ["list", "show", "changes"];
+/// What only the console does: it decides nothing, so no admin signs for it.
+const DECORATION: [&str; 1] = ["email"];
 
 /// An input of a form.
 #[derive(Debug)]
@@ -128,7 +130,9 @@ fn every_act_of_the_command_line_has_a_form_with_the_same_fields() {
     }
     let args = Args::command();
     let people = args.find_subcommand("people").unwrap();
-    let acts = people.get_subcommands().filter(|act| !LOOKING.contains(&act.get_name()));
+    let acts = people
+        .get_subcommands()
+        .filter(|act| !LOOKING.contains(&act.get_name()) && !DECORATION.contains(&act.get_name()));
     let known: BTreeMap<String, BTreeSet<String>> = acts
         .map(|act| {
             // Two flags say what a choice of the form says.
@@ -252,4 +256,28 @@ fn a_long_list_goes_on_behind_a_link() {
         );
     }
     assert_eq!(count(&page(&server, &session, "/admin/people?from=18446744073709551615").expect(200).text()), 0);
+}
+
+#[test]
+fn an_e_mail_address_is_one_persons_and_in_no_entry() {
+    let server = Server::start();
+    let (mara, ben) = (Person::manager(&server, "Mara"), Person::manager(&server, "Ben"));
+    let ask = |person: &Person, email: Option<&str>| ConsoleCommand::Email {
+        person: person.id.clone(),
+        email: email.map(str::to_owned),
+    };
+    server.console(ask(&mara, Some("mara@shop.example")));
+    let before = Snapshot::of(&server);
+    assert_eq!(before.of_kind("admin").last().unwrap()["outcome"], "email");
+    assert!(before.entries.iter().all(|entry| !entry.to_string().contains("shop.example\"@")));
+    assert!(before.entries.iter().all(|entry| !entry.to_string().contains("mara@")));
+    for (email, code) in [("MARA@shop.example", "name_taken"), ("no address", "parameter_invalid")] {
+        assert_eq!(server.console_refuses(ask(&ben, Some(email))), code);
+    }
+    Snapshot::of(&server).assert_identical(&before);
+    let admin = Person::first_admin(&server).sign_in(&server);
+    let html = page(&server, &admin, &format!("/admin/people/{}", mara.id)).expect(200).text();
+    assert!(html.contains("mara@shop.example"), "{html}");
+    server.console(ask(&mara, None));
+    server.console(ask(&ben, Some("mara@shop.example")));
 }
