@@ -41,7 +41,7 @@ pub struct NewGrant {
 }
 
 /// Begins a grant of whoever is signed in, and keeps its code; the person's oldest grant ends where there are too many.
-pub fn begin(
+pub(super) fn begin(
     unit: &mut Unit<'_>,
     me: &SignedIn,
     new: NewGrant,

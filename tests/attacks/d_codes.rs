@@ -135,9 +135,7 @@ fn attack_065_a_code_without_its_verifier_is_nothing() {
     pairs.pop();
     scene.refuses("grafana", &pairs, "code_invalid");
     // `plain`: the challenge itself as the verifier.
-    let plain = code_with(&scene.server, &scene.session, "grafana", "openid", |new| {
-        new.code_challenge.clone_from(&other.verifier);
-    });
+    let plain = code_with(&scene.server, &scene.session, "grafana", "openid", &[("code_challenge", &other.verifier)]);
     let mut pairs = code_pairs(&plain);
     pairs[3].1 = &other.verifier;
     scene.refuses("grafana", &pairs, "code_invalid");

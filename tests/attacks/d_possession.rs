@@ -187,9 +187,8 @@ fn attack_070_a_public_clients_refresh_token_is_bound_to_its_key() {
 #[test]
 fn attack_070_a_code_that_is_bound_to_a_key_is_redeemed_with_it() {
     let scene = scene();
-    let bind =
-        || code_with(&scene.server, &scene.session, "grafana", "openid", |new| new.dpop_jkt = Some(scene.prover.jkt()));
-    let code = bind();
+    let jkt = scene.prover.jkt();
+    let code = code_with(&scene.server, &scene.session, "grafana", "openid", &[("dpop_jkt", jkt.as_str())]);
     let before = Snapshot::of(&scene.server);
     let answer = crate::support::clients::redeem(&scene.server, "grafana", &code);
     let answer = answer.expect_error(400, "invalid_grant", "dpop_key_wrong");

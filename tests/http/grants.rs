@@ -178,9 +178,7 @@ fn userinfo_takes_access_tokens_of_people_for_us_and_nothing_else() {
     let tokens = scene.tokens("grafana", "openid");
     let job = scene.server.exchange(&scene.server.job().environment("staging").sign(), &["sts.amazonaws.com"]).send();
     let job = job.expect(200).member("access_token");
-    let for_api = code_with(&scene.server, &scene.session, "grafana", "openid", |new| {
-        new.resources = vec![Audience::parse(API).unwrap()];
-    });
+    let for_api = code_with(&scene.server, &scene.session, "grafana", "openid", &[("resource", API)]);
     let for_api = redeem(&scene.server, "grafana", &for_api).expect(200).member("access_token");
     assert_eq!(claims_of(&for_api)["aud"], API);
     let own = [("grant_type", "client_credentials")];
@@ -250,9 +248,7 @@ fn a_client_has_tokens_of_its_own_about_nobody() {
 fn a_token_is_explained_to_whom_it_belongs_or_is_meant_for() {
     let grafana = Client { resources: vec![Audience::parse(API).unwrap()], ..client("grafana") };
     let scene = scene(vec![grafana, client("argo"), api(), public("spa")]);
-    let code = code_with(&scene.server, &scene.session, "grafana", "openid", |new| {
-        new.resources = vec![Audience::parse(API).unwrap()];
-    });
+    let code = code_with(&scene.server, &scene.session, "grafana", "openid", &[("resource", API)]);
     let tokens = redeem(&scene.server, "grafana", &code).expect(200);
     let (access, refresh_token) = (tokens.member("access_token"), tokens.member("refresh_token"));
     let claims = claims_of(&access);

@@ -7,25 +7,26 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign::app::grants::{NewGrant, begin};
 use countersign::crypto::random;
 use countersign::crypto::signing::SigningKey;
 use countersign::domain::assurance::Acr;
 use countersign::domain::ids::{ClientId, Digest, Kid};
 use countersign::domain::oauth::client::{Client, ClientAuth, Consent, GrantType, Lifetimes, ResponseMode};
-use countersign::domain::oauth::scope::{Scopes, WantedClaims};
-use countersign::domain::oauth::token_form::CodeText;
+use countersign::domain::oauth::scope::Scopes;
 use countersign::domain::rules::TokenAlg;
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use josekit::jws::JwsSigner;
 use serde_json::{Value, json};
 
 use super::gitlab::{encode, raw_signer};
+use super::ledger::Snapshot;
 use super::server::{Options, Server, URL};
 use super::wire::{Answer, Call, form};
 
 /// Where the usual client takes its codes.
 pub const REDIRECT: &str = "https://grafana.example/cb";
+/// What requests give to be repeated in the ID token.
+pub const NONCE: &str = "n-0S6_WzA2Mj";
 /// The secret of every client with one.
 pub const SECRET: &str = "cs_a-secret-of-256-bits";
 
@@ -81,38 +82,37 @@ pub struct Code {
     pub grant: u64,
 }
 
-/// What `code` gives a client of whoever has this session.
+/// What a client gets of whoever has this session: by its request, through the browser.
 pub fn code(server: &Server, session: &str, client: &str, scopes: &str) -> Code {
-    code_with(server, session, client, scopes, |_| {})
+    code_with(server, session, client, scopes, &[])
 }
 
-/// As `code`, with what a request may say beside.
-pub fn code_with(
-    server: &Server,
-    session: &str,
-    client: &str,
-    scopes: &str,
-    change: impl FnOnce(&mut NewGrant),
-) -> Code {
-    let secret = session.split_once('=').unwrap().1;
-    let me = server.app.signed_in(secret).unwrap().expect("somebody is signed in");
+/// As `code`, with what a request may say beside, or instead.
+pub fn code_with(server: &Server, session: &str, client: &str, scopes: &str, more: &[(&str, &str)]) -> Code {
     let verifier = BASE64URL_NOPAD.encode(&random::bytes::<32>().unwrap());
-    let mut new = NewGrant {
-        client: ClientId::parse(client).unwrap(),
-        acr: Acr::Phr,
-        scopes: Scopes::parse(scopes).unwrap(),
-        resources: Vec::new(),
-        dpop_jkt: None,
-        nonce: Some("n-0S6_WzA2Mj".to_owned()),
-        claims: WantedClaims::default(),
-        redirect_uri: REDIRECT.to_owned(),
-        code_challenge: BASE64URL_NOPAD.encode(Digest::of(verifier.as_bytes()).as_bytes()),
-    };
-    change(&mut new);
-    let text = CodeText::from_random(random::bytes().unwrap());
-    let (digest, limits) = (text.digest(), server.app.settings.sessions);
-    let grant = server.app.store.write_blocking(move |unit| begin(unit, &me, new, digest, limits)).unwrap();
-    Code { code: text.expose().to_owned(), verifier, grant }
+    let challenge = BASE64URL_NOPAD.encode(Digest::of(verifier.as_bytes()).as_bytes());
+    let usual = [
+        ("client_id", client),
+        ("redirect_uri", REDIRECT),
+        ("response_type", "code"),
+        ("scope", scopes),
+        ("code_challenge", &challenge),
+        ("code_challenge_method", "S256"),
+        ("nonce", NONCE),
+    ];
+    let mut pairs: Vec<_> =
+        usual.into_iter().filter(|(name, _)| !more.iter().any(|(other, _)| other == name)).collect();
+    pairs.extend(more);
+    let asked = server.call("GET", &format!("/authorize?{}", form(&pairs))).header("cookie", session).send();
+    let waits = asked.expect(303).header("location").unwrap().to_owned();
+    let answer = server.call("GET", &waits).header("cookie", session).send().expect(303);
+    let location = url::Url::parse(answer.header("location").unwrap()).unwrap();
+    assert!(location.as_str().starts_with(REDIRECT), "{location}");
+    let code = location.query_pairs().find(|(name, _)| name == "code");
+    let code = code.unwrap_or_else(|| panic!("no code: {location}")).1.into_owned();
+    let snapshot = Snapshot::of(server);
+    let started = snapshot.of_kind("grant").filter(|entry| entry["outcome"] == "started").last().unwrap();
+    Code { code, verifier, grant: started["seq"].as_u64().unwrap() }
 }
 
 /// `Authorization: Basic …`.
