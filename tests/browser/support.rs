@@ -27,6 +27,7 @@ use countersign::crypto::{files, random};
 use countersign::domain::change::standing::Terms;
 use countersign::domain::ids::{GroupName, IssuerName, PersonId};
 use countersign::domain::job::gitlab::IssuerTerms;
+use countersign::domain::keys::Terms as KeyTerms;
 use countersign::domain::oauth::exchange::SubjectToken;
 use countersign::domain::oauth::link_form::LinkForm;
 use countersign::domain::people::proof::{LinkCode, audience};
@@ -370,6 +371,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Settings {
         sessions: SessionLimits::default(),
         contact: Some("#platform, or the desk on floor 3".to_owned()),
         people: Terms::default(),
+        keys: KeyTerms::default(),
         issuers: vec![IssuerSettings {
             terms,
             jwks_host: None,
