@@ -4,6 +4,7 @@
 //! Never chooses a wire form: `http/problem.rs` does.
 
 pub mod add_passkey;
+pub mod answer_token;
 pub mod apply_change;
 pub mod ask;
 pub mod authenticate_client;
@@ -32,6 +33,7 @@ pub mod judge_grant;
 pub mod keep_log;
 pub mod keep_passkeys;
 pub mod keep_pushes;
+pub mod keyring;
 pub mod known;
 pub mod list_clients;
 pub mod list_issuers;
@@ -57,6 +59,7 @@ pub mod record_token;
 pub mod redeem;
 pub mod refuse;
 pub mod revoke;
+pub mod rotate_keys;
 pub mod settings;
 pub mod settle_changes;
 pub mod show_health;
@@ -78,11 +81,12 @@ pub mod view_request;
 pub mod vouching;
 pub mod waiting;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 
 use crate::clock::Clock;
+use crate::crypto::master_key::MasterKey;
 use crate::crypto::signing::SigningKey;
 use crate::domain::assurance::models::Trusted;
 use crate::domain::ids::{Kid, RuleName};
@@ -113,7 +117,9 @@ pub struct Countersign {
     issuers: Vec<Arc<Issuer>>,
     rules: RwLock<Arc<RulesInForce>>,
     vouching: vouching::Vouching,
-    signers: Arc<HashMap<TokenAlg, Signer>>,
+    keyring: keyring::Keyring,
+    /// Wraps new signing keys; `None` where the state is only looked at.
+    master_key: Option<MasterKey>,
     kept_rules: Arc<record_token::KeptRules>,
     waiting: Waiting,
     refusals: Arc<refuse::RefusalCap>,
@@ -263,25 +269,30 @@ impl Countersign {
         self.vouching.get()
     }
 
-    /// The signing key for an algorithm.
-    pub fn signer(&self, alg: TokenAlg) -> Result<&Signer, AppError> {
-        self.signers.get(&alg).ok_or_else(|| AppError::internal(format!("no {} signing key", alg.as_str())))
+    /// The key of an algorithm that signs just now; what it signs lives for at most `LIFETIME_MOST`
+    /// (relies on INVARIANT(retired)).
+    pub fn signer(&self, alg: TokenAlg) -> Result<Signer, AppError> {
+        let signs = self.keyring.signing(alg);
+        signs.ok_or_else(|| AppError::internal(format!("no {} signing key", alg.as_str())))
     }
 
-    fn signer_by_kid(&self, kid: &Kid) -> Result<&Signer, AppError> {
-        let found = self.signers.values().find(|signer| signer.key.kid() == kid);
-        found.ok_or_else(|| AppError::internal(format!("the signing key {kid} is gone")))
+    /// The key that recorded claims are to be signed with; refuses where it is published no more.
+    fn signer_by_kid(&self, kid: &Kid) -> Result<Signer, AppError> {
+        let gone = || {
+            let text = format!("the key {kid} that was to sign this token has been revoked");
+            AppError::refused(ErrorCode::KeyRevoked, text)
+        };
+        self.keyring.by_kid(kid).ok_or_else(gone)
     }
 
-    fn signer_of(&self, kid: &str) -> Option<&SigningKey> {
-        self.signers.values().find(|signer| signer.key.kid().as_str() == kid).map(|signer| signer.key.as_ref())
+    /// A key of ours that is published, by its id.
+    fn signer_of(&self, kid: &str) -> Option<Arc<SigningKey>> {
+        self.keyring.by_kid(&Kid::parse(kid).ok()?).map(|signer| signer.key)
     }
 
     /// Our public keys, as the narrowest consumer takes them (RFC 7517 §5).
     pub fn jwks(&self) -> serde_json::Value {
-        let mut keys: Vec<_> = self.signers.values().map(|signer| signer.key.public_jwk()).collect();
-        keys.sort_by_key(|jwk| (jwk["kty"] != "RSA", jwk["kid"].to_string()));
-        serde_json::json!({ "keys": keys })
+        self.keyring.jwks()
     }
 
     /// Whoever waits.

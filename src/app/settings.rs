@@ -16,6 +16,7 @@ use crate::domain::change::standing::Terms;
 use crate::domain::ids::{Audience, ClientId, GroupName, IssuerName};
 use crate::domain::job::gitlab::IssuerTerms;
 use crate::domain::oauth::client::Client;
+use crate::domain::keys::Terms as KeyTerms;
 use crate::domain::push::Service;
 use crate::domain::session::SessionLimits;
 
@@ -42,6 +43,8 @@ pub struct Settings {
     pub contact: Option<String>,
     /// When changes take effect.
     pub people: Terms,
+    /// When signing keys change.
+    pub keys: KeyTerms,
     /// Those whose job tokens we accept.
     pub issuers: Vec<IssuerSettings>,
     /// The tools that people sign in to.

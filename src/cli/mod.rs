@@ -13,6 +13,7 @@ mod devices;
 pub mod doctor;
 pub mod exit;
 pub mod init;
+pub mod keys;
 pub mod log;
 pub mod look;
 pub mod metadata;
@@ -78,6 +79,7 @@ fn run(args: &Args, printer: &mut Printer) -> Exit {
         Command::Clients(ClientsCommand::Secret) => {
             Surroundings::with_this_machine(|here| clients::secret(here, printer))
         }
+        Command::Keys(KeysCommand::Rotate { alg, emergency }) => keys::rotate(*alg, *emergency, config, printer),
         Command::Issuers(IssuersCommand::List) => look::run(Look::Issuers, config, printer),
     }
 }

@@ -14,6 +14,7 @@ use super::cidr::Cidr;
 use super::client::ClientSettings;
 use super::devices::DeviceSettings;
 use crate::domain::ids::IssuerName;
+use crate::domain::keys::Terms;
 use crate::domain::push::Service;
 use crate::domain::session::SessionLimits;
 
@@ -85,6 +86,8 @@ pub struct KeySettings {
     pub master: MasterKeySource,
     /// The key that signs checkpoints.
     pub log_key_file: PathBuf,
+    /// When signing keys change.
+    pub terms: Terms,
 }
 
 /// Where the master key comes from.

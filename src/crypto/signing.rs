@@ -3,6 +3,8 @@
 //! Implements RFC 7515 §3.1, RFC 7517, RFC 7518 §3.3, §3.4 and §6.
 //! Never shows a private member but to whoever wraps it for the store.
 
+use std::sync::Arc;
+
 use data_encoding::BASE64URL_NOPAD;
 use josekit::jwk::Jwk;
 use josekit::jws::{ES256, JwsSigner, JwsVerifier, RS256};
@@ -56,6 +58,14 @@ impl SigningKey {
             TokenAlg::Es256 => p256().and_then(|group| EcKey::generate(&group)).and_then(PKey::from_ec_key),
         };
         Self::from_key(alg, key.map_err(CryptoError::key)?)
+    }
+
+    /// Makes a new key of the same algorithm and size.
+    ///
+    /// # Errors
+    /// As `generate`.
+    pub fn another(&self) -> Result<Self, CryptoError> {
+        Self::generate(self.alg, self.key.bits())
     }
 
     /// Reads the private JWK that `to_secret_json` gave.
@@ -208,9 +218,9 @@ fn verifier(alg: TokenAlg, public: &Value) -> Result<Box<dyn JwsVerifier>, Crypt
 ///
 /// # Errors
 /// As `UnverifiedToken::parse` and `verify`.
-pub fn verify_own<'a>(
+pub fn verify_own(
     token: &str,
-    key_of: impl Fn(&str) -> Option<&'a SigningKey>,
+    key_of: impl Fn(&str) -> Option<Arc<SigningKey>>,
 ) -> Result<Verified<RawClaims>, TokenError> {
     UnverifiedToken::parse(token)?.verify_by(|alg, kid, input, signature| {
         let kid = kid.ok_or(TokenError::NoKeyId)?;
@@ -400,6 +410,16 @@ mod tests {
         assert!(SigningKey::from_secret_json(&other.to_string()).is_err(), "the kid belongs to another point");
         for text in ["", "{}", "[]", r#"{"alg":"HS256"}"#] {
             assert!(SigningKey::from_secret_json(text).is_err());
+        }
+    }
+
+    #[test]
+    fn another_key_is_of_the_same_kind_and_another_one() {
+        let large = SigningKey::generate(TokenAlg::Rs256, 3072).unwrap();
+        for key in [&*RSA, &*EC, &large] {
+            let other = key.another().unwrap();
+            assert_eq!((other.alg(), other.key.bits()), (key.alg(), key.key.bits()));
+            assert_ne!(other.kid(), key.kid());
         }
     }
 

@@ -29,6 +29,7 @@ use countersign::domain::change::standing::Terms;
 use countersign::domain::ids::{GroupName, IssuerName, PersonId};
 use countersign::domain::job::gitlab::IssuerTerms;
 use countersign::domain::oauth::client::Client;
+use countersign::domain::keys::Terms as KeyTerms;
 use countersign::domain::oauth::exchange::SubjectToken;
 use countersign::domain::oauth::link_form::LinkForm;
 use countersign::domain::people::proof::{LinkCode, audience};
@@ -420,6 +421,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Settings {
         sessions: SessionLimits::default(),
         contact: Some("#platform, or the desk on floor 3".to_owned()),
         people: Terms::default(),
+        keys: KeyTerms::default(),
         issuers: vec![IssuerSettings {
             terms,
             jwks_host: None,

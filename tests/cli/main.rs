@@ -23,6 +23,7 @@ mod clients;
 #[path = "../support/https.rs"]
 mod https;
 mod init;
+mod keys;
 mod log;
 mod look;
 #[path = "../support/maker.rs"]

@@ -19,6 +19,7 @@ mod evidence;
 mod grants;
 mod home;
 mod logout;
+mod keys;
 mod metadata;
 mod notices;
 mod people;

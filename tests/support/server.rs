@@ -31,6 +31,7 @@ use countersign::domain::change::standing::Terms;
 use countersign::domain::ids::{GroupName, IssuerName};
 use countersign::domain::job::gitlab::IssuerTerms;
 use countersign::domain::oauth::client::Client;
+use countersign::domain::keys::Terms as KeyTerms;
 use countersign::domain::oauth::exchange::{ExchangeHeaders, parse};
 use countersign::domain::session::SessionLimits;
 use countersign::domain::time::{MAX_TOKEN_AGE, Timestamp, WAIT_LIMIT};
@@ -207,6 +208,7 @@ pub fn parts(directory: &Path, clock: &Clock, options: &Options) -> Parts {
             sessions: SessionLimits::default(),
             contact: Some("#platform, or the desk on floor 3".to_owned()),
             people: Terms::default(),
+            keys: KeyTerms::default(),
             issuers,
             clients: options.clients.clone(),
             devices: options.devices.clone(),
