@@ -23,6 +23,7 @@ mod links;
 mod people;
 mod pictures;
 mod reading;
+mod recovery;
 mod refusals;
 mod safety;
 mod sessions;
