@@ -94,6 +94,8 @@ fn keep(browser: &Browser, path: &Path) {
 
 /// The page from its top to its end, where it is longer than the screen.
 fn keep_whole(browser: &Browser, path: &Path) {
+    // What stays at the screen's end would stand in the middle of the page.
+    browser.eval("document.getElementById('bar')?.style.setProperty('position', 'static'), 0");
     let sizes = browser.devtools("Page.getLayoutMetrics", &json!({}));
     let of = |what: &str, side: &str| sizes[what][side].as_f64().expect("a size");
     let (width, height) = (of("cssContentSize", "width"), of("cssContentSize", "height"));
@@ -103,6 +105,7 @@ fn keep_whole(browser: &Browser, path: &Path) {
         let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
         capture(browser, &json!({ "format": "png", "captureBeyondViewport": true, "clip": clip }), path);
     }
+    browser.eval("document.getElementById('bar')?.style.removeProperty('position'), 0");
 }
 
 fn capture(browser: &Browser, parameters: &Value, path: &Path) {
