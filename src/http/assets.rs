@@ -11,6 +11,7 @@ use crate::app::AppError;
 use crate::domain::oauth::error_code::ErrorCode;
 
 use super::edge::Shared;
+use super::page::{Piece, pieces};
 use super::problem;
 
 const ASSETS: &[(&str, &str, &[u8])] = &[
@@ -96,6 +97,12 @@ pub async fn document(name: web::Path<String>, edge: Shared) -> HttpResponse {
 struct ErrorsView<'a> {
     host: &'a str,
     codes: &'static [ErrorCode],
+}
+
+impl ErrorsView<'_> {
+    fn cure(code: &ErrorCode) -> Vec<Piece> {
+        pieces(code.cure())
+    }
 }
 
 /// The register of error codes.
