@@ -1,20 +1,19 @@
-// The admin's pages: times in the reader's zone, and what is to be copied.
+// The admin's pages: times in the reader's zone, what counts down, and what is to be copied.
 
-import { announce, showTimes } from './passkey.js';
+import { copy, countDown, showTimes } from './passkey.js';
 
-document.addEventListener('click', async ({ target }) => {
+document.addEventListener('click', ({ target }) => {
   const button = target.closest?.('[data-copy]');
   if (!button) return;
-  const text = document.getElementById(button.dataset.copy).textContent;
-  try {
-    await navigator.clipboard.writeText(text);
-    button.textContent = 'Copied';
-    announce('Copied');
-  } catch {
-    window.prompt('Copy this line', text);
-  }
+  const { textContent } = document.getElementById(button.dataset.copy);
+  copy(button, textContent, 'Copied', (text) => window.prompt('Copy this line', text));
 });
 
+function tick() {
+  countDown();
+  showTimes();
+}
+
 for (const button of document.querySelectorAll('[data-copy]')) button.hidden = false;
-showTimes();
-setInterval(showTimes, 10_000);
+tick();
+setInterval(tick, 1000);

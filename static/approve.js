@@ -1,7 +1,7 @@
 // The approval page. A tap never waits for the network: what a passkey signs is fetched and checked beforehand.
 // Everything that the server says arrives as rendered HTML; errors find their words in the page's templates.
 
-import { announce, copyLink, credentialJson, Failure, now, post, sha256, showTimes, supported, usePasskey } from './passkey.js';
+import { announce, clock, copyLink, credentialJson, Failure, now, post, sha256, showTimes, supported, usePasskey } from './passkey.js';
 import { fillList, shows } from './statement.js';
 
 const RENEW = 240_000; // the server keeps a ceremony for 300 s
@@ -248,12 +248,6 @@ async function refresh() {
 // ---- time -----------------------------------------------------------------------------------------------------
 
 const secondsLeft = () => Math.max(0, Math.floor((Date.parse(body.dataset.decideBy) - now()) / 1000));
-
-function clock(seconds) {
-  const two = (n) => String(n).padStart(2, '0');
-  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
-  return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
-}
 
 let before = secondsLeft();
 function tick() {

@@ -1,6 +1,6 @@
 // Home: what waits renews itself, and its clocks run.
 
-import { announce, now, post, showTimes } from './passkey.js';
+import { announce, countDown, post, showTimes } from './passkey.js';
 import { telling } from './push.js';
 
 const LOOK = 5_000;
@@ -17,18 +17,8 @@ function note(text) {
   noteAt.hidden = text === '';
 }
 
-function clock(seconds) {
-  const two = (n) => String(n).padStart(2, '0');
-  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
-  return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
-}
-
 function tick() {
-  for (const place of list.querySelectorAll('[data-until]')) {
-    const seconds = Math.max(0, Math.floor((Date.parse(place.dataset.until) - now()) / 1000));
-    place.textContent = clock(seconds);
-    place.parentElement.classList.toggle('soon', seconds <= 60);
-  }
+  countDown(list);
   document.title = count > 0 ? `(${count}) ${TITLE}` : TITLE;
   showTimes();
 }

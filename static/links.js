@@ -1,6 +1,6 @@
 // My GitLab user: a code that is shown once, and what a pipeline brought, signed inside the tap itself.
 
-import { announce, credentialJson, Failure, find, note, post, sha256, showStep, showTimes, supported, usePasskey } from './passkey.js';
+import { copy, credentialJson, Failure, find, note, post, sha256, showStep, showTimes, supported, usePasskey } from './passkey.js';
 import { fillList, shows } from './statement.js';
 
 const LOOK = 5_000;
@@ -69,15 +69,10 @@ async function look() {
   }
 }
 
-async function copy(button) {
-  try {
-    await navigator.clipboard.writeText(find('[data-job]').textContent);
-    button.textContent = 'Copied';
-    announce('Job copied');
-  } catch {
-    getSelection().selectAllChildren(find('[data-job]'));
-  }
-}
+const copyJob = (button) => {
+  const job = find('[data-job]');
+  copy(button, job.textContent, 'Job copied', () => getSelection().selectAllChildren(job));
+};
 
 // ---- the signature --------------------------------------------------------------------------------------------
 
@@ -137,7 +132,7 @@ function sign() {
 const again = () => location.reload();
 const ACTS = {
   code,
-  copy,
+  copy: copyJob,
   sign,
   cancel: () => signing?.abort(),
   back: () => show('list'),

@@ -111,19 +111,37 @@ export function announce(text) {
   document.getElementById('live').textContent = text;
 }
 
-export async function copyLink(button) {
+// Where the clipboard is closed to us, the reader copies by hand.
+export async function copy(button, text, said, byHand) {
   try {
-    await navigator.clipboard.writeText(location.href);
+    await navigator.clipboard.writeText(text);
     button.textContent = 'Copied';
-    announce('Link copied');
+    announce(said);
   } catch {
-    window.prompt('Copy this link', location.href);
+    byHand(text);
   }
 }
+
+export const copyLink = (button, link = location.href) => copy(button, link, 'Link copied', () => window.prompt('Copy this link', link));
 
 // The server's clock, as far as this page can know it.
 const skew = Date.parse(document.body.dataset.now) - Date.now();
 export const now = () => Date.now() + (Number.isFinite(skew) ? skew : 0);
+
+export function clock(seconds) {
+  const two = (n) => String(n).padStart(2, '0');
+  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+}
+
+// The time left until each of them; under a minute it is marked.
+export function countDown(root = document) {
+  for (const place of root.querySelectorAll('[data-until]')) {
+    const seconds = Math.max(0, Math.floor((Date.parse(place.dataset.until) - now()) / 1000));
+    place.textContent = clock(seconds);
+    place.parentElement.classList.toggle('soon', seconds <= 60);
+  }
+}
 
 const zoned = (options) => new Intl.DateTimeFormat('en-GB', options);
 const CLOCK = { hour: '2-digit', minute: '2-digit' };

@@ -1,6 +1,6 @@
 // The admin's pages for people. A form proposes; what comes of it is signed on the change's own page.
 
-import { announce, Failure, post, showTimes } from './passkey.js';
+import { announce, copyLink, Failure, post, showTimes } from './passkey.js';
 
 const main = document.querySelector('main');
 let busy = false;
@@ -66,24 +66,13 @@ function shown(html) {
   window.scrollTo(0, 0);
 }
 
-async function copy(button) {
-  const link = main.querySelector('[data-link]').textContent;
-  try {
-    await navigator.clipboard.writeText(link);
-    button.textContent = 'Copied';
-    announce('Link copied');
-  } catch {
-    window.prompt('Copy this link', link);
-  }
-}
-
 main.addEventListener('submit', (event) => {
   event.preventDefault();
   propose(event.target);
 });
 main.addEventListener('click', ({ target }) => {
   const button = target.closest?.('[data-act=copy-link]');
-  if (button) copy(button);
+  if (button) copyLink(button, main.querySelector('[data-link]').textContent);
 });
 // Whoever comes back to this page finds no link on it.
 window.addEventListener('pagehide', () => {

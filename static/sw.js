@@ -23,7 +23,7 @@ self.addEventListener('push', (event) => {
   const path = LOCAL.test(told.path ?? '') ? told.path : '/';
   // What is over takes the place of what it was, without a sound.
   event.waitUntil(self.registration.showNotification(String(told.place ?? 'Countersign'), {
-    body: words(told), tag: String(told.tag ?? 'countersign'), icon: '/static/icon.svg', silent: Boolean(told.over), data: { path },
+    body: words(told), tag: String(told.tag ?? 'countersign'), icon: '/static/icon.png', silent: Boolean(told.over), data: { path },
   }));
 });
 

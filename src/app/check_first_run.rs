@@ -205,7 +205,7 @@ fn admin_step(admins: usize) -> FirstStep {
 
 fn token_step(first: Option<(u64, Timestamp)>) -> FirstStep {
     if let Some((entry, at)) = first {
-        let text = format!("issued {} {} UTC, log entry {entry}", at.day_month(), at.hour_minute());
+        let text = format!("issued {}, log entry {entry}", at.dated());
         return FirstStep::done(Step::FirstToken, text, "gitlab");
     }
     let next = "put `countersign token --audience AUDIENCE` into a job that a rule allows";

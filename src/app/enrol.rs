@@ -110,7 +110,7 @@ pub struct LinkHolder {
 fn dead(link: DeadLink) -> AppError {
     let text = match link {
         DeadLink::Ended(_) => "this link was ended".to_owned(),
-        DeadLink::Used(at) => format!("this link was used on {} {} UTC", at.day_month(), at.hour_minute()),
+        DeadLink::Used(at) => format!("this link was used on {}", at.dated()),
         DeadLink::Expired(_) => "this link has expired".to_owned(),
         DeadLink::Unknown => "this link is not known here".to_owned(),
     };
@@ -317,24 +317,25 @@ impl Countersign {
         self.steady_now()?;
         self.find_link(&holder)?;
         let limits = self.settings.sessions;
-        self.store
-            .write(move |unit| -> Result<(), AppError> {
-                let now = unit.now();
-                let (row, person) = find(&unit.reader(), (&holder, limits), now)?;
-                if row.ended.is_some() {
-                    return Err(dead(DeadLink::Ended(now)));
-                }
-                unit.append(Event::Enrolment {
-                    outcome: "declined".to_owned(),
-                    person: person.id,
-                    invitation: row.secret_sha256,
-                    expires: row.expires,
-                    evidence: BTreeMap::new(),
-                })?;
-                unit.end_invitation(&row.secret_sha256, None)?;
-                Ok(())
-            })
-            .await
+        let declined = self.store.write(move |unit| -> Result<_, AppError> {
+            let now = unit.now();
+            let (row, person) = find(&unit.reader(), (&holder, limits), now)?;
+            if row.ended.is_some() {
+                return Err(dead(DeadLink::Ended(now)));
+            }
+            let entry = unit.append(Event::Enrolment {
+                outcome: "declined".to_owned(),
+                person: person.id.clone(),
+                invitation: row.secret_sha256,
+                expires: row.expires,
+                evidence: BTreeMap::new(),
+            })?;
+            unit.end_invitation(&row.secret_sha256, None)?;
+            Ok((person, entry))
+        });
+        let (person, entry) = declined.await?;
+        self.tell_decline(&person, entry);
+        Ok(())
     }
 
     /// Names the newest passkey of the enrolment session.

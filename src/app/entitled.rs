@@ -96,8 +96,7 @@ pub(super) fn is_known(reader: &Reader<'_>, passkey: &PasskeyRow) -> Result<Pers
 /// change: whoever else holds it is seen before it counts.
 pub(super) fn may_approve(passkey: &PasskeyRow, now: Timestamp) -> Result<(), AppError> {
     if let Some(until) = passkey.rests_until.filter(|until| now < *until) {
-        let when = format!("{} {} UTC", until.day_month(), until.hour_minute());
-        let text = format!("this passkey was made after a recovery, and approves nothing before {when}");
+        let text = format!("this passkey was made after a recovery, and approves nothing before {}", until.dated());
         return Err(AppError::refused(ErrorCode::PasskeyRests, text));
     }
     if now < passkey.approves_from() {

@@ -3,6 +3,7 @@
 //! Implements FIDO Metadata Service 3 §3.2 (the number grows); DESIGN §7 (`metadata`).
 //! Never replaces anything before the new blob has verified, and never believes the connection in place of the signature.
 
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -149,7 +150,7 @@ impl Countersign {
         }
         // The file first: if the process dies here, the next start reads and logs it.
         let file = source.blob_file.clone();
-        aside(move || files::write_atomically(&file, &blob, MODE).map_err(MetadataError::Unkept)).await?;
+        aside(move || keep(&file, &blob, number)).await?;
         self.put_metadata(metadata, sha256).await?;
         Ok((number, true))
     }
@@ -189,6 +190,15 @@ fn fetch(source: &MetadataSource, root: &[u8], now: Timestamp) -> Result<(Vec<u8
     let blob = fetched.map_err(MetadataError::Unreachable)?;
     let metadata = metadata::read(&blob, root, now).map_err(MetadataError::Unreadable)?;
     Ok((blob, metadata))
+}
+
+/// Keeps a blob in the file, unless somebody put a newer one there that was not loaded: that one is not ours to lose.
+fn keep(file: &Path, blob: &[u8], number: u64) -> Result<(), MetadataError> {
+    let there = files::read_if_there(file, MAX_BLOB).map_err(MetadataError::Unkept)?;
+    match there.and_then(|there| metadata::claimed_number(&there)) {
+        Some(there) if there > number => Err(MetadataError::Unloaded { found: number, file: there }),
+        _ => files::write_atomically(file, blob, MODE).map_err(MetadataError::Unkept),
+    }
 }
 
 /// Runs what blocks where that is allowed.

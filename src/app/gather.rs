@@ -166,17 +166,22 @@ mod tests {
         Duration::from_secs(1_000 + seconds)
     }
 
+    /// So long after the window began that it is over.
+    fn over(began: Duration) -> Duration {
+        began + GATHERED_FOR
+    }
+
     #[test]
     fn the_first_of_a_project_are_told_and_the_others_are_gathered() {
         let gathering = Gathering::default();
         let told: Vec<_> = (0..17).filter(|n| gathering.admit(place(1), &id(*n), at(0))).collect();
         assert_eq!(told, (0..TOLD_ONE_BY_ONE).collect::<Vec<_>>());
         assert!(gathering.admit(place(2), &id(100), at(1)), "another project is not held up by it");
-        assert!(gathering.due(at(59)).is_empty());
-        let due = gathering.due(at(60));
+        assert!(gathering.due(at(GATHERED_FOR.as_secs() - 1)).is_empty());
+        let due = gathering.due(over(at(0)));
         assert_eq!((due.len(), due[0].held.len(), due[0].beyond), (1, 17 - TOLD_ONE_BY_ONE, 0));
-        assert!(gathering.due(at(60)).is_empty());
-        assert!(gathering.admit(place(1), &id(0), at(61)), "a new window");
+        assert!(gathering.due(over(at(0))).is_empty());
+        assert!(gathering.admit(place(1), &id(0), over(at(1))), "a new window");
     }
 
     #[test]
@@ -185,14 +190,14 @@ mod tests {
         for n in 0..TOLD_ONE_BY_ONE + MAX_GATHERED + 7 {
             gathering.admit(place(1), &id(n), at(0));
         }
-        let due = gathering.due(at(60));
+        let due = gathering.due(over(at(0)));
         assert_eq!((due[0].held.len(), due[0].beyond), (MAX_GATHERED, 7));
         gathering.keep(due[0].clone());
-        assert_eq!(gathering.due(at(60)), due, "what could not be told is told in the next round");
+        assert_eq!(gathering.due(over(at(0))), due, "what could not be told is told in the next round");
         for n in 0..MAX_GATHERED_PROJECTS {
             assert!(gathering.admit(place(n), &id(n), at(100)));
         }
         assert!(!gathering.admit(place(MAX_GATHERED_PROJECTS), &id(1), at(100)), "told with others");
-        assert_eq!(gathering.due(at(160))[0].place.words(), "several projects");
+        assert_eq!(gathering.due(over(at(100)))[0].place.words(), "several projects");
     }
 }

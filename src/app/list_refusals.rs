@@ -6,7 +6,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{Audience, IssuerName};
-use crate::domain::job::Job;
 use crate::domain::log::entry::{Entry, Event, JobFields};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::time::Timestamp;
@@ -74,7 +73,7 @@ impl Countersign {
     fn refusal_line(&self, refused: Refused) -> RefusalLine {
         let Refused { entry, at, code, job, audience, unlogged_before } = refused;
         // A job token that was erased, or that verifies no more, leaves the id.
-        let project = self.job_of_entry(entry).ok().and_then(|(_, job)| path(&job));
+        let project = self.job_of_entry(entry).ok().and_then(|(_, job)| job.project_path().map(str::to_owned));
         let JobFields { issuer, job_project_id: project_id, pipeline_id, job_id } = job;
         let sentence = sentence(code).to_owned();
         RefusalLine {
@@ -91,12 +90,6 @@ impl Countersign {
             unlogged_before,
         }
     }
-}
-
-/// The path of the project in which a job runs; a fork's own path is another's.
-pub(super) fn path(job: &Job) -> Option<String> {
-    let own = || job.claim("project_path").filter(|_| !job.is_fork());
-    job.claim("job_project_path").or_else(own).map(str::to_owned)
 }
 
 struct Refused {

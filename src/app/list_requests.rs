@@ -158,11 +158,9 @@ impl Countersign {
     }
 }
 
-/// The path of the project in which the job runs; a fork's own path is another's.
+/// The path of the project in which the job runs.
 pub(super) fn path(row: &RequestRow) -> Option<String> {
     let said: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&row.display).unwrap_or_default();
-    let runs_in = said.get("job_project_path").and_then(serde_json::Value::as_str).map(str::to_owned);
-    let claim = |name: &str| row.request.job_claim(name);
-    let same = claim("job_project_id").is_none_or(|id| claim("project_id") == Some(id));
-    runs_in.or_else(|| claim("project_path").filter(|_| same).map(str::to_owned))
+    let runs_in = said.get("job_project_path").and_then(serde_json::Value::as_str);
+    row.request.project_path(runs_in).map(str::to_owned)
 }

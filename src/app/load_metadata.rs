@@ -46,6 +46,16 @@ pub enum MetadataError {
         "the FIDO metadata is no. {0}, which is in force with other contents; compare the two, then put one in place by hand"
     )]
     Twice(u64),
+    /// The file has a newer one that was not loaded.
+    #[error(
+        "the FIDO metadata is no. {found}, and the file has no. {file}, which is not loaded; send the server SIGHUP"
+    )]
+    Unloaded {
+        /// Fetched.
+        found: u64,
+        /// In the file.
+        file: u64,
+    },
     /// It could not be fetched.
     #[error("the FIDO metadata cannot be fetched: {0}")]
     Unreachable(UpstreamError),

@@ -32,6 +32,7 @@ enum Kind {
     PasskeyAdded,
     PasskeyCopied,
     PasskeyReported,
+    EnrolmentDeclined,
     RecoveryOnConsole,
     KeysRevoked,
 }
@@ -47,6 +48,7 @@ impl Kind {
             Self::PasskeyAdded => "passkey.added",
             Self::PasskeyCopied => "passkey.copied",
             Self::PasskeyReported => "passkey.reported",
+            Self::EnrolmentDeclined => "enrolment.declined",
             Self::RecoveryOnConsole => "recovery.console",
             Self::KeysRevoked => "keys.revoked",
         }
@@ -99,7 +101,7 @@ impl Countersign {
         let text = format!(
             "{place} waits for {} until {}: {uri}",
             groups.unwrap_or_default().join(", "),
-            when(request.decide_by)
+            request.decide_by.dated()
         );
         self.tell(Kind::RequestWaits, &text, &json!({ "request": request.id, "uri": uri, "until": request.decide_by }));
     }
@@ -151,14 +153,14 @@ impl Countersign {
     /// A change waits for admins.
     pub(super) fn tell_change(&self, change: &Change) {
         let uri = self.change_link(&change.id);
-        let text = format!("Admins are asked to {}, until {}: {uri}", change.words(), when(change.sign_by));
+        let text = format!("Admins are asked to {}, until {}: {uri}", change.words(), change.sign_by.dated());
         self.tell(Kind::ChangeWaits, &text, &json!({ "change": change.id, "uri": uri, "until": change.sign_by }));
     }
 
     /// A change takes effect by itself unless somebody objects.
     pub(super) fn tell_delay(&self, change: &Change, from: Timestamp) {
         let uri = self.change_link(&change.id);
-        let text = format!("“{}” takes effect on {} unless somebody refuses: {uri}", change.words(), when(from));
+        let text = format!("“{}” takes effect on {} unless somebody refuses: {uri}", change.words(), from.dated());
         self.tell(Kind::ChangeDelayed, &text, &json!({ "change": change.id, "uri": uri, "effective": from }));
     }
 
@@ -183,6 +185,16 @@ impl Countersign {
     pub(super) fn tell_passkey(&self, person: &PersonId, name: &str, entry: u64) {
         let text = format!("{name} made a passkey (log entry {entry}). Not them? countersign people suspend {person}");
         self.tell(Kind::PasskeyAdded, &text, &json!({ "person": person, "log": entry }));
+    }
+
+    /// Whoever opened an enrolment link said that it is not for them: it came into other hands.
+    pub(super) fn tell_decline(&self, person: &PersonRow, entry: u64) {
+        let (name, id) = (&person.name, &person.id);
+        let text = format!(
+            "Somebody who opened the enrolment link for {name} said that they are somebody else (log entry {entry}). The link \
+             is ended; send the next one to the right person"
+        );
+        self.tell(Kind::EnrolmentDeclined, &text, &json!({ "person": id, "log": entry }));
     }
 
     /// A passkey signed whose counter went back; told as often as it is logged.
@@ -233,10 +245,6 @@ impl Countersign {
     pub(super) fn notice_troubles(&self) -> Vec<String> {
         self.telling.outbound.get().map(Outbound::troubles).unwrap_or_default()
     }
-}
-
-fn when(at: Timestamp) -> String {
-    format!("{} {} UTC", at.day_month(), at.hour_minute())
 }
 
 /// Text that a chat shows as text: no mentions, no links of somebody else's making, one line.

@@ -67,6 +67,19 @@ pub(super) struct Desk {
     pushes: Arc<Pushes>,
 }
 
+impl Desk {
+    /// With where the jobs come out again.
+    fn new(pushes: Arc<Pushes>) -> (Self, Receiver<PushJob>) {
+        let (jobs, taken) = sync_channel(PUSH_JOBS);
+        (Self { jobs, pushes }, taken)
+    }
+
+    /// Whether there was room; it never waits.
+    fn take(&self, job: PushJob) -> bool {
+        self.jobs.try_send(job).is_ok()
+    }
+}
+
 /// Which devices were told of which request, oldest first.
 #[derive(Default)]
 struct Told {
@@ -106,20 +119,20 @@ impl Countersign {
             gone: Arc::new(move |device| forget(&left, device)),
             now: Arc::new(move || clock.monotonic()),
         })?);
-        let (jobs, taken) = sync_channel(PUSH_JOBS);
+        let (desk, taken) = Desk::new(Arc::clone(&pushes));
         let (app, sending) = (Arc::downgrade(self), Arc::clone(&pushes));
         std::thread::Builder::new()
             .name("push".to_owned())
             .spawn(move || run(&taken, &app, &sending))
             .map_err(OutboundError::Thread)?;
-        let _ = self.telling.desk.set(Desk { jobs, pushes });
+        let _ = self.telling.desk.set(desk);
         Ok(())
     }
 
     /// Has something told on devices; returns at once.
     pub(super) fn push(&self, job: PushJob) {
         if let Some(desk) = self.telling.desk.get()
-            && desk.jobs.try_send(job).is_err()
+            && !desk.take(job)
         {
             tracing::warn!("too much waits to be told on devices; a request is not told there");
         }
@@ -321,6 +334,21 @@ mod tests {
     fn what_is_told_is_one_short_line() {
         assert_eq!(shown("shop/api\n\u{202e}x"), "shop/api??x");
         assert_eq!(shown(&"a".repeat(500)).len(), PLACE_CHARS);
+    }
+
+    #[test]
+    fn so_many_jobs_wait_and_nobody_is_held_up_by_one_more() {
+        let sending = PushSending {
+            post: Arc::new(|_| Delivery::Taken),
+            gone: Arc::new(|_| ()),
+            now: Arc::new(|| Duration::ZERO),
+        };
+        let (desk, jobs) = Desk::new(Arc::new(Pushes::start(sending).unwrap()));
+        let job = || PushJob::Over(RequestId::from_random([7; 16]));
+        assert!((0..PUSH_JOBS).all(|_| desk.take(job())));
+        assert!(!desk.take(job()), "and it does not wait");
+        jobs.recv().unwrap();
+        assert!(desk.take(job()));
     }
 
     #[test]

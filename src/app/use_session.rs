@@ -69,6 +69,11 @@ pub fn session_digest(secret: &str) -> Digest {
     Digest::of(secret.as_bytes())
 }
 
+/// Whoever asks for what needs a session has none that lives.
+pub fn not_signed_in() -> AppError {
+    AppError::refused(ErrorCode::SignInNeeded, "you are not signed in (any more)")
+}
+
 /// Judges a session at `now`.
 pub(super) fn living(
     reader: &Reader<'_>,
@@ -95,8 +100,7 @@ pub(super) fn actor(
         Some(digest) => living(&unit.reader(), digest, limits, now)?,
         None => None,
     };
-    let signed_in =
-        found.ok_or_else(|| AppError::refused(ErrorCode::SignInNeeded, "you are not signed in (any more)"))?;
+    let signed_in = found.ok_or_else(not_signed_in)?;
     unit.note_session(&signed_in.session.secret_sha256)?;
     Ok(signed_in)
 }

@@ -20,9 +20,6 @@ use crate::app::list_rules::{AllowLine, RuleLine, RulesSeen};
 use crate::app::look::{Look, Sight};
 use crate::domain::time::{Timestamp, humane};
 
-/// Digits of a digest that are shown: enough to tell rules apart.
-const SHORT_DIGEST: usize = 12;
-
 /// Runs the command.
 pub fn run(at: Look, config: Option<&Path>, printer: &mut Printer) -> Exit {
     let settings = match super::configured(config, printer) {
@@ -78,10 +75,6 @@ fn row(cells: &[&str]) -> Vec<String> {
     cells.iter().map(|cell| (*cell).to_owned()).collect()
 }
 
-fn when(at: Timestamp) -> String {
-    format!("{} {} UTC", at.day_month(), at.hour_minute())
-}
-
 fn requests(seen: &RequestsSeen) -> Vec<String> {
     let mut rows = vec![row(&["rule", "project", "environment", "job", "signed", "left", "waits", "link"])];
     for line in &seen.requests {
@@ -106,9 +99,9 @@ fn keys(seen: &KeysSeen) -> Vec<String> {
             line.kid.to_string(),
             line.alg.as_str().to_owned(),
             line.state.words().to_owned(),
-            when(line.since),
-            line.signs.map_or_else(|| "-".to_owned(), when),
-            line.until.map_or_else(|| "-".to_owned(), when),
+            line.since.dated(),
+            line.signs.map_or_else(|| "-".to_owned(), Timestamp::dated),
+            line.until.map_or_else(|| "-".to_owned(), Timestamp::dated),
             line.entry.to_string(),
         ]);
     }
@@ -131,14 +124,15 @@ fn issuers(lines: &[IssuerLine]) -> Vec<String> {
         told.push(format!("{}  {}  {}", line.name, line.url, line.state()));
         let mut rows = Vec::new();
         if let Some(at) = line.fetched {
-            let next = line.next.map_or_else(|| "by the next token".to_owned(), |next| format!("after {}", when(next)));
-            rows.push(row(&["  keys", &format!("fetched {}, again {next}", when(at))]));
+            let next =
+                line.next.map_or_else(|| "by the next token".to_owned(), |next| format!("after {}", next.dated()));
+            rows.push(row(&["  keys", &format!("fetched {}, again {next}", at.dated())]));
         }
         if let Some((entry, at)) = line.logged {
-            rows.push(row(&["  logged", &format!("entry {entry}, {}", when(at))]));
+            rows.push(row(&["  logged", &format!("entry {entry}, {}", at.dated())]));
         }
         if let Some(failure) = &line.failure {
-            let what = format!("{}, {}: {}", when(failure.at), failure.field, failure.problem);
+            let what = format!("{}, {}: {}", failure.at.dated(), failure.field, failure.problem);
             rows.push(row(&["  last failure", &what]));
             rows.push(row(&["  cure", &line.cure()]));
         }
@@ -156,7 +150,7 @@ fn clients(lines: &[ClientLine]) -> Vec<String> {
     let mut told = Vec::new();
     for line in lines {
         told.push(format!("{}  {:?}", line.id, line.name));
-        let used = line.last_used.map_or_else(|| "none yet".to_owned(), when);
+        let used = line.last_used.map_or_else(|| "none yet".to_owned(), Timestamp::dated);
         let mut rows = vec![
             row(&["  last token", &used]),
             row(&["  admits", &line.admits()]),
@@ -180,14 +174,13 @@ fn clients(lines: &[ClientLine]) -> Vec<String> {
 
 fn rules(seen: &RulesSeen) -> Vec<String> {
     let logged =
-        seen.logged.map_or_else(String::new, |(entry, at)| format!(", in force since entry {entry}, {}", when(at)));
-    let mut lines = vec![format!("{} in the order of asking, read {}{logged}", seen.total, when(seen.loaded))];
+        seen.logged.map_or_else(String::new, |(entry, at)| format!(", in force since entry {entry}, {}", at.dated()));
+    let mut lines = vec![format!("{} in the order of asking, read {}{logged}", seen.total, seen.loaded.dated())];
     for rule in &seen.rules {
         lines.push(format!("{} {:?}  {}", rule.place, rule.name.as_str(), rule.written));
         let mut rows = vec![row(&["  match", &rule.match_words()])];
         rows.extend(terms(rule).into_iter().map(|(name, text)| row(&[&format!("  {name}"), &text])));
-        let digest: String = rule.digest.to_string().chars().take(SHORT_DIGEST).collect();
-        rows.push(row(&["  digest", &digest]));
+        rows.push(row(&["  digest", &rule.digest.short()]));
         lines.extend(aligned(&rows));
     }
     lines
@@ -219,7 +212,7 @@ fn refusals(seen: &RefusalsSeen) -> Vec<String> {
     for line in &seen.refusals {
         rows.push(vec![
             line.entry.to_string(),
-            when(line.at),
+            line.at.dated(),
             line.project.clone().unwrap_or_else(|| line.project_id.clone()),
             line.job_id.clone(),
             line.code.as_str().to_owned(),

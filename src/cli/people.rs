@@ -18,9 +18,6 @@ use crate::domain::ids::{GroupName, IssuerName};
 use crate::domain::people::Role;
 use crate::domain::time::Timestamp;
 
-/// How much of a passkey's digest is shown: enough to tell a person's passkeys apart.
-const SHORT_DIGEST: usize = 12;
-
 /// Runs the command.
 pub fn run(args: &PeopleArgs, config: Option<&Path>, printer: &mut Printer) -> Exit {
     let asked = match parse(args) {
@@ -125,13 +122,13 @@ pub fn show(answer: &ConsoleAnswer, printer: &mut Printer) -> Exit {
     }
     match answer {
         ConsoleAnswer::Invited { person, link, expires } => {
-            printer.words(format!("{person} makes a passkey here; the link works once, until {}:", when(*expires)));
+            printer.words(format!("{person} makes a passkey here; the link works once, until {}:", expires.dated()));
             printer.data(link);
         }
         ConsoleAnswer::Linked { person } => printer.data(format!("linked {person}")),
         ConsoleAnswer::Done { words, .. } => printer.data(format!("done: {words}")),
         ConsoleAnswer::Proposed { words, link, sign_by, enrolment, .. } => {
-            printer.words(format!("Admins sign here until {}: {words}", when(*sign_by)));
+            printer.words(format!("Admins sign here until {}: {words}", sign_by.dated()));
             printer.data(link);
             if let Some(enrolment) = enrolment {
                 printer.words("For that person alone; it works once admins have signed:");
@@ -164,10 +161,6 @@ pub fn show(answer: &ConsoleAnswer, printer: &mut Printer) -> Exit {
     Exit::Yes
 }
 
-fn when(at: Timestamp) -> String {
-    format!("{} {} UTC", at.day_month(), at.hour_minute())
-}
-
 fn or_none(text: String) -> String {
     if text.is_empty() { "-".to_owned() } else { text }
 }
@@ -183,13 +176,12 @@ fn details(person: &PersonDetails) -> Vec<String> {
     }
     let mut rows = vec![["passkey", "name", "added", "last used", "signs"].map(str::to_owned).to_vec()];
     for key in &person.keys {
-        let short: String = key.credential.to_string().chars().take(SHORT_DIGEST).collect();
-        let signs = key.rests_until.map_or_else(|| "yes".to_owned(), |until| format!("from {}", when(until)));
+        let signs = key.rests_until.map_or_else(|| "yes".to_owned(), |until| format!("from {}", until.dated()));
         rows.push(vec![
-            short,
+            key.credential.short(),
             key.name.clone(),
-            when(key.added),
-            or_none(key.last_used.map(when).unwrap_or_default()),
+            key.added.dated(),
+            or_none(key.last_used.map(Timestamp::dated).unwrap_or_default()),
             signs,
         ]);
     }
@@ -204,8 +196,8 @@ fn changes_table(changes: &[ChangeLine]) -> Vec<String> {
         rows.push(vec![
             format!("{} of {}", line.signed, line.needed),
             line.words.clone(),
-            or_none(line.effective.map(when).unwrap_or_default()),
-            when(line.sign_by),
+            or_none(line.effective.map(Timestamp::dated).unwrap_or_default()),
+            line.sign_by.dated(),
             line.link.clone(),
         ]);
     }

@@ -66,6 +66,7 @@ pub struct PolicySource {
     roaming: Option<bool>,
     aaguids: Option<Vec<String>>,
     certification: Option<String>,
+    fips: Option<i64>,
     key_protection: Option<Vec<String>>,
     verification: Option<Vec<String>>,
 }
@@ -333,6 +334,13 @@ fn policy(checking: &mut Checking<'_>, path: &str, typed: &PolicySource) -> Opti
         }
         found
     });
+    let fips = typed.fips.and_then(|level| {
+        let found = u8::try_from(level).ok().filter(|level| (1..=4).contains(level));
+        if found.is_none() {
+            checking.fault(&format!("{path}.fips"), format!("{level} is no level of FIPS 140"), "write 1, 2, 3 or 4");
+        }
+        found
+    });
     let kept = format!("{path}.key_protection");
     let key_protection = words(checking, &kept, typed.key_protection.as_deref(), KeyProtection::Unknown);
     let verified = format!("{path}.verification");
@@ -348,6 +356,7 @@ fn policy(checking: &mut Checking<'_>, path: &str, typed: &PolicySource) -> Opti
         name: name?,
         aaguids,
         certification,
+        fips,
         key_protection,
         verification,
         roaming: typed.roaming.unwrap_or(false),

@@ -130,6 +130,7 @@ pub const KEYS: &[Key] = &[
     key(DEVICE_POLICY, "roaming", Kind::Flag),
     key(DEVICE_POLICY, "aaguids", Kind::Texts),
     key(DEVICE_POLICY, "certification", Kind::Text),
+    key(DEVICE_POLICY, "fips", Kind::Whole),
     key(DEVICE_POLICY, "key_protection", Kind::Texts),
     key(DEVICE_POLICY, "verification", Kind::Texts),
     key(CLIENT, "id", Kind::Text),

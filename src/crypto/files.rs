@@ -131,6 +131,25 @@ pub fn check_file(path: &Path) -> Result<(), CryptoError> {
     check_mode(path, &meta, FILE_MODE, "chmod 0600")
 }
 
+/// Reads a file that others may read too, where there is one; what is longer than `limit` bytes is cut off behind one more.
+///
+/// # Errors
+/// A file that is there and cannot be read.
+pub fn read_if_there(path: &Path, limit: usize) -> Result<Option<Vec<u8>>, CryptoError> {
+    let failed = |error: std::io::Error| {
+        CryptoError::file(path, format!("cannot be read ({error})"), "let the server's own user read it")
+    };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut bytes = Vec::new();
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(most).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(Some(bytes))
+}
+
 /// Replaces a file in one step: after a crash there is the old content or the new, never a part.
 ///
 /// # Errors

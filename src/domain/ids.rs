@@ -230,6 +230,12 @@ impl Digest {
         &self.0
     }
 
+    /// As people are shown it, and may type it where it names one thing of few: its first 12 digits.
+    #[must_use]
+    pub fn short(&self) -> String {
+        self.to_string().chars().take(12).collect()
+    }
+
     /// Reads 64 lower-case hex digits.
     ///
     /// # Errors

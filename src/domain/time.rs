@@ -178,6 +178,12 @@ impl Timestamp {
     pub fn day_month(self) -> String {
         self.civil().strftime("%-d %b").to_string()
     }
+
+    /// `24 Nov 10:40 UTC`.
+    #[must_use]
+    pub fn dated(self) -> String {
+        self.civil().strftime("%-d %b %H:%M UTC").to_string()
+    }
 }
 
 impl fmt::Display for Timestamp {
@@ -254,6 +260,8 @@ mod tests {
         assert_eq!(stamp.to_string(), "2026-11-23T10:40:00.123Z");
         assert_eq!(Timestamp::parse("2026-11-23T10:40:00.123Z"), Some(stamp));
         assert_eq!(Timestamp::parse("2026-11-23T10:40:00Z"), None, "one time has one spelling");
+        assert_eq!((stamp.day_month(), stamp.hour_minute()), ("23 Nov".to_owned(), "10:40".to_owned()));
+        assert_eq!(stamp.dated(), "23 Nov 10:40 UTC");
         assert_eq!(stamp.seconds(), 1_795_430_400);
         assert_eq!(Timestamp::from_millis(-1).seconds(), -1);
     }

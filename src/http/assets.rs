@@ -1,4 +1,4 @@
-//! What never changes within a version: stylesheet, scripts, picture, the shell client, the documentation.
+//! What never changes within a version: stylesheet, scripts, pictures, manifest, the shell client, the documentation.
 //! In: a name. Out: bytes built into the binary.
 //! Implements SCREENS (one stylesheet, one small script a page).
 //! Never reads a file.
@@ -11,27 +11,34 @@ use crate::app::AppError;
 use crate::domain::oauth::error_code::ErrorCode;
 
 use super::edge::Shared;
+use super::page::{Piece, pieces};
 use super::problem;
 
-const ASSETS: &[(&str, &str, &str)] = &[
-    ("countersign.css", "text/css; charset=utf-8", include_str!("../../static/countersign.css")),
-    ("admin.js", "text/javascript; charset=utf-8", include_str!("../../static/admin.js")),
-    ("authorize.js", "text/javascript; charset=utf-8", include_str!("../../static/authorize.js")),
-    ("change.js", "text/javascript; charset=utf-8", include_str!("../../static/change.js")),
-    ("statement.js", "text/javascript; charset=utf-8", include_str!("../../static/statement.js")),
-    ("approve.js", "text/javascript; charset=utf-8", include_str!("../../static/approve.js")),
-    ("enrol.js", "text/javascript; charset=utf-8", include_str!("../../static/enrol.js")),
-    ("home.js", "text/javascript; charset=utf-8", include_str!("../../static/home.js")),
-    ("links.js", "text/javascript; charset=utf-8", include_str!("../../static/links.js")),
-    ("logout.js", "text/javascript; charset=utf-8", include_str!("../../static/logout.js")),
-    ("me.js", "text/javascript; charset=utf-8", include_str!("../../static/me.js")),
-    ("occupied.js", "text/javascript; charset=utf-8", include_str!("../../static/occupied.js")),
-    ("sign-in.js", "text/javascript; charset=utf-8", include_str!("../../static/sign-in.js")),
-    ("people.js", "text/javascript; charset=utf-8", include_str!("../../static/people.js")),
-    ("post.js", "text/javascript; charset=utf-8", include_str!("../../static/post.js")),
-    ("push.js", "text/javascript; charset=utf-8", include_str!("../../static/push.js")),
-    ("passkey.js", "text/javascript; charset=utf-8", include_str!("../../static/passkey.js")),
-    ("icon.svg", "image/svg+xml", include_str!("../../static/icon.svg")),
+const ASSETS: &[(&str, &str, &[u8])] = &[
+    ("countersign.css", "text/css; charset=utf-8", include_bytes!("../../static/countersign.css")),
+    ("admin.js", "text/javascript; charset=utf-8", include_bytes!("../../static/admin.js")),
+    ("authorize.js", "text/javascript; charset=utf-8", include_bytes!("../../static/authorize.js")),
+    ("change.js", "text/javascript; charset=utf-8", include_bytes!("../../static/change.js")),
+    ("statement.js", "text/javascript; charset=utf-8", include_bytes!("../../static/statement.js")),
+    ("approve.js", "text/javascript; charset=utf-8", include_bytes!("../../static/approve.js")),
+    ("enrol.js", "text/javascript; charset=utf-8", include_bytes!("../../static/enrol.js")),
+    ("home.js", "text/javascript; charset=utf-8", include_bytes!("../../static/home.js")),
+    ("links.js", "text/javascript; charset=utf-8", include_bytes!("../../static/links.js")),
+    ("logout.js", "text/javascript; charset=utf-8", include_bytes!("../../static/logout.js")),
+    ("me.js", "text/javascript; charset=utf-8", include_bytes!("../../static/me.js")),
+    ("occupied.js", "text/javascript; charset=utf-8", include_bytes!("../../static/occupied.js")),
+    ("sign-in.js", "text/javascript; charset=utf-8", include_bytes!("../../static/sign-in.js")),
+    ("people.js", "text/javascript; charset=utf-8", include_bytes!("../../static/people.js")),
+    ("post.js", "text/javascript; charset=utf-8", include_bytes!("../../static/post.js")),
+    ("push.js", "text/javascript; charset=utf-8", include_bytes!("../../static/push.js")),
+    ("passkey.js", "text/javascript; charset=utf-8", include_bytes!("../../static/passkey.js")),
+    (
+        "manifest.webmanifest",
+        "application/manifest+json; charset=utf-8",
+        include_bytes!("../../static/manifest.webmanifest"),
+    ),
+    ("icon.png", "image/png", include_bytes!("../../static/icon.png")),
+    ("icon.svg", "image/svg+xml", include_bytes!("../../static/icon.svg")),
 ];
 const SERVICE_WORKER: &str = include_str!("../../static/sw.js");
 const SHELL_CLIENT: &str = include_str!("../../static/countersign.sh");
@@ -96,6 +103,12 @@ pub async fn document(name: web::Path<String>, edge: Shared) -> HttpResponse {
 struct ErrorsView<'a> {
     host: &'a str,
     codes: &'static [ErrorCode],
+}
+
+impl ErrorsView<'_> {
+    fn cure(code: &ErrorCode) -> Vec<Piece> {
+        pieces(code.cure())
+    }
 }
 
 /// The register of error codes.

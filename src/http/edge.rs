@@ -169,6 +169,12 @@ impl Edge {
     }
 }
 
+/// A value of the query, where there is one that reads.
+pub fn asked<T: std::str::FromStr>(request: &HttpRequest, name: &str) -> Option<T> {
+    let mut pairs = url::form_urlencoded::parse(request.query_string().as_bytes());
+    pairs.find(|(known, _)| known == name).and_then(|(_, value)| value.parse().ok())
+}
+
 /// A JSON answer that nobody keeps.
 pub fn json_answer(value: &serde_json::Value) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(value)

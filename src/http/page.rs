@@ -144,8 +144,7 @@ impl Moment {
     /// The time `at`, seen at `now`.
     #[must_use]
     pub fn new(at: Timestamp, now: Timestamp) -> Self {
-        let clock = format!("{} UTC", at.hour_minute());
-        let dated = format!("{} {clock}", at.day_month());
+        let (clock, dated) = (format!("{} UTC", at.hour_minute()), at.dated());
         let same_day = at.seconds().div_euclid(86_400) == now.seconds().div_euclid(86_400);
         let past = now.since(at);
         Self {

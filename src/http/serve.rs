@@ -34,7 +34,7 @@ pub const MAX_CONNECTIONS: usize = 25_000;
 
 /// Pages may load our own files and talk to us, and nothing else; nobody may frame them.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-     img-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
+     img-src 'self'; manifest-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
 
 /// What the server needs besides the application.
 #[derive(Clone)]

@@ -9,9 +9,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use url::Url;
 
 use crate::app::AppError;
-use crate::app::use_session::{SignedIn, session_digest};
+use crate::app::use_session::{SignedIn, not_signed_in, session_digest};
 use crate::domain::ids::Digest;
-use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::session::SessionLimits;
 
 use super::edge::Edge;
@@ -54,7 +53,7 @@ pub async fn needed(edge: &Edge, request: &HttpRequest) -> Result<(), HttpRespon
         Ok(Some(_)) => Ok(()),
         Ok(None) => {
             edge.refused.count(address, edge.app.clock.monotonic());
-            Err(edge.fail_script(AppError::refused(ErrorCode::SignInNeeded, "you are not signed in (any more)")))
+            Err(edge.fail_script(not_signed_in()))
         }
         Err(error) => Err(edge.fail_script(error)),
     }

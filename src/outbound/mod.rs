@@ -185,6 +185,12 @@ impl Line {
     }
 }
 
+/// The pause after so many failures: each is five times as long as the one before, until none is longer.
+fn pause(first: Duration, failures: usize) -> Duration {
+    let grown = u32::try_from(failures.saturating_sub(1)).map_or(u32::MAX, |steps| 5_u32.saturating_pow(steps));
+    first.saturating_mul(grown).min(LONGEST_PAUSE)
+}
+
 struct Worker {
     poster: Poster,
     lane: Lane,
@@ -209,7 +215,6 @@ impl Worker {
 
     /// Whether it was delivered; `None` where the server stops.
     fn deliver(&self, notice: &Notice, attempts: usize) -> Option<bool> {
-        let mut pause = self.first_pause;
         for attempt in 1..=attempts {
             let problem = self.poster.post(notice).err();
             let delivered = problem.is_none();
@@ -218,8 +223,8 @@ impl Worker {
                 return Some(true);
             }
             if attempt < attempts {
-                match self.stopped.recv_timeout(pause.min(LONGEST_PAUSE)) {
-                    Err(RecvTimeoutError::Timeout) => pause = pause.saturating_mul(5),
+                match self.stopped.recv_timeout(pause(self.first_pause, attempt)) {
+                    Err(RecvTimeoutError::Timeout) => {}
                     _ => return None,
                 }
             }

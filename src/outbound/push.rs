@@ -25,6 +25,8 @@ pub const PUSH_RESTS_MOST: Duration = Duration::from_hours(1);
 /// Most services and devices that are remembered; beyond it the memory starts anew.
 pub const MAX_REMEMBERED: usize = 1_000;
 
+/// How long it is told that a service did not take a message, where nothing was sent there since.
+pub const PUSH_TROUBLE_TOLD: Duration = Duration::from_hours(24);
 /// Services of which it is told that they do not take messages; people choose their hosts below a listed name.
 pub const PUSH_TROUBLES: usize = 5;
 
@@ -67,14 +69,15 @@ pub struct PushSending {
 #[derive(Debug, Default)]
 struct Tally {
     lost: u64,
-    /// Of the last try at each service that has not gone well since.
-    problems: BTreeMap<String, String>,
+    /// Of the last try at each service that has not gone well since, and when that was.
+    problems: BTreeMap<String, (String, Duration)>,
 }
 
 /// Everything that is sent to browsers.
 pub struct Pushes {
     lanes: Vec<SyncSender<Parcel>>,
     tally: Arc<Mutex<Tally>>,
+    now: Arc<dyn Fn() -> Duration + Send + Sync>,
 }
 
 impl Pushes {
@@ -83,6 +86,7 @@ impl Pushes {
     /// # Errors
     /// No threads.
     pub fn start(sending: PushSending) -> Result<Self, OutboundError> {
+        let now = Arc::clone(&sending.now);
         let (sending, tally) = (Arc::new(sending), Arc::<Mutex<Tally>>::default());
         let mut lanes = Vec::new();
         for _ in 0..PUSH_LANES {
@@ -94,7 +98,7 @@ impl Pushes {
                 .map_err(OutboundError::Thread)?;
             lanes.push(queue);
         }
-        Ok(Self { lanes, tally })
+        Ok(Self { lanes, tally, now })
     }
 
     /// Has a message sent; returns at once.
@@ -106,11 +110,14 @@ impl Pushes {
         }
     }
 
-    /// What went wrong and is not mended, one sentence a service.
+    /// What went wrong lately and is not mended, one sentence a service.
     #[must_use]
     pub fn troubles(&self) -> Vec<String> {
-        let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        let services = tally.problems.iter().map(|(host, problem)| format!("push by {host}: {problem}"));
+        let now = (self.now)();
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever was told there may have been the last one, and then nothing ever goes well.
+        tally.problems.retain(|_, (_, at)| now.saturating_sub(*at) < PUSH_TROUBLE_TOLD);
+        let services = tally.problems.iter().map(|(host, (problem, _))| format!("push by {host}: {problem}"));
         let more = tally.problems.len().saturating_sub(PUSH_TROUBLES);
         let more = (more > 0).then(|| format!("push: {more} more services do not take messages"));
         let lost = (tally.lost > 0).then(|| format!("push: {} messages found no room and were lost", tally.lost));
@@ -138,7 +145,7 @@ fn run(parcels: &Receiver<Parcel>, sending: &PushSending, tally: &Mutex<Tally>) 
             Delivery::Refused(status) => Some(format!("it answered with status {status}")),
             Delivery::Failed(why) => Some(why.clone()),
         };
-        note(tally, &parcel.url, problem);
+        note(tally, &parcel.url, problem, (sending.now)());
         if failing.len() >= MAX_REMEMBERED {
             failing.clear();
         }
@@ -148,14 +155,14 @@ fn run(parcels: &Receiver<Parcel>, sending: &PushSending, tally: &Mutex<Tally>) 
     }
 }
 
-fn note(tally: &Mutex<Tally>, url: &Url, problem: Option<String>) {
+fn note(tally: &Mutex<Tally>, url: &Url, problem: Option<String>, now: Duration) {
     let host = url.host_str().unwrap_or_default();
     let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
     if tally.problems.len() >= MAX_REMEMBERED {
         tally.problems.clear();
     }
     match problem {
-        Some(problem) => drop(tally.problems.insert(host.to_owned(), problem)),
+        Some(problem) => drop(tally.problems.insert(host.to_owned(), (problem, now))),
         None => drop(tally.problems.remove(host)),
     }
 }
@@ -232,10 +239,10 @@ mod tests {
 
     #[test]
     fn a_few_services_are_told_of_and_so_many_are_remembered() {
-        let pushes = Pushes { lanes: Vec::new(), tally: Arc::default() };
+        let pushes = Pushes { lanes: Vec::new(), tally: Arc::default(), now: Arc::new(|| Duration::ZERO) };
         let problem = |n: usize| {
             let url = Url::parse(&format!("https://h{n}.example.com/secret-path")).unwrap();
-            note(&pushes.tally, &url, Some("no answer".to_owned()));
+            note(&pushes.tally, &url, Some("no answer".to_owned()), Duration::ZERO);
         };
         (0..PUSH_TROUBLES).for_each(problem);
         assert_eq!(pushes.troubles().len(), PUSH_TROUBLES);
@@ -249,6 +256,52 @@ mod tests {
         problem(MAX_REMEMBERED);
         assert_eq!(pushes.troubles().len(), 1, "the memory starts anew");
         assert!(!told.concat().contains("secret-path"));
+    }
+
+    #[test]
+    fn a_service_is_told_of_until_something_goes_well_there_or_for_a_day() {
+        let (pushes, tried, _gone, clock) = pushes(|parcel| match parcel.body.as_slice() {
+            b"well" => Delivery::Taken,
+            _ => Delivery::Failed("no answer in 10 s".to_owned()),
+        });
+        let send = |device: i64, body: &[u8]| {
+            pushes.send(Parcel { body: body.to_vec(), ..parcel(device) });
+            assert_eq!(tried.recv_timeout(SOON), Ok(device));
+            // The same lane: what became of it is noted before this one is sent.
+            pushes.send(Parcel { body: b"well".to_vec(), ..parcel(device + 4 * i64::try_from(PUSH_LANES).unwrap()) });
+            tried.recv_timeout(SOON).unwrap();
+        };
+        send(1, b"");
+        send(2, b"");
+        assert_eq!(pushes.troubles().len(), 2);
+        clock.store(PUSH_TROUBLE_TOLD.as_secs() - 1, Ordering::SeqCst);
+        send(1, b"well");
+        assert_eq!(pushes.troubles(), ["push by push2.example.com: no answer in 10 s"]);
+        clock.store(PUSH_TROUBLE_TOLD.as_secs(), Ordering::SeqCst);
+        assert!(pushes.troubles().is_empty(), "{:?}", pushes.troubles());
+    }
+
+    #[test]
+    fn each_device_belongs_to_one_of_so_many_lanes() {
+        let (open, gate) = channel::<()>();
+        let gate = Mutex::new(gate);
+        let (pushes, tried, ..) = pushes(move |parcel| {
+            if parcel.device == 1 {
+                let _ = gate.lock().unwrap().recv();
+            }
+            Delivery::Taken
+        });
+        let lanes = i64::try_from(PUSH_LANES).unwrap();
+        pushes.send(parcel(1));
+        assert_eq!(tried.recv_timeout(SOON), Ok(1));
+        pushes.send(parcel(1 + lanes));
+        for device in 2..=lanes {
+            pushes.send(parcel(device));
+            assert_eq!(tried.recv_timeout(SOON), Ok(device), "the lanes beside the first go on");
+        }
+        assert!(tried.try_recv().is_err(), "the first lane's next device waits");
+        drop(open);
+        assert_eq!(tried.recv_timeout(SOON), Ok(1 + lanes));
     }
 
     #[test]

@@ -117,21 +117,61 @@ fn stalls_for_requests() -> (Url, Receiver<String>) {
     (url, told)
 }
 
-#[test]
-fn attack_044_a_flood_of_requests_crowds_out_no_warning() {
+/// Many of one lane come at once, and a receiver holds the first of them: the queue is full, and more were lost.
+fn flooded(lane: Lane) -> (Outbound, Receiver<String>) {
     let (url, told) = stalls_for_requests();
     let outbound = sending(vec![url]);
     for n in 0..QUEUE * 4 {
-        outbound.tell(&Notice { body: b"{\"text\":\"waits\"}".to_vec(), ..notice(&format!("msg_{n}")) });
+        outbound.tell(&Notice { body: b"{\"text\":\"waits\"}".to_vec(), lane, ..notice(&format!("msg_{n}")) });
     }
-    // The receiver holds the first of them, the queue is full, and more were lost.
     assert!(outbound.troubles().concat().contains("notices were lost"));
+    (outbound, told)
+}
+
+#[test]
+fn what_people_do_with_passkeys_of_their_own_crowds_out_neither_warnings_nor_requests() {
+    let (outbound, told) = flooded(Lane::Own);
+    let lost = outbound.troubles();
+    for (n, lane) in [Lane::Security, Lane::Waiting].into_iter().cycle().take(20).enumerate() {
+        outbound.tell(&Notice { lane, ..notice(&format!("other_{n}")) });
+        let text = told.recv_timeout(SOON).unwrap();
+        assert!(text.contains(&format!("other_{n}\r\n")), "{text}");
+    }
+    assert_eq!(outbound.troubles(), lost, "nothing of the others was lost");
+}
+
+#[test]
+fn attack_044_a_flood_of_requests_crowds_out_no_warning() {
+    let (outbound, told) = flooded(Lane::Waiting);
     for n in 0..20 {
         outbound.tell(&Notice { lane: Lane::Security, ..notice(&format!("warning_{n}")) });
         let text = told.recv_timeout(SOON).unwrap();
         assert!(text.contains(&format!("warning_{n}\r\n")), "{text}");
     }
     assert!(!outbound.troubles().concat().contains("about people and keys"), "{:?}", outbound.troubles());
+}
+
+#[test]
+fn pauses_grow_fivefold_and_none_is_longer_than_the_longest() {
+    let pauses: Vec<_> = (1..SECURITY_ATTEMPTS).map(|failures| pause(FIRST_PAUSE, failures)).collect();
+    assert_eq!(pauses[..3], [FIRST_PAUSE, FIRST_PAUSE * 5, FIRST_PAUSE * 25]);
+    assert!(pauses.is_sorted() && pauses.last() == Some(&LONGEST_PAUSE), "{pauses:?}");
+    assert_eq!(pause(FIRST_PAUSE, usize::MAX), LONGEST_PAUSE);
+    assert_eq!(pause(LONGEST_PAUSE * 2, 1), LONGEST_PAUSE);
+}
+
+#[test]
+fn that_requests_wait_is_tried_so_often_and_once_while_the_webhook_is_down() {
+    const NO: &[u16] = &[500; ATTEMPTS + 5];
+    let (url, told) = webhook(NO);
+    let outbound = sending(vec![url]);
+    outbound.tell(&notice("msg_1"));
+    until(|| outbound.troubles().concat().contains("1 notice was lost"));
+    outbound.tell(&notice("msg_2"));
+    until(|| outbound.troubles().concat().contains("2 notices were lost"));
+    let tries: Vec<_> = told.try_iter().collect();
+    let of = |id: &str| tries.iter().filter(|text| text.contains(&format!("{id}\r\n"))).count();
+    assert_eq!((of("msg_1"), of("msg_2"), tries.len()), (ATTEMPTS, 1, ATTEMPTS + 1));
 }
 
 #[test]

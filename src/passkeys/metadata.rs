@@ -1,6 +1,6 @@
 //! The FIDO Metadata Service: which models there are, who vouches for them, and what is known against them.
 //! In: a blob as FIDO signs it, the root that the operator pinned. Out: `Metadata`.
-//! Implements FIDO Metadata Service 3 §3.1 and §3.2; RFC 7515 with `x5c`.
+//! Implements FIDO Metadata Service 3.1 §3.1 and §3.2; RFC 7515 with `x5c`.
 //! Never takes a value that does not lead to the pinned root; one bad entry spoils no others, and is counted; what it reports is heard.
 
 use std::collections::BTreeSet;
@@ -41,6 +41,11 @@ struct Header {
 #[serde(rename_all = "camelCase")]
 struct Dated {
     next_update: String,
+}
+
+#[derive(Deserialize)]
+struct Numbered {
+    no: u64,
 }
 
 #[derive(Deserialize)]
@@ -123,6 +128,14 @@ pub fn read(blob: &[u8], root: &[u8], now: Timestamp) -> Result<Metadata, String
         return Err(format!("it is signed by another than {SIGNER}"));
     }
     Ok(listed(serde_json::from_slice(&contents).map_err(unread)?, next_update))
+}
+
+/// The number that a blob claims for itself, whoever signed it; `None` where it is no blob.
+#[must_use]
+pub fn claimed_number(blob: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(blob).ok()?.trim();
+    let contents = BASE64URL_NOPAD.decode(text.split('.').nth(1)?.as_bytes()).ok()?;
+    serde_json::from_slice::<Numbered>(&contents).ok().map(|blob| blob.no)
 }
 
 /// Certificates of a file, PEM or DER.
@@ -246,6 +259,7 @@ fn model(statement: Value, reports: &[Report]) -> Option<Listed> {
             key_protection: statement.key_protection,
             verification: ways.collect(),
             certification: certification(reports),
+            fips: fips(reports),
             roaming: hint.contains("external") && !hint.contains("internal"),
         },
         roots: roots.collect::<Option<_>>()?,
@@ -253,17 +267,25 @@ fn model(statement: Value, reports: &[Report]) -> Option<Listed> {
     })
 }
 
-/// The newest report about certification.
+/// The status of the newest report of a kind; of two of one day, the later in the list.
+fn newest(reports: &[Report], is_one: impl Fn(&str) -> bool) -> Option<&str> {
+    let about = reports.iter().filter(|report| is_one(&report.status));
+    about.max_by(|a, b| a.effective_date.cmp(&b.effective_date)).map(|report| report.status.as_str())
+}
+
 fn certification(reports: &[Report]) -> Option<Certification> {
-    let mut about: Vec<_> = reports
-        .iter()
-        .filter(|report| report.status == "NOT_FIDO_CERTIFIED" || report.status.starts_with("FIDO_CERTIFIED"))
-        .collect();
-    about.sort_by(|a, b| a.effective_date.cmp(&b.effective_date));
-    match about.last()?.status.strip_prefix("FIDO_CERTIFIED")? {
+    let newest = newest(reports, |status| status == "NOT_FIDO_CERTIFIED" || status.starts_with("FIDO_CERTIFIED"))?;
+    match newest.strip_prefix("FIDO_CERTIFIED")? {
         "" => Some(Certification::L1),
         level => Certification::parse(level.strip_prefix('_')?),
     }
+}
+
+/// The overall level of FIPS 140, which is 1 to 4.
+fn fips(reports: &[Report]) -> Option<u8> {
+    const VALIDATED: &str = "FIPS140_CERTIFIED_L";
+    let level = newest(reports, |status| status.starts_with(VALIDATED))?.strip_prefix(VALIDATED)?;
+    level.parse().ok().filter(|level| (1..=4).contains(level))
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! Rules: changed in between, and matched by the whole of every claim.
 
+use std::future::Future as _;
+
 use countersign::app::load_rules::VOIDED_AT_ONCE;
 use serde_json::{Value, json};
 
 use crate::support::person::decide;
 use crate::support::rules::{AWS, RULES, VAULT};
+use crate::support::server::block_on;
 use crate::support::{Logged, Options, Person, Server, Snapshot, collector, refused};
 
 fn changed() -> [String; 3] {
@@ -70,6 +73,40 @@ fn attack_033_a_rule_that_comes_back_before_anybody_calls_finds_nothing_to_go_on
         mara.decide(&server, &last, "approve").expect_error(409, "invalid_request", "rule_changed");
         assert_eq!(Snapshot::of(&server).count("token"), 0);
     }
+}
+
+#[test]
+fn attack_033_new_rules_are_in_force_before_what_waited_under_others_ends() {
+    let server = Server::start();
+    let _mara = Person::manager(&server, "Mara");
+    // More than two units of the writer void.
+    let requests = 2 * VOIDED_AT_ONCE + 1;
+    for _ in 0..requests {
+        server.ask(&server.job().sign(), &collector());
+    }
+    let [_, _, renamed] = changed();
+    let files = [("rules.toml".to_owned(), renamed)];
+    let (before, known) = (server.app.rules().rules.digest(), Snapshot::of(&server).count("rules"));
+    // Each time that the reload waits for the writer: whether memory has the new rules, and what the log has.
+    let mut turns = Vec::new();
+    block_on(async {
+        let mut load = std::pin::pin!(server.app.load_rules(&files));
+        std::future::poll_fn(|context| {
+            let polled = load.as_mut().poll(context);
+            let log = Snapshot::of(&server);
+            let voided = log.of_kind("request").filter(|entry| entry["outcome"] == "voided").count();
+            turns.push((server.app.rules().rules.digest() != before, log.count("rules") > known, voided));
+            polled
+        })
+        .await
+        .unwrap();
+    });
+    assert_eq!(turns.last(), Some(&(true, true, requests)), "{turns:?}");
+    for (in_force, logged, voided) in &turns {
+        assert!(!in_force || *logged, "nothing is in force that the log does not know: {turns:?}");
+        assert!(*in_force || *voided == 0, "nothing ends while memory still has the old rules: {turns:?}");
+    }
+    assert!(turns.iter().any(|(in_force, _, voided)| *in_force && *voided < requests), "{turns:?}");
 }
 
 #[test]

@@ -119,8 +119,12 @@ fn a_busy_server_shows_its_rules_refusals_issuers_keys_and_what_waits() {
     open(&browser, &world, "/admin/requests", "Requests");
     says(
         &browser,
-        &["3 requests wait.", "payments deploy 1", "production deploy 2", "1 of 2 signed", "! contested", "15:00 left"],
+        &["3 requests wait.", "payments deploy 1", "production deploy 2", "1 of 2 signed", "! contested", " left, until "],
     );
+    // The time left runs by itself.
+    let first = "document.querySelector('[data-until]').textContent";
+    let before = browser.eval(first);
+    browser.until(&format!("{first} !== '{}'", before.as_str().unwrap()));
     assert!(!browser.page_text().contains(&contested.code) && !browser.page_text().contains("Tom"));
     look(&browser, "admin-requests");
     browser.click(&format!("a[href=\"/a/{}\"]", payments.id));

@@ -87,7 +87,7 @@ fn attack_045_the_page_shows_what_is_signed_then_the_job_gets_its_token() {
         "Project 4711",
         "job 555125",
         "@mara (Maintainer)",
-        "20 s ago",
+        " s ago says GitLab",
         "1f3c9ab",
         "branch main, protected",
         "AWS sts.amazonaws.com",

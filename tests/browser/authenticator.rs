@@ -16,8 +16,13 @@ pub struct Authenticator<'a> {
 impl<'a> Authenticator<'a> {
     /// An authenticator with a screen lock, as phones and laptops have one.
     pub fn in_browser(browser: &'a Browser) -> Self {
+        Self::by(browser, "internal")
+    }
+
+    /// One that is reached in another way: `usb` and `nfc` as security keys are, `hybrid` as a phone beside a desk.
+    pub fn by(browser: &'a Browser, transport: &str) -> Self {
         let options = json!({
-            "protocol": "ctap2_1", "transport": "internal", "hasResidentKey": true, "hasUserVerification": true,
+            "protocol": "ctap2_1", "transport": transport, "hasResidentKey": true, "hasUserVerification": true,
             "isUserConsenting": true, "isUserVerified": true,
         });
         let id = browser.post("/webauthn/authenticator", &options).as_str().expect("an id").to_owned();
@@ -31,6 +36,14 @@ impl<'a> Authenticator<'a> {
     /// Puts a passkey into it.
     pub fn add(&self, credential: &Value) {
         self.browser.post(&self.path("/credential"), credential);
+    }
+
+    /// The one passkey in it, as it can be put into it again.
+    pub fn only(&self) -> Value {
+        let all = self.browser.command("GET", &self.path("/credentials"), &Value::Null).expect("its passkeys");
+        let [one] = all.as_array().expect("a list").as_slice() else { panic!("not one passkey: {all}") };
+        let known = ["credentialId", "isResidentCredential", "rpId", "privateKey", "userHandle", "signCount"];
+        known.iter().map(|name| ((*name).to_owned(), one[*name].clone())).collect()
     }
 
     /// Forgets every passkey.

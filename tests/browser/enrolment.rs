@@ -45,6 +45,11 @@ fn an_invited_person_makes_two_passkeys_and_the_link_is_spent() {
         keys.into_iter().map(|key| key.name).collect::<Vec<_>>()
     };
     assert_eq!(names(), ["Ada’s phone"]);
+    // Chromium's key vouches with a certificate; anybody may have the key under that, so it proves nothing.
+    let made = world.app.passkeys_of(&person).unwrap().remove(0);
+    assert_eq!(made.row.format.as_deref(), Some("packed"));
+    let why = made.assurance.amr_missing.get("hwk").map(String::as_str);
+    assert_eq!((made.assurance.acr.as_str(), why), ("phr", Some("chain_untrusted")));
 
     // The same browser may come back for a second one: its cookie says that it made the first.
     phone.remove();

@@ -26,6 +26,7 @@ mod maker;
 mod people;
 mod pictures;
 mod reading;
+mod recovery;
 mod refusals;
 mod safety;
 mod sessions;

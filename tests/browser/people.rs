@@ -20,7 +20,7 @@ use crate::sessions::{counted, sign_in};
 use crate::support::{GROUP, Person, World};
 
 /// Signs the change that is open, with this person's key and no other.
-fn sign(browser: &Browser, key: &Authenticator<'_>, person: &Person) {
+pub fn sign(browser: &Browser, key: &Authenticator<'_>, person: &Person) {
     key.clear();
     key.add(&counted(person));
     browser.until("!document.querySelector('[data-act=sign]').disabled");
@@ -36,12 +36,12 @@ fn change_seats(browser: &Browser, world: &World, key: &Authenticator<'_>, perso
     sign_in(browser, world, query, key, person);
 }
 
-fn page_of(browser: &Browser, world: &World, person: &Person) {
+pub fn page_of(browser: &Browser, world: &World, person: &Person) {
     browser.open(&format!("{}/admin/people/{}", world.url, person.id));
 }
 
 /// Opens the form of an act; a page may have several of it.
-fn unfold(browser: &Browser, act: &str) -> String {
+pub fn unfold(browser: &Browser, act: &str) -> String {
     let form = format!("form[data-wish={act}]");
     browser.click(&format!("details:has(> {form}) > summary"));
     browser.until(&format!("document.querySelector('{form}').checkVisibility()"));

@@ -1,5 +1,6 @@
 //! Looks at a state as people will: four pictures, nothing cut off, nothing that axe-core finds.
-//! In: a page in some state, and its name. Out: `target/pictures/NAME-SIZE-THEME.png`; a panic with what is wrong.
+//! In: a page in some state, and its name. Out: `target/pictures/NAME-SIZE-THEME.png`, and `…-whole.png` of what is longer than
+//! the screen; a panic with what is wrong.
 //! Implements SCREENS' first rule: each state in two sizes and two themes, zero findings.
 //! Never writes into the repository, unless `COUNTERSIGN_PICTURES=docs` asks for the README's pictures.
 
@@ -55,6 +56,9 @@ pub fn look(browser: &Browser, name: &str) {
             judge(browser, &picture);
         }
         keep(browser, &folder().join(format!("{picture}.png")));
+        if judged {
+            keep_whole(browser, &folder().join(format!("{picture}-whole.png")));
+        }
     }
     resize(browser, SMALLEST);
     fits(browser, &format!("{name} at 320 px"));
@@ -85,7 +89,27 @@ fn fits(browser: &Browser, picture: &str) {
 }
 
 fn keep(browser: &Browser, path: &Path) {
-    let picture = browser.devtools("Page.captureScreenshot", &json!({ "format": "png", "optimizeForSpeed": false }));
+    capture(browser, &json!({ "format": "png", "optimizeForSpeed": false }), path);
+}
+
+/// The page from its top to its end, where it is longer than the screen.
+fn keep_whole(browser: &Browser, path: &Path) {
+    // What stays at the screen's end would stand in the middle of the page.
+    browser.eval("document.getElementById('bar')?.style.setProperty('position', 'static'), 0");
+    let sizes = browser.devtools("Page.getLayoutMetrics", &json!({}));
+    let of = |what: &str, side: &str| sizes[what][side].as_f64().expect("a size");
+    let (width, height) = (of("cssContentSize", "width"), of("cssContentSize", "height"));
+    // One of an earlier run, when the page was longer, would mislead.
+    let _ = std::fs::remove_file(path);
+    if height > of("cssLayoutViewport", "clientHeight") {
+        let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
+        capture(browser, &json!({ "format": "png", "captureBeyondViewport": true, "clip": clip }), path);
+    }
+    browser.eval("document.getElementById('bar')?.style.removeProperty('position'), 0");
+}
+
+fn capture(browser: &Browser, parameters: &Value, path: &Path) {
+    let picture = browser.devtools("Page.captureScreenshot", parameters);
     let bytes = data_encoding::BASE64.decode(picture["data"].as_str().expect("a picture").as_bytes()).expect("base64");
     std::fs::write(path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }

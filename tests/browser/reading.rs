@@ -144,6 +144,7 @@ fn errors_and_documents_are_pages_too() {
     browser.until_says("h1", "This page does not exist, or it is not yours to see.");
     look(&browser, "error-not-found");
     browser.open(&format!("{}/docs/errors", world.url));
+    assert!(!browser.page_text().contains('`'), "what is typed stands apart by its letters");
     browser.until_says("h1", "Error codes");
     look(&browser, "errors");
 }

@@ -92,6 +92,26 @@ fn a_person_signs_in_and_sees_what_waits() {
 }
 
 #[test]
+fn security_keys_and_phones_sign_people_in_and_approve() {
+    let browser = browser!();
+    let (world, ada) = world_with_ada();
+    for transport in ["usb", "nfc", "ble", "hybrid"] {
+        let key = Authenticator::by(&browser, transport);
+        sign_in(&browser, &world, "", &key, &ada);
+        browser.until_says("h1", "Waiting for you");
+        let job = world.ask(|job| job);
+        crate::approval::open_ready(&browser, &job);
+        browser.click("[data-act=approve]");
+        browser.until_says("h1", "✓ Approved by you");
+        assert_eq!(world.collect(&job).status, 200, "{transport}");
+        browser.open(&world.url);
+        browser.click("[data-act=sign-out]");
+        browser.until("location.pathname === '/sign-in'");
+        key.remove();
+    }
+}
+
+#[test]
 fn the_browser_offers_the_passkey_by_itself() {
     let browser = browser!();
     let (world, ada) = world_with_ada();

@@ -67,6 +67,13 @@ fn a_person_asks_to_be_told_on_this_device_and_stops_it() {
     browser.open(&world.url);
     browser.until_says("[data-push=denied]:not([hidden])", "messages of this site are blocked");
     look(&browser, "home-push-denied");
+    // What puts the site on a home screen is there, and Chromium has nothing to say against it.
+    let manifest = browser.devtools("Page.getAppManifest", &json!({}));
+    assert_eq!(
+        (&manifest["url"], &manifest["errors"]),
+        (&format!("{}/static/manifest.webmanifest", world.url).into(), &json!([]))
+    );
+    assert!(manifest["data"].as_str().unwrap().contains("standalone"), "{manifest}");
 
     permit(&browser, &world, "granted");
     browser.open(&world.url);

@@ -7,26 +7,32 @@ use std::time::Duration;
 use countersign::app::check_first_run::FIRST_RUN;
 use countersign::app::check_health::Severity;
 use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
-use countersign::app::list_refusals::MAX_REFUSALS_LISTED;
+use countersign::app::list_refusals::{MAX_LOOKED_AT, MAX_REFUSALS_LISTED};
 use countersign::app::list_requests::MAX_REQUESTS_LISTED;
-use countersign::app::list_rules::MAX_RULES_LISTED;
+use countersign::app::list_rules::{MAX_RULES_LISTED, MAX_WARNINGS_LISTED};
 use countersign::app::look::{Look, Sight};
 use countersign::app::propose_change::Wish;
 use countersign::app::settings::IssuerSettings;
-use countersign::app::show_health::Health;
+use countersign::app::show_health::{FIRST_LOOK, Health};
 use countersign::domain::ids::{Digest, GroupName, IssuerName, RequestId};
 use countersign::domain::job::gitlab::IssuerTerms;
+use countersign::domain::log::entry::Event;
 use countersign::domain::oauth::client::{Client, ClientAuth};
 use countersign::domain::people::Role;
 use countersign::domain::rules::explain::lines;
 use countersign::domain::time::Timestamp;
+use countersign::http::admin::refusal_view::MAX_RULES_DRAWN;
 use countersign::http::routes::{TABLE, Who};
+use countersign::store::StoreError;
+use countersign::upstream::fetch::FETCH_DEADLINE;
 use serde_json::Value;
 
 use crate::support::clients::{SECRET, client, code, code_pairs, post, public};
 use crate::support::hostile::Hostile;
+use crate::support::https::{Reply, TestServer};
 use crate::support::person::page;
 use crate::support::rules::{AWS, RULES};
+use crate::support::server::block_on;
 use crate::support::{Answer, Options, Person, Server, Snapshot, URL, collector};
 
 /// A page as it is read: no tags, one space between words.
@@ -250,11 +256,17 @@ fn rules_stand_in_the_order_of_asking_with_what_they_mean() {
              audience = [\"a\"]\nrequire = \"none\"\ntoken = {{ sub = \"gitlab:{{job_project_id}}\" }}\n"
         )
     };
-    server.load_rules(&(1..=MAX_RULES_LISTED + 7).map(rule).collect::<String>());
+    let many = MAX_RULES_LISTED + 7;
+    server.load_rules(&(1..=many).map(rule).collect::<String>());
     let first = page(&server, &session, "/admin/rules").expect(200).text();
     assert!(first.contains("rule 100<") && !first.contains("101 · "), "one page");
     assert!(first.contains("href=\"/admin/rules?first=101\""));
-    assert!(read(&first).contains("! and 7 more: countersign rule check"), "{}", read(&first));
+    // Each of them asks nobody, which is worth a warning.
+    let Sight::Rules(seen) = sight(&server, Look::Rules { first: 1 }) else { panic!() };
+    assert_eq!((seen.warnings.len(), seen.more_warnings), (MAX_WARNINGS_LISTED, many - MAX_WARNINGS_LISTED));
+    let more = format!("! and {} more: countersign rule check", many - MAX_WARNINGS_LISTED);
+    assert!(read(&first).contains(&more), "{}", read(&first));
+    assert_eq!(read(&first).matches("nobody approves, and every branch").count(), MAX_WARNINGS_LISTED);
     let second = shows(&server, &session, "/admin/rules?first=101");
     assert!(second.contains("101 · rule 101") && second.contains("107 · rule 107"));
     assert!(!second.contains("Next rules"));
@@ -303,6 +315,77 @@ fn refused_tokens_are_listed_in_pages_and_explained_as_the_command_does() {
     let request = server.ask(&server.job().sign(), &collector());
     eve.decide(&server, &request, "approve").expect(403);
     assert_eq!(listed("/admin/rules").0[0], entry);
+}
+
+#[test]
+fn a_page_of_refusals_looks_at_so_many_entries_and_the_next_goes_on() {
+    let (server, session) = with_admin(Options::default());
+    let old = refuse(&server, "1234");
+    let append = server.app.store.write(|unit| -> Result<(), StoreError> {
+        (0..MAX_LOOKED_AT).try_for_each(|_| unit.append(Event::Clock { step: 0 }).map(drop))
+    });
+    block_on(append).unwrap();
+    let size = Snapshot::of(&server).entries.len() as u64;
+    let Sight::Refusals(seen) = sight(&server, Look::Refusals { before: None }) else { panic!() };
+    assert_eq!((seen.refusals.len(), seen.before), (0, Some(size - MAX_LOOKED_AT)), "the entry before it is not read");
+    let html = page(&server, &session, "/admin/rules").expect(200).text();
+    assert!(html.contains(&format!("href=\"/admin/rules?before={}", size - MAX_LOOKED_AT)), "{html}");
+    let Sight::Refusals(rest) = sight(&server, Look::Refusals { before: seen.before }) else { panic!() };
+    assert_eq!(rest.refusals[0].entry, old);
+}
+
+#[test]
+fn the_page_that_explains_a_refusal_draws_so_many_rules_and_says_how_many_more_there_are() {
+    let (mut server, session) = with_admin(Options::default());
+    let rule = |n: usize| {
+        format!(
+            "[[rule]]\nname = \"rule {n:04}\"\naudience = [\"a\"]\nrequire = \"none\"\n\
+             match = {{ issuer = \"gitlab\", job_project_id = \"4711\", environment = \"e{n}\" }}\n"
+        )
+    };
+    let answer = |server: &Server| {
+        let entry = server.exchange(&server.job().sign(), &["a"]).send().invalid("no_rule_matches").json();
+        let entry = entry["log"]["index"].as_u64().unwrap();
+        let text = shows(server, &session, &format!("/admin/refusals/{entry}"));
+        (text.matches("✕ \"rule ").count(), text)
+    };
+    server.load_rules(&(1..=MAX_RULES_DRAWN).map(rule).collect::<String>());
+    let (drawn, text) = answer(&server);
+    assert_eq!((drawn, text.contains("more rules")), (MAX_RULES_DRAWN, false));
+    server.load_rules(&(1..=MAX_RULES_DRAWN + 3).map(rule).collect::<String>());
+    let (drawn, text) = answer(&server);
+    assert_eq!(drawn, MAX_RULES_DRAWN);
+    assert!(text.contains("and 3 more rules: countersign rule explain"), "{text}");
+}
+
+#[test]
+fn health_waits_a_moment_for_an_issuer_that_was_never_asked_and_then_shows_the_rest() {
+    let stalls = TestServer::start();
+    // It answers after the page has waited, and before the fetch gives up.
+    stalls.answer("/.well-known/openid-configuration", Reply::Gated(Vec::new()));
+    assert!(FIRST_LOOK < FETCH_DEADLINE);
+    let terms = IssuerTerms {
+        name: IssuerName::parse("stalls").unwrap(),
+        url: stalls.url(),
+        our_url: URL.to_owned(),
+        legacy: BTreeSet::new(),
+        identity_provider: None,
+        projects: None,
+        namespaces: None,
+    };
+    let issuer = IssuerSettings {
+        terms,
+        jwks_host: None,
+        pinned_jwks: None,
+        ca_file: Some(stalls.ca_file.clone()),
+        allow_private: true,
+        stale_use: Duration::from_hours(24),
+    };
+    let (server, session) = with_admin(Options { issuers: vec![issuer], ..Options::default() });
+    let text = shows(&server, &session, "/admin");
+    assert_eq!(stalls.asked("/.well-known/openid-configuration"), 1);
+    assert!(text.contains(&format!("{}: not asked yet", stalls.url())), "what came of it is not there yet: {text}");
+    stalls.open_gate();
 }
 
 fn unreachable(hostile: &Hostile, kind: &str) -> IssuerSettings {

@@ -267,6 +267,56 @@ fn a_fetch_that_fails_is_told_once_the_blob_is_overdue_or_it_fails_for_a_week() 
 }
 
 #[test]
+fn what_readyz_tells_of_fetching_names_neither_where_from_nor_where_to() {
+    let world = World::with(Some(7));
+    world.fido.answer("/blob", Reply::status(500));
+    assert!(world.fetch().is_err());
+    world.server.pass(FETCH_FAILS_FOR.as_secs());
+    let gone = World::with(None);
+    let url = gone.fido.at("/blob");
+    gone.fido.answer("/blob", Reply::typed("text/plain", b"no blob".to_vec()));
+    for (world, why) in [(&world, "status 500"), (&gone, "not a signed blob")] {
+        let error = world.fetch().unwrap_err();
+        assert!(error.contains(why), "{error}");
+        let told = world.server.get("/readyz").expect(200).text();
+        assert!(told.contains("fetching has failed since"), "{told}");
+        let folder = world.folder.display().to_string();
+        for secret in [world.fido.url(), format!(":{}", world.fido.port), "/blob".to_owned(), folder, why.to_owned()] {
+            assert!(!told.contains(&secret), "{secret}: {told}");
+        }
+    }
+    // Whoever looks after the server learns it.
+    assert!(gone.server.app.examine().unwrap().iter().any(|finding| finding.text.contains("not a signed blob")));
+    world.fido.answer("/blob", Reply::status(302).with("Location", url.as_str()));
+    assert!(world.fetch().is_err());
+    let shown = world.server.app.examine().unwrap();
+    assert!(shown.iter().any(|finding| finding.text.contains(&world.fido.url())), "{shown:?}");
+}
+
+#[test]
+fn a_newer_file_that_is_not_loaded_yet_is_not_replaced_by_an_older_blob() {
+    let world = World::with(Some(7));
+    let newest = world.blob(9);
+    std::fs::write(world.folder.join("blob.jwt"), &newest).unwrap();
+    world.publish(world.blob(8));
+    world.refused("no. 8, and the file has no. 9, which is not loaded");
+    assert_eq!(world.file(), Some(newest.clone()));
+    let told = world.server.console_refuses(ConsoleCommand::FetchMetadata);
+    assert_eq!(told, "metadata_refused");
+    // Loaded, the file is the newest; and what comes after it takes its place.
+    let documents = MetadataDocuments { blob: newest, root: world.service.root_pem() };
+    assert!(matches!(block_on(world.server.app.load_metadata(&documents)), Ok(9)));
+    world.publish(world.blob(10));
+    assert_eq!(world.fetch(), Ok((10, true)));
+    assert_eq!((world.file(), world.number()), (Some(world.blob(10)), Some(10)));
+    // What is no blob is nobody's.
+    std::fs::write(world.folder.join("blob.jwt"), b"half of a downl").unwrap();
+    world.publish(world.blob(11));
+    assert_eq!(world.fetch(), Ok((11, true)));
+    assert_eq!(world.file(), Some(world.blob(11)));
+}
+
+#[test]
 fn the_server_fetches_by_itself_at_its_start_where_metadata_is_wanted() {
     let world = World::with(None);
     world.publish(world.blob(5));

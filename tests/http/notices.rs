@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::support::diagnostics::heard;
 use crate::support::person::{in_session, page};
-use crate::support::{NOW, Person, Server, URL, collector};
+use crate::support::{NOW, Person, Server, Snapshot, URL, collector};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -34,14 +34,20 @@ fn outbound(address: &str) -> Outbound {
 
 /// A chat that takes every notice, and what it was sent.
 fn chat() -> (String, Receiver<Value>) {
+    chat_that_holds("nothing")
+}
+
+/// A chat that never answers notices of one kind.
+fn chat_that_holds(kind: &'static str) -> (String, Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (tell, told) = channel();
     std::thread::spawn(move || {
+        let mut held = Vec::new();
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut bytes = Vec::new();
-            let body = loop {
+            let body: Value = loop {
                 let mut chunk = [0; 4096];
                 let read = stream.read(&mut chunk).unwrap();
                 bytes.extend_from_slice(&chunk[..read]);
@@ -52,6 +58,10 @@ fn chat() -> (String, Receiver<Value>) {
                 }
                 assert!(read > 0, "{text}");
             };
+            if body["type"] == kind {
+                held.push(stream);
+                continue;
+            }
             stream.write_all(b"HTTP/1.1 204 X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
             if tell.send(body).is_err() {
                 return;
@@ -187,6 +197,49 @@ fn attack_044_many_requests_of_one_project_are_told_as_one() {
     assert_eq!(body["data"]["requests"], serde_json::json!(requests[TOLD_ONE_BY_ONE..]));
     server.app.tell_gathered().unwrap();
     assert!(told.recv_timeout(Duration::from_millis(300)).is_err(), "told once");
+}
+
+#[test]
+fn what_members_do_with_their_own_passkeys_holds_up_no_other_notice() {
+    let server = Server::start();
+    let (address, told) = chat_that_holds("passkey.added");
+    server.app.send_through(outbound(&address));
+    let next = |kind: &str| {
+        let body = told.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert_eq!(body["type"], kind, "{body}");
+    };
+    // Each of them has a notice that is never answered.
+    let (mut mara, tom) = (Person::manager(&server, "Mara"), Person::enrol(&server, "Tom", &[]));
+    server.ask(&server.job().sign(), &collector());
+    next("request.waits");
+    let group = GroupName::parse("release-managers").unwrap();
+    server.propose(Wish::Join { person: tom.id, group });
+    next("change.waits");
+    let session = mara.sign_in(&server);
+    let listed = page(&server, &session, "/me/passkeys").expect(200).text();
+    let number = listed.split("data-passkey=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    in_session(&server, &session, &format!("/me/passkeys/{number}/report"), &serde_json::json!({})).expect(200);
+    next("passkey.reported");
+}
+
+#[test]
+fn that_a_link_reached_somebody_else_is_told() {
+    let server = Server::start();
+    let (address, told) = chat();
+    server.app.send_through(outbound(&address));
+    let (person, link) = server.invite("Ada Lind", &["release-managers"]);
+    server.post_page(&format!("/enrol/{link}/decline"), &serde_json::json!({})).expect(200);
+    let body = told.recv_timeout(Duration::from_secs(20)).unwrap();
+    let entry = Snapshot::of(&server).of_kind("enrolment").last().unwrap()["seq"].clone();
+    assert_eq!((&body["type"], &body["data"]["log"]), (&"enrolment.declined".into(), &entry), "{body}");
+    assert_eq!(body["data"]["person"], person);
+    assert!(
+        body["text"].as_str().unwrap().contains("link for Ada Lind") && !body.to_string().contains(&link),
+        "{body}"
+    );
+    // It is ended once.
+    assert_ne!(server.post_page(&format!("/enrol/{link}/decline"), &serde_json::json!({})).status, 200);
+    assert!(told.recv_timeout(Duration::from_millis(200)).is_err());
 }
 
 #[test]

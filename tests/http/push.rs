@@ -2,16 +2,22 @@
 
 use countersign::app::keep_pushes::MAX_PUSHES_OF_PERSON;
 use countersign::app::propose_change::Wish;
+use countersign::app::push_requests::MAX_PUSHES_OF_REQUEST;
 use countersign::app::settings::PushSettings;
 use countersign::domain::ids::PersonId;
+use countersign::domain::push::Subscription;
 use countersign::domain::time::PUSH_LIVES;
+use countersign::outbound::push::PUSH_LANES;
+use countersign::store::push::PushRow;
+use countersign::store::{StoreError, Unit};
 use serde_json::{Value, json};
 
 use crate::support::diagnostics::heard;
 use crate::support::https::{Reply, TestServer};
 use crate::support::person::{in_session, page};
 use crate::support::push::{Device, settings};
-use crate::support::server::until;
+use crate::support::rules::RULES;
+use crate::support::server::{block_on, until};
 use crate::support::{Options, Person, Server, Snapshot, collector};
 
 struct World {
@@ -128,6 +134,51 @@ fn attack_044_many_requests_are_one_message() {
     world.server.app.tell_gathered().unwrap();
     let last = world.messages(&device, 6).remove(5);
     assert_eq!((&last["count"], &last["place"], &last["path"]), (&12.into(), &"shop/api".into(), &"/".into()));
+}
+
+#[test]
+fn so_many_devices_are_told_of_one_request() {
+    const OTHERS: &str = "\n[[rule]]\nname = \"others' deploy\"\naudience = [\"sts.amazonaws.com\"]\n\
+        match = { issuer = \"gitlab\", job_project_id = \"4711\", environment = \"elsewhere\" }\n\
+        require = { approval = { of = [\"others\"] } }\n";
+    let service = TestServer::start();
+    let push = Some(settings(&service));
+    let server = Server::with(Options { push, ..Options::rules(&format!("{RULES}{OTHERS}")) });
+    let world = World { service, server };
+    let (mut mara, mut eve) =
+        (Person::manager(&world.server, "Mara"), Person::enrol(&world.server, "Eve", &["others"]));
+    world.told(&mut mara, "mara");
+    world.told(&mut eve, "eve");
+    // More than a person may have: in place of a hundred people.
+    let add = |person: &Person, names: Vec<String>| {
+        let id = PersonId::parse(&person.id).unwrap();
+        let row = world.server.app.pushes_of(&id).unwrap().remove(0).row;
+        let rows: Vec<_> = names
+            .iter()
+            .map(|name| {
+                let endpoint = world.device(name).endpoint;
+                let subscription = Subscription::of(&endpoint, row.subscription.key, row.subscription.auth).unwrap();
+                PushRow { subscription, ..row.clone() }
+            })
+            .collect();
+        let insert = move |unit: &mut Unit<'_>| -> Result<(), StoreError> {
+            rows.iter().try_for_each(|row| unit.insert_push(row))
+        };
+        block_on(world.server.app.store.write(insert)).unwrap();
+    };
+    add(&mara, (1..=MAX_PUSHES_OF_REQUEST).map(|n| format!("mara-{n}")).collect());
+    // One in each lane: what was put there before them was handed over before them.
+    add(&eve, (0..PUSH_LANES).map(|n| format!("eve-{n}")).collect());
+    world.ask("production", "1");
+    world.ask("elsewhere", "2");
+    let told = |of: &str| {
+        let taken = world.service.taken();
+        taken.iter().filter(|call| call.path.starts_with(&format!("/push/{of}"))).count()
+    };
+    until("Eve is told on every device", || told("eve") == PUSH_LANES + 1);
+    assert_eq!(told("mara"), MAX_PUSHES_OF_REQUEST, "of one more devices than that");
+    let troubles = world.server.get("/readyz").expect(200).json()["warnings"].to_string();
+    assert!(!troubles.contains("push"), "nothing was lost: {troubles}");
 }
 
 #[test]
@@ -308,6 +359,37 @@ fn no_answer_waits_for_a_push_service_that_stalls() {
     until("begun", || device.calls(&world.service).len() == 1);
     world.service.open_gate();
     until("told of the others", || device.calls(&world.service).len() >= 5);
+}
+
+#[test]
+fn the_site_can_be_put_on_a_home_screen() {
+    let world = World::new();
+    let page = world.server.get("/sign-in").expect(200);
+    assert!(page.header("content-security-policy").unwrap().contains("manifest-src 'self'"));
+    let html = page.text();
+    let link = |rel: &str| {
+        let rest = html.split(&format!("<link rel=\"{rel}\" href=\"")).nth(1).unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    };
+    let manifest = world.server.get(&link("manifest")).expect(200);
+    assert!(manifest.header("content-type").unwrap().starts_with("application/manifest+json"));
+    let manifest = manifest.json();
+    assert_eq!((&manifest["start_url"], &manifest["display"]), (&"/".into(), &"standalone".into()));
+    let mut icons: Vec<(String, String, String)> = Vec::new();
+    for icon in manifest["icons"].as_array().unwrap() {
+        let part = |name: &str| icon[name].as_str().unwrap().to_owned();
+        icons.push((part("src"), part("type"), part("sizes")));
+    }
+    icons.push((link("apple-touch-icon"), "image/png".to_owned(), "512x512".to_owned()));
+    for (path, kind, size) in icons {
+        let icon = world.server.get(&path).expect(200);
+        assert_eq!(icon.header("content-type"), Some(kind.as_str()), "{path}");
+        if kind == "image/png" {
+            assert!(icon.body.starts_with(b"\x89PNG\r\n\x1a\n"));
+            let side = |at: usize| u32::from_be_bytes(icon.body[at..at + 4].try_into().unwrap());
+            assert_eq!(format!("{}x{}", side(16), side(20)), size, "{path}");
+        }
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn everything_can_be_said() {
          [[attestation_root]]\nname = \"Our CA\"\nformat = \"packed\"\nfile = \"FILE\"\n\
          aaguids = [\"2fc0579f-8113-47ea-b116-bb5a8db9202a\"]\n\
          [[device_policy]]\nname = \"production\"\nattestation = \"required\"\nsynced = false\nroaming = true\n\
-         certification = \"L1plus\"\nkey_protection = [\"hardware\"]\nverification = [\"passcode_external\"]\n\
+         certification = \"L1plus\"\nfips = 2\nkey_protection = [\"hardware\"]\nverification = [\"passcode_external\"]\n\
          groups = [\"release-managers\"]\n"
     ))
     .unwrap();
@@ -36,7 +36,7 @@ fn everything_can_be_said() {
     assert_eq!((settings.roots.len(), settings.files().count()), (1, 3));
     let (policy, groups) = &settings.policies[0];
     assert!(policy.attestation && policy.roaming && !policy.synced);
-    assert_eq!(policy.certification, Some(Certification::L1Plus));
+    assert_eq!((policy.certification, policy.fips), (Some(Certification::L1Plus), Some(2)));
     assert_eq!(groups.len(), 1);
     assert_eq!(checked("").unwrap(), DeviceSettings::default());
 }
@@ -48,6 +48,7 @@ fn attack_053_a_policy_that_only_the_clients_word_could_meet_is_refused_at_load(
         "roaming = true",
         "synced = false",
         "certification = \"L1\"",
+        "fips = 1",
         "key_protection = [\"hardware\"]",
         "verification = [\"passcode_external\"]",
     ] {
@@ -74,6 +75,9 @@ fn what_cannot_be_meant_is_refused() {
     let many: Vec<_> = (0..=MAX_POLICIES).map(|n| format!("[[device_policy]]\nname = \"p{n}\"\n")).collect();
     assert!(fault(&many.concat()).contains("101 of [[device_policy]]; 100 is the most"));
     assert!(policy("certification = \"L9\"\n").contains("no level"));
+    for level in ["0", "5", "-1", "300"] {
+        assert!(policy(&format!("fips = {level}\n")).contains("no level of FIPS 140"), "{level}");
+    }
     assert!(policy("key_protection = [\"steel\"]\n").contains("no word"));
     assert!(policy("groups = [\"No Group!\"]\n").contains("groups"));
     assert!(policy("[[device_policy]]\nname = \"p\"\n").contains("a second device policy"));

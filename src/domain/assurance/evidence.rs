@@ -89,6 +89,9 @@ pub struct Model {
     /// The level to which it is certified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certification: Option<Certification>,
+    /// The overall level of FIPS 140 to which it is validated, 1 to 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fips: Option<u8>,
     /// It is a device of its own, never part of the one that it is used at.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub roaming: bool,

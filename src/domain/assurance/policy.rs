@@ -24,6 +24,9 @@ pub struct DevicePolicy {
     /// At least certified to this level.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certification: Option<Certification>,
+    /// At least validated to this overall level of FIPS 140, 1 to 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fips: Option<u8>,
     /// The model keeps keys in all of these ways.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub key_protection: BTreeSet<KeyProtection>,
@@ -83,6 +86,7 @@ impl DevicePolicy {
     pub fn needs_proof(&self) -> bool {
         !self.aaguids.is_empty()
             || self.certification.is_some()
+            || self.fips.is_some()
             || !self.key_protection.is_empty()
             || !self.verification.is_empty()
             || self.roaming
@@ -117,6 +121,9 @@ impl DevicePolicy {
         if self.certification.is_some_and(|least| model.certification.is_none_or(|level| level < least)) {
             return miss("its model is not certified to that level");
         }
+        if self.fips.is_some_and(|least| model.fips.is_none_or(|level| level < least)) {
+            return miss("its model is not validated to that level of FIPS 140");
+        }
         if !self.key_protection.is_subset(&model.key_protection) {
             return miss("its model does not keep keys in that way");
         }
@@ -148,6 +155,9 @@ impl DevicePolicy {
         }
         if let Some(level) = self.certification {
             wanted.extend([", certified to FIDO ", level.as_str(), " or higher"]);
+        }
+        if let Some(level) = self.fips {
+            wanted.extend([", validated to FIPS 140 level ", &level.to_string(), " or higher"]);
         }
         if !self.aaguids.is_empty() {
             wanted.push_str(", of a model on the list");

@@ -99,6 +99,12 @@ impl Job {
         self.job_project_id() != self.project_id()
     }
 
+    /// The path of the project in which the job runs, where the token has it; a fork's own path is another's.
+    #[must_use]
+    pub fn project_path(&self) -> Option<&str> {
+        self.claim("job_project_path").or_else(|| self.claim("project_path").filter(|_| !self.is_fork()))
+    }
+
     /// GitLab's id of the user who started the job; `None` where the job has no user.
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {

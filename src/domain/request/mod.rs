@@ -114,6 +114,20 @@ impl Request {
         self.job.get(name).map(String::as_str)
     }
 
+    /// The code comes from another project than the one in which the job runs.
+    #[must_use]
+    pub fn is_fork(&self) -> bool {
+        matches!((self.job_claim("job_project_id"), self.job_claim("project_id")), (Some(a), Some(b)) if a != b)
+    }
+
+    /// The path of the project in which the job runs, where `said` beside this record, or the record, has it. `project_path`
+    /// is where the code comes from: it names that project only where the two are one.
+    #[must_use]
+    pub fn project_path<'a>(&'a self, said: Option<&'a str>) -> Option<&'a str> {
+        let own = || self.job_claim("project_path").filter(|_| !self.is_fork());
+        said.or_else(|| self.job_claim("job_project_path")).or_else(own)
+    }
+
     /// The audiences, in the order asked.
     pub fn audiences(&self) -> impl Iterator<Item = &Audience> {
         self.access.iter().map(|access| &access.audience)

@@ -11,7 +11,7 @@ use askama::Template;
 use crate::app::use_session::SignedIn;
 use crate::app::{AppError, Countersign};
 use crate::domain::oauth::error_code::ErrorCode;
-use crate::http::edge::{Edge, Shared};
+use crate::http::edge::{Edge, Shared, asked};
 use crate::http::problem;
 
 use super::clients_view::clients_view;
@@ -35,12 +35,6 @@ async fn page<V: Template>(
         },
         Err(answer) => answer,
     }
-}
-
-/// A number of the query, where there is one that reads.
-fn asked<T: std::str::FromStr>(request: &HttpRequest, name: &str) -> Option<T> {
-    let mut pairs = url::form_urlencoded::parse(request.query_string().as_bytes());
-    pairs.find(|(known, _)| known == name).and_then(|(_, value)| value.parse().ok())
 }
 
 /// How the server is.

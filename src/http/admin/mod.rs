@@ -16,7 +16,7 @@ pub mod rules_view;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::app::AppError;
-use crate::app::use_session::SignedIn;
+use crate::app::use_session::{SignedIn, not_signed_in};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::http::edge::Edge;
 use crate::http::session;
@@ -41,7 +41,7 @@ pub async fn needed(edge: &Edge, request: &HttpRequest) -> Result<SignedIn, Http
         return Err(answer);
     }
     let judged = session::who(edge, request).await.and_then(|who| {
-        let me = who.ok_or_else(|| AppError::refused(ErrorCode::SignInNeeded, "you are not signed in (any more)"))?;
+        let me = who.ok_or_else(not_signed_in)?;
         me.may_propose().map(|()| me)
     });
     judged.map_err(|error| {

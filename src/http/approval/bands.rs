@@ -3,7 +3,6 @@
 //! Implements the bands of the screen of `/a/⟨id⟩`.
 //! Never names a fork as the project in which the job runs.
 
-use crate::domain::request::Request;
 use crate::http::approval::view::ApprovalInput;
 use crate::http::page::{Visible, visible};
 
@@ -33,20 +32,11 @@ pub enum Band {
     Bot(Visible),
 }
 
-/// The code comes from another project than the one the job runs in.
-#[must_use]
-pub fn is_fork(request: &Request) -> bool {
-    matches!((request.job_claim("job_project_id"), request.job_claim("project_id")), (Some(a), Some(b)) if a != b)
-}
-
 /// The project in which the job runs: its path, or its id where no path is known.
 #[must_use]
 pub fn project(input: &ApprovalInput<'_>) -> Visible {
     let request = input.request;
-    let runs_in = input.display.job_project_path.as_deref().or_else(|| request.job_claim("job_project_path"));
-    // `project_path` is where the code comes from; it names the running project only where the two are one.
-    let path = runs_in.or_else(|| request.job_claim("project_path").filter(|_| !is_fork(request)));
-    path.map_or_else(
+    request.project_path(input.display.job_project_path.as_deref()).map_or_else(
         || visible(&format!("project {}", request.job_claim("job_project_id").unwrap_or("not stated"))),
         visible,
     )
@@ -58,7 +48,7 @@ pub fn bands(input: &ApprovalInput<'_>) -> Vec<Band> {
     let request = input.request;
     let claim = |name: &str| request.job_claim(name).filter(|text| !text.is_empty());
     let mut bands = vec![claim("environment").map_or(Band::NoEnvironment, |name| Band::Environment(visible(name)))];
-    if is_fork(request) {
+    if request.is_fork() {
         bands.push(Band::Fork {
             from: visible(claim("project_path").unwrap_or("another project")),
             from_id: visible(claim("project_id").unwrap_or_default()),

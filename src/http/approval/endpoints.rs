@@ -26,7 +26,6 @@ use crate::http::bodies::PasskeyBody;
 use crate::http::edge::{Shared, ceremony_answer, json_answer};
 use crate::http::problem;
 
-use super::bands::is_fork;
 use super::view::{ApprovalInput, ApprovalView, JobDisplay, PageState, approval_view};
 
 /// How often a page's stream says that it lives, so that proxies keep it open.
@@ -158,9 +157,7 @@ fn page_state(seen: &Seen, by: Option<&Decided>) -> PageState {
 pub fn display(app: &Countersign, said: &str, request: &Request, issuer: &IssuerName) -> JobDisplay {
     let members: serde_json::Map<String, Value> = serde_json::from_str(said).unwrap_or_default();
     let text = |name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
-    // A fork's path is not the path of the project in which the job runs.
-    let same_project = || request.job_claim("project_path").filter(|_| !is_fork(request)).map(str::to_owned);
-    let path = text("job_project_path").or_else(same_project);
+    let path = request.project_path(text("job_project_path").as_deref()).map(str::to_owned);
     let gitlab = app.settings.issuer(issuer).map(|issuer| issuer.terms.url.clone());
     let project_url = gitlab.zip(path.as_ref()).map(|(url, path)| format!("{}/{path}", url.trim_end_matches('/')));
     let job_url =

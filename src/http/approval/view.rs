@@ -10,7 +10,7 @@ use crate::domain::ids::GroupName;
 use crate::domain::request::{Access, Request};
 use crate::domain::statement::{Approval, Choice, Statement};
 use crate::domain::time::{Timestamp, humane};
-use crate::http::approval::bands::{Band, bands, is_fork, project};
+use crate::http::approval::bands::{Band, bands, project};
 use crate::http::approval::rows::{Row, rows};
 pub use crate::http::approval::standing::PageState;
 use crate::http::approval::standing::{Outcome, outcome};
@@ -38,6 +38,14 @@ pub struct JobDisplay {
     pub started_at: Option<Timestamp>,
     /// Who answers for the bot that started the job.
     pub bot_owner: Option<String>,
+}
+
+impl JobDisplay {
+    /// The project in which the job runs, as lists name it: its path, or its id where no path is known.
+    #[must_use]
+    pub fn project<'a>(&'a self, request: &'a Request) -> &'a str {
+        self.job_project_path.as_deref().or_else(|| request.job_claim("job_project_id")).unwrap_or("a project")
+    }
 }
 
 /// What the page is made from.
@@ -304,7 +312,7 @@ fn commit(input: &ApprovalInput<'_>) -> Commit {
 }
 
 fn project_page(input: &ApprovalInput<'_>) -> Option<String> {
-    let page = input.display.project_url.as_deref().filter(|_| !is_fork(input.request)).and_then(safe_link)?;
+    let page = input.display.project_url.as_deref().filter(|_| !input.request.is_fork()).and_then(safe_link)?;
     Some(page.trim_end_matches('/').to_owned()).filter(|page| !page.contains(['?', '#']))
 }
 

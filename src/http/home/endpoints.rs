@@ -8,9 +8,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template as _;
 use serde_json::json;
 
-use crate::app::use_session::SignedIn;
+use crate::app::use_session::{SignedIn, not_signed_in};
 use crate::app::{AppError, Countersign};
-use crate::domain::oauth::error_code::ErrorCode;
 use crate::http::approval::endpoints::display;
 use crate::http::edge::{Shared, json_answer};
 use crate::http::me::signed::said;
@@ -69,7 +68,7 @@ pub async fn page(request: HttpRequest, edge: Shared) -> HttpResponse {
 /// The list as it is now.
 pub async fn waiting(request: HttpRequest, edge: Shared) -> HttpResponse {
     let drawn = session::who(&edge, &request).await.and_then(|who| {
-        let me = who.ok_or_else(|| AppError::refused(ErrorCode::SignInNeeded, "you are not signed in (any more)"))?;
+        let me = who.ok_or_else(not_signed_in)?;
         // The list alone is renewed.
         let view = view(&edge.app, &me, 0)?;
         let html = view.as_list().render().map_err(AppError::internal)?;

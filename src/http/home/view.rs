@@ -129,11 +129,10 @@ impl HomeView {
 pub fn waiting_card(one: &WaitingRequest, display: &JobDisplay, now: Timestamp) -> Card {
     let request = &one.row.request;
     let claim = |name: &str| request.job_claim(name).filter(|value| !value.is_empty());
-    let project = display.job_project_path.as_deref().or_else(|| claim("job_project_id"));
     let commit: String = claim("sha").unwrap_or_default().chars().take(SHORT_SHA).collect();
     Card {
         id: request.id.as_str().to_owned(),
-        project: visible(project.unwrap_or("a project")),
+        project: visible(display.project(request)),
         pipeline: visible(claim("pipeline_id").unwrap_or_default()).text,
         environment: claim("environment").map(visible),
         commit: visible(&commit).text,

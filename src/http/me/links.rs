@@ -9,10 +9,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::app::use_session::SignedIn;
+use crate::app::use_session::{SignedIn, not_signed_in};
 use crate::app::{AppError, Countersign};
 use crate::domain::ids::Digest;
-use crate::domain::oauth::error_code::ErrorCode;
 use crate::http::bodies::{EmptyBody, PasskeyBody};
 use crate::http::edge::{Shared, ceremony_answer, json_answer};
 use crate::http::{problem, session};
@@ -46,7 +45,7 @@ fn draw(app: &Countersign, me: &SignedIn) -> Result<HttpResponse, AppError> {
 /// How many of this person's codes a job has brought; looking does not count as a use of the session.
 pub async fn brought(request: HttpRequest, edge: Shared) -> HttpResponse {
     let counted = session::who(&edge, &request).await.and_then(|who| {
-        let me = who.ok_or_else(|| AppError::refused(ErrorCode::SignInNeeded, "you are not signed in (any more)"))?;
+        let me = who.ok_or_else(not_signed_in)?;
         edge.app.links_of(&me.person.id)
     });
     match counted {

@@ -12,7 +12,7 @@ use crate::app::{AppError, Countersign};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::http::approval::endpoints::display;
 use crate::http::approval::view::JobDisplay;
-use crate::http::edge::Shared;
+use crate::http::edge::{Shared, asked};
 use crate::http::{problem, session};
 
 use super::signed_view::{SignedInput, signed_item, signed_view};
@@ -28,9 +28,7 @@ pub async fn page(request: HttpRequest, edge: Shared) -> HttpResponse {
         Ok(me) => me,
         Err(answer) => return answer,
     };
-    let before = url::form_urlencoded::parse(request.query_string().as_bytes())
-        .find(|(name, _)| name == "before")
-        .and_then(|(_, value)| value.parse().ok());
+    let before = asked(&request, "before");
     let found = match edge.app.decisions_of(&me.person.id, before, MAX_SIGNED_SHOWN + 1) {
         Ok(found) => found,
         Err(error) => return edge.fail_page(error),

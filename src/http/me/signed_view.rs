@@ -66,10 +66,9 @@ pub struct SignedView {
 #[must_use]
 pub fn signed_item(one: &SignedDecision, display: &JobDisplay, now: Timestamp) -> SignedItem {
     let request = &one.request.request;
-    let project = display.job_project_path.as_deref().or_else(|| request.job_claim("job_project_id"));
     SignedItem {
         approved: one.decision.choice == Choice::Approve,
-        project: visible(project.unwrap_or("a project")),
+        project: visible(display.project(request)),
         environment: request.job_claim("environment").filter(|name| !name.is_empty()).map(visible),
         at: Moment::new(one.decision.at, now),
         passkey: one.passkey.id,

@@ -16,7 +16,11 @@ fn entry(maker: &Maker, statuses: &[&str]) -> Value {
 #[test]
 fn what_a_blob_says_of_a_model_comes_out() {
     let (service, maker) = (Service::fido(), Maker::of([7; 16]));
-    let blob = service.blob(42, "2026-12-01", &[entry(&maker, &["FIDO_CERTIFIED", "FIDO_CERTIFIED_L2"])]);
+    let blob = service.blob(
+        42,
+        "2026-12-01",
+        &[entry(&maker, &["FIDO_CERTIFIED", "FIDO_CERTIFIED_L2", "FIPS140_CERTIFIED_L3"])],
+    );
     let metadata = read(&blob, &service.root_pem(), now()).unwrap();
     assert_eq!((metadata.number, metadata.entries.len(), metadata.skipped), (42, 1, 0));
     assert_eq!(metadata.next_update.to_string(), "2026-12-02T00:00:00.000Z");
@@ -26,10 +30,29 @@ fn what_a_blob_says_of_a_model_comes_out() {
     assert_eq!(listed.model.name, "Keys Inc. One");
     assert_eq!(listed.model.key_protection, BTreeSet::from([KeyProtection::Hardware, KeyProtection::SecureElement]));
     assert_eq!(listed.model.verification, [BTreeSet::from([Method::PasscodeExternal, Method::PresenceInternal])]);
-    assert_eq!(listed.model.certification, Some(Certification::L2));
+    assert_eq!((listed.model.certification, listed.model.fips), (Some(Certification::L2), Some(3)));
     assert!(listed.model.roaming && !listed.compromised && !listed.bypassed);
     let der = service.root.to_der().unwrap();
     assert!(read(&blob, &der, now()).is_ok(), "the root as DER");
+}
+
+#[test]
+fn the_newest_report_says_to_which_level_of_fips_140_a_model_is_validated() {
+    let (service, maker) = (Service::fido(), Maker::of([7; 16]));
+    let of = |reports: &[(&str, &str)]| {
+        let mut entry = entry(&maker, &[]);
+        let reports = reports.iter().map(|(status, date)| json!({ "status": status, "effectiveDate": date }));
+        entry["statusReports"] = reports.collect();
+        let metadata = read(&service.blob(1, "2026-12-01", &[entry]), &service.root_pem(), now()).unwrap();
+        let model = &metadata.entries[&Aaguid([7; 16])].model;
+        (model.certification, model.fips)
+    };
+    let (two, three) = ("FIPS140_CERTIFIED_L2", "FIPS140_CERTIFIED_L3");
+    assert_eq!(of(&[(three, "2025-01-01"), (two, "2025-02-01"), ("FIDO_CERTIFIED_L1", "2024-01-01")]).1, Some(2));
+    assert_eq!(of(&[(two, "2025-01-01"), (three, "2025-02-01")]), (None, Some(3)));
+    for other in ["FIPS140_CERTIFIED_L5", "FIPS140_CERTIFIED_L0", "FIPS140_CERTIFIED_L", "FIPS140_CERTIFIED"] {
+        assert_eq!(of(&[(other, "2025-01-01")]).1, None, "{other}");
+    }
 }
 
 #[test]

@@ -152,6 +152,22 @@ fn attack_015_slow_answers_meet_the_deadline() {
 }
 
 #[test]
+fn attack_015_what_is_posted_meets_the_deadline_and_is_not_sent_elsewhere() {
+    let server = TestServer::start();
+    let post = |url: &Url| fetcher(&server).post(url, &[("ttl", "60".to_owned())], b"sealed");
+    server.answer("/x", Reply::status(201));
+    assert!(matches!(post(&server.at("/x")), Ok(201)));
+    server.answer("/x", Reply::status(307).with("Location", server.at("/y").as_str()));
+    assert!(matches!(post(&server.at("/x")), Ok(307)), "the caller is told, and nothing follows");
+    server.answer("/x", Reply::Gated(Vec::new()));
+    let error = post(&server.at("/x")).unwrap_err();
+    assert!(matches!(error, UpstreamError::Deadline { millis, .. } if millis == SHORT.as_millis()), "{error}");
+    let plain = Url::parse(&format!("http://localhost:{}/x", server.port)).unwrap();
+    assert!(matches!(post(&plain), Err(UpstreamError::Url { .. })));
+    assert_eq!(server.asked("/y"), 0);
+}
+
+#[test]
 fn attack_015_a_server_that_never_shakes_hands_meets_the_deadline() {
     let server = TestServer::start();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

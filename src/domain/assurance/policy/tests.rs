@@ -16,6 +16,7 @@ fn model() -> Model {
         key_protection: BTreeSet::from([KeyProtection::Hardware, KeyProtection::SecureElement]),
         verification: vec![BTreeSet::from([Method::PasscodeExternal, Method::PresenceInternal])],
         certification: Some(Certification::L2),
+        fips: Some(3),
         roaming: true,
     }
 }
@@ -40,6 +41,7 @@ fn attack_053_each_demand_is_met_by_proof_alone() {
     let strict = DevicePolicy {
         aaguids: BTreeSet::from([KEY]),
         certification: Some(Certification::L1Plus),
+        fips: Some(2),
         key_protection: BTreeSet::from([KeyProtection::Hardware]),
         verification: BTreeSet::from([Method::PasscodeExternal, Method::PasscodeInternal]),
         roaming: true,
@@ -54,6 +56,8 @@ fn attack_053_each_demand_is_met_by_proof_alone() {
     };
     assert!(misses(|model| model.certification = Some(Certification::L1)).contains("certified"));
     assert!(misses(|model| model.certification = None).contains("certified"));
+    assert!(misses(|model| model.fips = Some(1)).contains("FIPS 140"));
+    assert!(misses(|model| model.fips = None).contains("FIPS 140"));
     assert!(misses(|model| model.key_protection.clear()).contains("keep keys"));
     assert!(misses(|model| model.verification.push([Method::FingerprintInternal].into())).contains("verify"));
     assert!(misses(|model| model.verification.clear()).contains("verify"));
@@ -107,4 +111,6 @@ fn what_would_do_is_said_in_a_few_words() {
     let strict = DevicePolicy { roaming: true, synced: false, certification: Some(Certification::L2), ..policy() };
     let miss = strict.miss(&Device::default()).unwrap();
     assert_eq!(miss.cure, "use a hardware security key with proof from its maker, certified to FIDO L2 or higher");
+    let validated = DevicePolicy { fips: Some(2), ..policy() };
+    assert!(validated.needs_proof() && validated.wanted().ends_with(", validated to FIPS 140 level 2 or higher"));
 }

@@ -16,7 +16,7 @@ use crate::app::{AppError, Countersign};
 use crate::domain::ids::PersonId;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::http::admin;
-use crate::http::edge::{Shared, json_answer};
+use crate::http::edge::{Shared, asked, json_answer};
 use crate::http::{problem, session};
 
 use super::link_view::{LinkInput, link_view};
@@ -30,10 +30,7 @@ pub async fn list(request: HttpRequest, edge: Shared) -> HttpResponse {
         Ok(me) => me,
         Err(answer) => return answer,
     };
-    let from = url::form_urlencoded::parse(request.query_string().as_bytes())
-        .find(|(name, _)| name == "from")
-        .and_then(|(_, value)| value.parse().ok());
-    match draw_list(&edge.app, &me, from.unwrap_or(0)) {
+    match draw_list(&edge.app, &me, asked(&request, "from").unwrap_or(0)) {
         Ok(answer) => answer,
         Err(error) => edge.fail_page(error),
     }

@@ -21,9 +21,6 @@ use crate::http::page::{Moment, Visible, visible};
 
 use super::items::{ChangeItem, role_choice, role_word};
 
-/// How much of a passkey's digest is shown: enough to tell a person's passkeys apart.
-const SHORT_DIGEST: usize = 12;
-
 /// What the page is made from.
 pub struct PersonInput<'a> {
     /// Our host.
@@ -122,12 +119,11 @@ fn ended(why: Option<&'static str>) -> &'static str {
 
 fn key(one: &SeenKey, now: Timestamp) -> KeyItem {
     let (row, assurance) = (&one.key.row, &one.key.assurance);
-    let digest = row.public_key_sha256.to_string();
     let living = row.suspended.is_none();
     let missing = assurance.amr_missing.iter().map(|(value, reason)| format!("not {value}: {}", because(reason)));
     KeyItem {
-        short: digest.chars().take(SHORT_DIGEST).collect(),
-        digest,
+        short: row.public_key_sha256.short(),
+        digest: row.public_key_sha256.to_string(),
         name: visible(&row.name),
         strength: strength(assurance),
         model: model(&one.model),
