@@ -26,6 +26,7 @@ mod reading;
 mod refusals;
 mod safety;
 mod sessions;
+mod software;
 mod support;
 mod telling;
 
