@@ -11,7 +11,6 @@ use super::people::aligned;
 use super::printer::{Printer, Sign};
 use crate::app::console::{ConsoleAnswer, ConsoleCommand};
 use crate::domain::rules::TokenAlg;
-use crate::domain::time::Timestamp;
 
 /// Runs `keys rotate`.
 pub fn rotate(alg: Option<TokenAlg>, emergency: bool, config: Option<&Path>, printer: &mut Printer) -> Exit {
@@ -26,10 +25,6 @@ pub fn rotate(alg: Option<TokenAlg>, emergency: bool, config: Option<&Path>, pri
     }
 }
 
-fn when(at: Timestamp) -> String {
-    format!("{} {} UTC", at.day_month(), at.hour_minute())
-}
-
 fn tell(answer: &ConsoleAnswer, (url, runs): (&str, bool), printer: &mut Printer) -> Exit {
     let ConsoleAnswer::Rotated { keys, revoked } = answer else { return Exit::OurFault };
     if printer.json() {
@@ -39,7 +34,7 @@ fn tell(answer: &ConsoleAnswer, (url, runs): (&str, bool), printer: &mut Printer
     let emergency = !revoked.is_empty();
     let mut rows = Vec::new();
     for key in keys {
-        let signs = if emergency { "signs now".to_owned() } else { format!("signs from {}", when(key.signs)) };
+        let signs = if emergency { "signs now".to_owned() } else { format!("signs from {}", key.signs.dated()) };
         rows.push(vec![key.kid.to_string(), key.alg.as_str().to_owned(), signs, format!("log entry {}", key.entry)]);
     }
     rows.extend(revoked.iter().map(|kid| vec![kid.to_string(), "revoked".to_owned()]));

@@ -40,6 +40,11 @@ pub const ENTER: &str = "\u{E007}";
 impl Browser {
     /// Starts Chromium. `None` where it is not installed, which only a developer's machine may be.
     pub fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// As `start`, with more arguments for it; `requests` then tells what it asks servers for.
+    pub fn start_with(arguments: &[&str]) -> Option<Self> {
         let missing: Vec<_> = PROGRAMS.into_iter().filter(|program| !is_installed(program)).collect();
         if !missing.is_empty() {
             skip(&format!("{} not found (apt-get install chromium chromium-driver)", missing.join(", ")));
@@ -51,7 +56,7 @@ impl Browser {
         let (driver, port) = (0..DRIVER_STARTS).find_map(|_| driver(&profile)).expect("chromedriver names its port");
         let session = format!("http://127.0.0.1:{port}/session");
         let browser = Self { agent: agent(), driver, session, profile, gecko: false };
-        let capabilities = browser.capabilities();
+        let capabilities = browser.capabilities(arguments);
         Some(browser.begin(&capabilities))
     }
 
@@ -105,7 +110,7 @@ impl Browser {
         self
     }
 
-    fn capabilities(&self) -> Value {
+    fn capabilities(&self, more: &[&str]) -> Value {
         let profile = format!("--user-data-dir={}", self.profile.join("profile").display());
         let args = [
             "--headless",
@@ -120,12 +125,28 @@ impl Browser {
             "--force-color-profile=srgb",
             &profile,
         ];
-        json!({ "capabilities": { "alwaysMatch": {
+        let args: Vec<_> = args.iter().chain(more).collect();
+        let mut wanted = json!({
             "browserName": "chrome",
             "unhandledPromptBehavior": "ignore",
             "webauthn:virtualAuthenticators": true,
             "goog:chromeOptions": { "args": args },
-        } } })
+        });
+        if !more.is_empty() {
+            wanted["goog:loggingPrefs"] = json!({ "performance": "ALL" });
+        }
+        json!({ "capabilities": { "alwaysMatch": wanted } })
+    }
+
+    /// The addresses that it asked for since it was asked last, redirections included; only after `start_with`.
+    pub fn requests(&self) -> Vec<String> {
+        let entries = self.post("/se/log", &json!({ "type": "performance" }));
+        let message = |entry: &Value| serde_json::from_str::<Value>(entry["message"].as_str()?).ok();
+        let sent = entries.as_array().into_iter().flatten().filter_map(message).filter_map(|entry| {
+            let event = &entry["message"];
+            (event["method"] == "Network.requestWillBeSent").then(|| event["params"]["request"]["url"].clone())
+        });
+        sent.filter_map(|url| url.as_str().map(str::to_owned)).collect()
     }
 
     /// One command of the session; `Err` with WebDriver's error code and message.

@@ -30,6 +30,7 @@ mod recovery;
 mod refusals;
 mod safety;
 mod sessions;
+mod software;
 mod support;
 mod telling;
 

@@ -5,9 +5,12 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+pub use crate::software::stranger;
+use crate::software::{credential, software};
 
 use countersign::app::Countersign;
 use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
@@ -39,7 +42,6 @@ use countersign::http::caller::{MAX_REFUSED_A_MINUTE, MAX_WRONG_CEREMONIES_A_MIN
 use countersign::http::serve::{Listening, serve};
 use countersign::store::StoreError;
 use data_encoding::BASE64URL_NOPAD;
-use p256::pkcs8::EncodePrivateKey as _;
 use serde_json::{Value, json};
 
 use crate::maker::Maker;
@@ -448,37 +450,4 @@ fn parts(settings: &Settings, clock: &Clock, state: &Path) -> Parts {
         max_size: None,
         fatal: Box::new(|why| panic!("the log cannot go on: {why}")),
     }
-}
-
-type Drawn = Arc<Mutex<Vec<u8>>>;
-
-/// A software authenticator that remembers what it drew: first its private key, then the credential's id.
-fn software(url: &str) -> (SoftAuthenticator, Drawn) {
-    let drawn = Drawn::default();
-    let kept = Arc::clone(&drawn);
-    let draw = Box::new(move |bytes: &mut [u8]| {
-        random::fill(bytes).unwrap();
-        kept.lock().unwrap().extend_from_slice(bytes);
-    });
-    (SoftAuthenticator::new(url, draw), drawn)
-}
-
-/// A passkey as WebDriver's `add credential` takes it (WebAuthn L3 §11.5).
-fn credential(drawn: &[u8], user_handle: &str) -> Value {
-    let (scalar, id) = drawn.split_at(32);
-    let key = p256::SecretKey::from_slice(scalar).unwrap().to_pkcs8_der().unwrap();
-    json!({
-        "credentialId": BASE64URL_NOPAD.encode(id),
-        "isResidentCredential": true,
-        "rpId": "localhost",
-        "privateKey": BASE64URL_NOPAD.encode(key.as_bytes()),
-        "userHandle": user_handle,
-        "signCount": 1,
-    })
-}
-
-/// A passkey that no server knows.
-pub fn stranger() -> Value {
-    let drawn = random::bytes::<64>().unwrap();
-    credential(&drawn, &BASE64URL_NOPAD.encode(&random::bytes::<32>().unwrap()))
 }

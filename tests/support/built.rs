@@ -6,7 +6,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -41,6 +41,11 @@ pub struct World {
 
 impl World {
     pub fn new(rules: &str) -> Self {
+        Self::with(rules, "http", |_| String::new())
+    }
+
+    /// As `new`, at a URL of another scheme, and with more sections, which may name files in the folder.
+    pub fn with(rules: &str, scheme: &str, more: impl FnOnce(&Path) -> String) -> Self {
         let folder = std::env::temp_dir().join(format!(
             "countersign-crash-{}-{}",
             std::process::id(),
@@ -52,7 +57,7 @@ impl World {
         countersign::crypto::files::create_dir_private(&state).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let world = Self {
-            url: format!("http://localhost:{port}"),
+            url: format!("{scheme}://localhost:{port}"),
             gitlab: SigningKey::generate(TokenAlg::Rs256, 2048).unwrap(),
             folder,
         };
@@ -62,12 +67,13 @@ impl World {
         countersign::crypto::files::create_dir_private(&world.folder.join("rules")).unwrap();
         write("rules/rules.toml", rules);
         write("jwks.json", &json!({ "keys": [world.gitlab.public_jwk()] }).to_string());
+        let more = more(&world.folder);
         write(
             "countersign.toml",
             &format!(
                 "url = \"{}\"\nrules = \"rules\"\n[server]\nlisten = \"127.0.0.1:{port}\"\n[state]\ndirectory = \"state\"\n\
                  [keys]\nmaster_key_file = \"master-key\"\nlog_key_file = \"log-key\"\n\
-                 [[issuer]]\nname = \"gitlab\"\nurl = \"{GITLAB}\"\njwks_file = \"jwks.json\"\n",
+                 [[issuer]]\nname = \"gitlab\"\nurl = \"{GITLAB}\"\njwks_file = \"jwks.json\"\n{more}",
                 world.url
             ),
         );
