@@ -15,8 +15,8 @@ use crate::domain::assurance::policy::DevicePolicy;
 use crate::domain::change::standing::Terms;
 use crate::domain::ids::{Audience, ClientId, GroupName, IssuerName};
 use crate::domain::job::gitlab::IssuerTerms;
-use crate::domain::oauth::client::Client;
 use crate::domain::keys::Terms as KeyTerms;
+use crate::domain::oauth::client::Client;
 use crate::domain::push::Service;
 use crate::domain::session::SessionLimits;
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::Kid;
-use crate::domain::rules::TokenAlg;
 use crate::domain::oauth::logout::LOGOUT_TOKEN;
+use crate::domain::rules::TokenAlg;
 use crate::domain::time::{ACCESS_TOKEN_MOST, ID_TOKEN, LEEWAY, LIFETIME_MOST, Timestamp};
 
 /// Every algorithm that has keys, in the order in which they are listed.
@@ -37,7 +37,8 @@ pub const ABSENCE: Duration = Duration::from_mins(10);
 
 // INVARIANT(retired): whatever our keys sign lives for at most `LIFETIME_MOST`.
 const _: () = assert!(LIFETIME_MOST.as_secs() >= ACCESS_TOKEN_MOST.as_secs());
-const _: () = assert!(LIFETIME_MOST.as_secs() >= ID_TOKEN.as_secs() && LIFETIME_MOST.as_secs() >= LOGOUT_TOKEN.as_secs());
+const _: () =
+    assert!(LIFETIME_MOST.as_secs() >= ID_TOKEN.as_secs() && LIFETIME_MOST.as_secs() >= LOGOUT_TOKEN.as_secs());
 const _: () = assert!(RETIRED_STAYS.as_secs() >= LIFETIME_MOST.as_secs() + 2 * LEEWAY.as_secs());
 
 /// What the operator decided.

@@ -119,7 +119,14 @@ fn a_busy_server_shows_its_rules_refusals_issuers_keys_and_what_waits() {
     open(&browser, &world, "/admin/requests", "Requests");
     says(
         &browser,
-        &["3 requests wait.", "payments deploy 1", "production deploy 2", "1 of 2 signed", "! contested", " left, until "],
+        &[
+            "3 requests wait.",
+            "payments deploy 1",
+            "production deploy 2",
+            "1 of 2 signed",
+            "! contested",
+            " left, until ",
+        ],
     );
     // The time left runs by itself.
     let first = "document.querySelector('[data-until]').textContent";
