@@ -60,6 +60,7 @@ mod tests {
     use crate::app::rotate_keys::PublishedKey;
     use crate::cli::printer::{Abilities, tests::taped};
     use crate::domain::ids::Kid;
+    use crate::domain::time::Timestamp;
 
     #[test]
     fn what_was_done_is_said_and_what_is_to_be_done_elsewhere() {
