@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use futures_util::future::join_all;
+use tokio::task::JoinHandle;
 use url::Url;
 
 use crate::crypto::random;
@@ -141,15 +141,23 @@ impl Countersign {
             let now = log_time(reader, wall)?;
             reader.logouts_due(now, LOGOUTS_OF_CLIENT, LOGOUTS_AT_ONCE)
         })?;
-        join_all(due.iter().map(|row| self.tell_logout(row))).await.into_iter().collect()
+        // All are on their way before the first is waited for.
+        let sent =
+            due.iter().map(|row| Ok((row, self.send_logout(&row.told)?))).collect::<Result<Vec<_>, AppError>>()?;
+        for (row, answer) in sent {
+            let outcome = match answer {
+                Some(answer) => answer.await.map_err(AppError::internal)?,
+                None => Ok(()),
+            };
+            self.note_logout(row, outcome).await?;
+        }
+        Ok(())
     }
 
-    async fn tell_logout(&self, row: &LogoutRow) -> Result<(), AppError> {
+    /// What came of one try.
+    async fn note_logout(&self, row: &LogoutRow, outcome: Result<(), String>) -> Result<(), AppError> {
         let client = &row.told.client;
-        let outcome = self.send_logout(&row.told).await?;
-        let id = row.id;
-        let tries = row.tries + 1;
-        let again = outcome.is_err();
+        let (id, tries, again) = (row.id, row.tries + 1, outcome.is_err());
         let put_off = self.store.write(move |unit| -> Result<bool, StoreError> {
             match next_try(tries, unit.now()).filter(|_| again) {
                 Some(due) => unit.put_off_logout(id, due).map(|()| true),
@@ -167,16 +175,15 @@ impl Countersign {
         Ok(())
     }
 
-    /// One try. A client that is gone, or wants to be told no more, is done with.
-    async fn send_logout(&self, told: &Told) -> Result<Result<(), String>, AppError> {
-        let Some(client) = self.settings.client(&told.client) else { return Ok(Ok(())) };
+    /// One try, on a thread of its own. A client that is gone, or wants to be told no more, is done with.
+    fn send_logout(&self, told: &Told) -> Result<Option<JoinHandle<Result<(), String>>>, AppError> {
+        let Some(client) = self.settings.client(&told.client) else { return Ok(None) };
         let wanted = client.backchannel_logout_uri.as_deref().and_then(|uri| Url::parse(uri).ok());
-        let (Some(uri), Some(teller)) = (wanted, self.logouts.teller.get().cloned()) else { return Ok(Ok(())) };
+        let (Some(uri), Some(teller)) = (wanted, self.logouts.teller.get().cloned()) else { return Ok(None) };
         let jti = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<16>()?);
         let claims = token_claims(&self.settings.url, told, &jti, self.steady_now()?);
         let token = self.signer(client.alg)?.key.sign_typed(LOGOUT_TYPE, &canonical::to_bytes(&claims)?)?;
-        let sent = tokio::task::spawn_blocking(move || teller.tell(&uri, &token));
-        sent.await.map_err(AppError::internal)
+        Ok(Some(tokio::task::spawn_blocking(move || teller.tell(&uri, &token))))
     }
 
     /// Clients that were given up.
