@@ -269,7 +269,9 @@ fn over(clients: &[Arc<Client>], client: Option<&ClientId>) -> AppError {
     let name = client.and_then(|id| clients.iter().find(|one| one.id == *id)).map(|client| client.name.as_str());
     let text = "this sign-in is over: it was finished, or it took too long";
     match name {
-        Some(name) => AppError::refused(ErrorCode::AuthorizationOver, text).with_hint(&format!("start again at {name}")),
+        Some(name) => {
+            AppError::refused(ErrorCode::AuthorizationOver, text).with_hint(&format!("start again at {name}"))
+        }
         None => AppError::refused(ErrorCode::AuthorizationOver, text),
     }
 }

@@ -15,6 +15,7 @@ use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::time::PUSHED;
 
 use super::authorize::{keep, read};
+use super::use_session::log_time;
 use super::{AppError, Countersign};
 
 /// How a `request_uri` of ours begins (RFC 9126 §2.2).
@@ -36,11 +37,21 @@ impl Countersign {
     pub(super) async fn pushed(&self, said: &Parameters) -> Result<Option<AuthorizationRequest>, AppError> {
         let Some(id) = said.get("request_uri").and_then(|uri| uri.strip_prefix(REQUEST_URI)) else { return Ok(None) };
         // Whose it was, is not told: another client's, a used one and one that never was are the same to whoever asks.
-        let unknown = || AppError::refused(ErrorCode::RequestUriUnknown, "`request_uri` was used before, is over, or is another client's");
+        let unknown = || {
+            AppError::refused(
+                ErrorCode::RequestUriUnknown,
+                "`request_uri` was used before, is over, or is another client's",
+            )
+        };
         let client = said.get("client_id").and_then(|id| ClientId::parse(id).ok()).ok_or_else(unknown)?;
         let id = Digest::of(id.as_bytes());
-        let row = self.store.read(|reader| reader.authorization_request(&id))?;
-        if !row.is_some_and(|row| row.pushed && row.client == client) {
+        let wall = self.steady_now()?;
+        let waits = self.store.read(|reader| -> Result<bool, AppError> {
+            let now = log_time(reader, wall)?;
+            let row = reader.authorization_request(&id)?;
+            Ok(row.is_some_and(|row| row.pushed && row.client == client && row.taken.is_none() && now <= row.ends))
+        });
+        if !waits? {
             return Err(unknown());
         }
         let taken = self.store.write(move |unit| -> Result<_, AppError> {

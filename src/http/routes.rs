@@ -9,8 +9,8 @@ use actix_web::{HttpResponse, Route};
 
 use super::edge::MAX_BODY;
 use super::{
-    admin, approval, assets, authorize, changes, cors, discovery, enrolment, health, home, introspect, link, me, metrics, par, revoke,
-    sign_in, token, userinfo,
+    admin, approval, assets, authorize, changes, cors, discovery, enrolment, health, home, introspect, link, me,
+    metrics, par, revoke, sign_in, token, userinfo,
 };
 
 /// Who may call a route.

@@ -16,7 +16,9 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use crate::app::Countersign;
 use crate::config::cidr::Cidr;
 
-use super::caller::{Crowd, MAX_AUTHORIZATIONS_A_MINUTE, MAX_STARTED_CEREMONIES_A_MINUTE, MAX_STREAMS_OF_ADDRESS, Tally};
+use super::caller::{
+    Crowd, MAX_AUTHORIZATIONS_A_MINUTE, MAX_STARTED_CEREMONIES_A_MINUTE, MAX_STREAMS_OF_ADDRESS, Tally,
+};
 use super::edge::{Edge, MAX_BODY};
 use super::routes;
 use super::unread::Unread;

@@ -60,7 +60,8 @@ fn told(scene: &Scene, request: &Request, wire: &str) {
 
 #[test]
 fn attack_063_an_unproven_redirect_uri_is_shown_and_never_followed() {
-    let two = Client { redirect_uris: vec![REDIRECT.to_owned(), "https://grafana.example.com/b".to_owned()], ..grafana() };
+    let two =
+        Client { redirect_uris: vec![REDIRECT.to_owned(), "https://grafana.example.com/b".to_owned()], ..grafana() };
     let scene = scene(vec![two]);
     for uri in [
         "https://grafana.example.com/login/generic_oauth/evil",
@@ -106,7 +107,8 @@ fn attack_063_a_native_apps_loopback_port_is_free_and_nothing_else() {
         let location = answer.header("location").unwrap();
         assert!(location.starts_with(&format!("{uri}?code=co_")), "{location}");
     }
-    for uri in ["http://localhost:49152/cb", "http://[::1]:49152/cb", "http://127.0.0.1:49152/cb/x", "http://127.0.0.1:0/cb"]
+    for uri in
+        ["http://localhost:49152/cb", "http://[::1]:49152/cb", "http://127.0.0.1:49152/cb/x", "http://127.0.0.1:0/cb"]
     {
         shown(&scene, &at("native", uri), "Argo CD", "redirect_uri", "redirect_uri_unknown");
     }
@@ -136,7 +138,8 @@ fn attack_066_every_answer_says_who_gave_it() {
     // `back` wants `iss` in each of them, exactly once, and nothing of one request in the answer to another.
     let first = Request::good().with("state", "one").waits(&scene.server);
     let second = Request::good().with("state", "two").waits(&scene.server);
-    let (of_second, of_first) = (back(&open(&scene.server, session, &second)), back(&open(&scene.server, session, &first)));
+    let (of_second, of_first) =
+        (back(&open(&scene.server, session, &second)), back(&open(&scene.server, session, &first)));
     assert_eq!((of_first["state"].as_str(), of_second["state"].as_str()), ("one", "two"));
     assert_ne!(of_first["code"], of_second["code"]);
     assert!(!back(&Request::good().without("state").go(&scene.server, session)).contains_key("state"));
@@ -151,7 +154,8 @@ fn attack_066_every_answer_says_who_gave_it() {
     assert_eq!(error(&Request::good().with("prompt", "none").go(&scene.server, None)), "login_required");
     // A request that another site puts into a link gives its code to the application that it names, and to nobody else.
     let waiting = Request::good().waits(&scene.server);
-    let answer = with_session(scene.server.call("GET", &waiting), session).header("origin", "https://evil.example").send();
+    let answer =
+        with_session(scene.server.call("GET", &waiting), session).header("origin", "https://evil.example").send();
     assert!(answer.header("location").unwrap().starts_with(&format!("{REDIRECT}?code=")));
     assert!(answer.header("access-control-allow-origin").is_none());
 }
@@ -179,7 +183,11 @@ fn attack_067_other_kinds_of_answers_do_not_exist() {
 fn attack_071_nothing_is_fetched_and_no_request_object_is_read() {
     let scene = scene(vec![grafana()]);
     for (name, value, wire) in [
-        ("request", "eyJhbGciOiJub25lIn0.eyJyZWRpcmVjdF91cmkiOiJodHRwczovL2V2aWwuZXhhbXBsZSJ9.", "request_not_supported"),
+        (
+            "request",
+            "eyJhbGciOiJub25lIn0.eyJyZWRpcmVjdF91cmkiOiJodHRwczovL2V2aWwuZXhhbXBsZSJ9.",
+            "request_not_supported",
+        ),
         ("request_uri", "http://169.254.169.254/latest/meta-data/", "request_uri_not_supported"),
         ("request_uri", "https://evil.example/request.jwt", "request_uri_not_supported"),
         ("registration", "{}", "registration_not_supported"),
@@ -268,7 +276,10 @@ fn attack_076_what_is_asked_for_is_done_or_told() {
     // Somebody else is expected: by `claims`, which says whom.
     let mut ben = Person::enrol(&scene.server, "Ben", &[]);
     let expects = |id: &str| Request::good().with("claims", &json!({"id_token": {"sub": {"value": id}}}).to_string());
-    assert_eq!(error(&expects(&ben.id).with("prompt", "none").go(&scene.server, Some(&scene.session))), "login_required");
+    assert_eq!(
+        error(&expects(&ben.id).with("prompt", "none").go(&scene.server, Some(&scene.session))),
+        "login_required"
+    );
     let waiting = expects(&ben.id).waits(&scene.server);
     let page = open(&scene.server, Some(&scene.session), &waiting).expect(200).text();
     assert!(page.contains("Grafana expects somebody else.") && page.contains("You are signed in as Ada."), "{page}");
@@ -311,7 +322,11 @@ fn attack_076_cancelling_is_told_and_gives_nothing() {
     let waiting = Request::good().with("prompt", "login").waits(&scene.server);
     let before = Snapshot::of(&scene.server);
     in_session(&scene.server, &scene.session, &format!("{waiting}/cancel"), &json!({})).expect(200);
-    let answer = follow(&scene.server, Some(&scene.session), with_session(scene.server.call("GET", &waiting), Some(&scene.session)).send());
+    let answer = follow(
+        &scene.server,
+        Some(&scene.session),
+        with_session(scene.server.call("GET", &waiting), Some(&scene.session)).send(),
+    );
     let members = back(&answer);
     assert_eq!((members["error"].as_str(), members["state"].as_str()), ("access_denied", "s-1"));
     assert_eq!(members["iss"], URL);
@@ -356,7 +371,13 @@ fn attack_071_a_pushed_request_is_good_once_for_its_client_and_for_a_minute() {
     // Another client's, and none at all; it stays good for its own.
     let uri = pushed("grafana");
     shown(&scene, &by_uri("wiki", &uri), "Wiki", "request_uri", "request_uri_unknown");
-    shown(&scene, &Request::default().with("request_uri", &uri), "An application", "request_uri", "request_uri_unknown");
+    shown(
+        &scene,
+        &Request::default().with("request_uri", &uri),
+        "An application",
+        "request_uri",
+        "request_uri_unknown",
+    );
     // Its id is not the id of a request that waits for a person.
     let id = uri.rsplit(':').next().unwrap();
     open(server, session, &format!("/authorize/{id}")).expect(410);
@@ -378,7 +399,8 @@ fn attack_071_only_a_client_that_proves_itself_pushes_and_only_for_itself() {
     let without = server.call("POST", "/par").body(form, Request::good().form()).send();
     let answer = without.expect_error(401, "invalid_client", "client_unknown");
     refused(server, &before, &answer, Logged::No);
-    let wrong = server.call("POST", "/par").body(form, Request::good().form()).header("authorization", &basic("grafana", "x"));
+    let wrong =
+        server.call("POST", "/par").body(form, Request::good().form()).header("authorization", &basic("grafana", "x"));
     let answer = wrong.send().expect_error(401, "invalid_client", "client_unknown");
     assert!(answer.header("www-authenticate").unwrap().starts_with("Basic "));
     refused(server, &before, &answer, Logged::No);

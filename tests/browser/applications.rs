@@ -245,13 +245,16 @@ fn people_are_asked_what_an_application_may_know() {
     let world = World::for_clients(clients(), &maker);
     let ada = world.person("Ada Lind", &["sre"]);
     let key = Authenticator::in_browser(&browser);
-    let everything = [("scope", "openid profile groups offline_access wiki:write"), ("resource", "https://api.example.com")];
+    let everything =
+        [("scope", "openid profile groups offline_access wiki:write"), ("resource", "https://api.example.com")];
     application.sends(&browser, &world, "wiki", &everything);
     sign_in_page(&browser, "Wiki of the platform team");
     sign_in(&browser, &key, &ada);
     browser.until_says("h1", "Sign in to Wiki of the platform team?");
     browser.until("!document.querySelector('[data-act=allow]').disabled");
-    for words in ["Ada Lind", "a program on this computer", "Your name", "while you are away", "wiki:write", "My applications"] {
+    for words in
+        ["Ada Lind", "a program on this computer", "Your name", "while you are away", "wiki:write", "My applications"]
+    {
         assert!(browser.text("main").contains(words), "{words}: {}", browser.text("main"));
     }
     look(&browser, "application-consent");
@@ -269,7 +272,9 @@ fn people_are_asked_what_an_application_may_know() {
 
     browser.open(&format!("{}/me/applications", world.url));
     browser.until_says("h1", "My applications");
-    for words in ["Wiki of the platform team", "It has access while you are away", "Signed in in Chrome on Linux", "Your name"] {
+    for words in
+        ["Wiki of the platform team", "It has access while you are away", "Signed in in Chrome on Linux", "Your name"]
+    {
         assert!(browser.text("main").contains(words), "{words}: {}", browser.text("main"));
     }
     look(&browser, "applications");

@@ -13,7 +13,9 @@ use countersign::store::passkeys::PasskeyRow;
 use countersign::store::sessions::SessionRow;
 use serde_json::json;
 
-use crate::support::application::{REDIRECT, Request, VERIFIER, back, code, error, follow, grafana, named, open, say, with_session};
+use crate::support::application::{
+    REDIRECT, Request, VERIFIER, back, code, error, follow, grafana, named, open, say, with_session,
+};
 use crate::support::gitlab::claims_of;
 use crate::support::person::{in_session, session_of};
 use crate::support::rules::AWS;
@@ -113,9 +115,14 @@ fn people_are_asked_once_and_again_for_more() {
     let session = ada.sign_in(&server);
     let waiting = Request::good().also("resource", "https://api.example.com").waits(&server);
     let page = open(&server, Some(&session), &waiting).expect(200).text();
-    for words in ["Sign in to <bdi>Grafana</bdi>?", "Ada Lind", "grafana.example.com", "The groups that you are in",
-        "https://api.example.com", "is remembered until it asks for more"]
-    {
+    for words in [
+        "Sign in to <bdi>Grafana</bdi>?",
+        "Ada Lind",
+        "grafana.example.com",
+        "The groups that you are in",
+        "https://api.example.com",
+        "is remembered until it asks for more",
+    ] {
         assert!(page.contains(words), "{words}: {page}");
     }
     let before = Snapshot::of(&server);
@@ -130,8 +137,10 @@ fn people_are_asked_once_and_again_for_more() {
     let more = Request::good().with("scope", "openid profile").waits(&server);
     let page = open(&server, Some(&session), &more).expect(200).text();
     assert!(page.contains("Your name"), "{page}");
-    assert_eq!(error(&Request::good().with("scope", "openid profile").with("prompt", "none").go(&server, Some(&session))),
-        "consent_required");
+    assert_eq!(
+        error(&Request::good().with("scope", "openid profile").with("prompt", "none").go(&server, Some(&session))),
+        "consent_required"
+    );
     say(&server, Some(&session), &more, "cancel").expect(200);
     assert_eq!(error(&open(&server, Some(&session), &more)), "access_denied");
     assert!(open(&server, Some(&session), &more).expect(410).text().contains("Start again at Grafana."));
@@ -172,7 +181,10 @@ fn a_stronger_key_is_asked_for_in_words() {
         open(server, Some(session), &request.waits(server)).expect(200).text()
     };
     let page = shown(&server, &session, Request::good());
-    assert!(page.contains("Grafana asks for a hardware key.") && page.contains(&format!("You signed in with {named}.")), "{page}");
+    assert!(
+        page.contains("Grafana asks for a hardware key.") && page.contains(&format!("You signed in with {named}.")),
+        "{page}"
+    );
     // Signing in with the same key again changes nothing.
     let again = ada.sign_in(&server);
     assert!(shown(&server, &again, Request::good()).contains("asks for a hardware key"));
@@ -221,9 +233,14 @@ fn an_answer_may_come_as_a_form() {
     let server = Server::for_clients(vec![grafana()]);
     let mut ada = Person::enrol(&server, "Ada", &[]);
     let session = ada.sign_in(&server);
-    let answer = Request::good().with("response_mode", "form_post").with("state", "a\"><b>").go(&server, Some(&session));
-    let (policy, page) = (answer.header("content-security-policy").unwrap().to_owned(), answer.clone().expect(200).text());
-    assert_eq!(policy, CONTENT_SECURITY_POLICY.replace("form-action 'none'", "form-action https://grafana.example.com"));
+    let answer =
+        Request::good().with("response_mode", "form_post").with("state", "a\"><b>").go(&server, Some(&session));
+    let (policy, page) =
+        (answer.header("content-security-policy").unwrap().to_owned(), answer.clone().expect(200).text());
+    assert_eq!(
+        policy,
+        CONTENT_SECURITY_POLICY.replace("form-action 'none'", "form-action https://grafana.example.com")
+    );
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert_eq!(answer.header("x-frame-options"), Some("DENY"));
     for words in [
@@ -285,7 +302,10 @@ fn a_picture_comes_from_our_own_origin() {
     }
     let page = Request::good().go(&server, None).expect(200).text();
     assert!(page.contains("src=\"/applications/grafana/logo\""), "{page}");
-    assert_eq!(error(&Request::good().with("response_mode", "form_post").go(&server, None)), "unsupported_response_type");
+    assert_eq!(
+        error(&Request::good().with("response_mode", "form_post").go(&server, None)),
+        "unsupported_response_type"
+    );
 }
 
 #[test]

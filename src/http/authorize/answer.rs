@@ -43,7 +43,8 @@ fn with_query(uri: &str, members: &[(&'static str, String)]) -> String {
 
 /// A page whose form may be posted to that one place.
 fn by_post(view: &PostView) -> HttpResponse {
-    let policy = CONTENT_SECURITY_POLICY.replace("form-action 'none'", &format!("form-action {}", source(view.action())));
+    let policy =
+        CONTENT_SECURITY_POLICY.replace("form-action 'none'", &format!("form-action {}", source(view.action())));
     let mut answer = problem::html(StatusCode::OK, view);
     if let Ok(policy) = header::HeaderValue::from_str(&policy) {
         answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);

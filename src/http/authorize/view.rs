@@ -125,12 +125,7 @@ pub fn consent_view((host, id): (&str, &str), looked: &Looked, me: &SignedIn, sc
 
 /// The view for whoever is in none of the groups.
 #[must_use]
-pub fn outside_view(
-    (host, id): (&str, &str),
-    looked: &Looked,
-    me: &SignedIn,
-    contact: Option<&str>,
-) -> OutsideView {
+pub fn outside_view((host, id): (&str, &str), looked: &Looked, me: &SignedIn, contact: Option<&str>) -> OutsideView {
     OutsideView {
         host: host.to_owned(),
         now: looked.now.to_string(),
@@ -208,7 +203,7 @@ mod tests {
         let refusal = Refusal::new(ErrorCode::RedirectUriUnknown, "`redirect_uri` is none of <its>");
         let view = refused_view(&RefusedInput {
             host: "h",
-            application: Some("Grafana\u{202e}<b>"),
+            application: Some("Grafana\u{202e}<i>"),
             parameter: "redirect_uri",
             sent: Some("javascript:alert(1)//<script>\u{202e}"),
             refusal: &refusal,
@@ -216,9 +211,9 @@ mod tests {
             now: Timestamp::from_seconds(1_795_430_400),
         });
         let html = view.render().unwrap();
-        for wrong in ["<script>\\u", "<b>", "<its>", "\u{202e}", "href=\"javascript"] {
+        for wrong in ["<script>\\u", "<i>", "<its>", "\u{202e}", "href=\"javascript"] {
             assert!(!html.contains(wrong), "{wrong}: {html}");
         }
-        assert!(html.contains("redirect_uri") && html.contains("Grafana\\u{202e}&#60;b&#62;"), "{html}");
+        assert!(html.contains("redirect_uri") && html.contains("Grafana\\u{202e}&#60;i&#62;"), "{html}");
     }
 }

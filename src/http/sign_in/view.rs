@@ -116,7 +116,8 @@ mod tests {
     #[test]
     fn the_page_has_no_password_and_says_whom_to_ask() {
         let now = crate::domain::time::Timestamp::from_seconds(1_795_430_400);
-        let input = SignInInput { host: "h", again: None, next: "/", application: None, contact: Some("#platform <b>"), now };
+        let input =
+            SignInInput { host: "h", again: None, next: "/", application: None, contact: Some("#platform <b>"), now };
         let html = sign_in_view(&input).render().unwrap();
         assert!(!html.contains("type=\"password\"") && !html.contains("current-password"));
         assert!(html.contains("#platform &#60;b&#62;") && html.contains("Nobody will ask you for a code."));

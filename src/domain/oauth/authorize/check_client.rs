@@ -27,7 +27,10 @@ pub(super) fn run(asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Refusal> {
     let client = asked.clients.iter().find(|client| client.id.as_str() == id);
     draft.client = Some(Arc::clone(client.ok_or_else(|| {
         let shown: String = id.chars().take(100).collect();
-        refuse(ErrorCode::ApplicationUnknown, format!("this server knows no application with the `client_id` `{shown}`"))
+        refuse(
+            ErrorCode::ApplicationUnknown,
+            format!("this server knows no application with the `client_id` `{shown}`"),
+        )
     })?));
     Ok(())
 }

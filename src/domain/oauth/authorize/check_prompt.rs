@@ -11,7 +11,8 @@ pub(super) fn run(asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Refusal> {
     let Some(said) = asked.said.get("prompt") else { return Ok(()) };
     for word in said.split(' ').filter(|word| !word.is_empty()) {
         let prompt = Prompt::ALL.into_iter().find(|prompt| prompt.as_str() == word);
-        let prompt = prompt.ok_or_else(|| invalid("`prompt` has a value other than none, login, consent, select_account"))?;
+        let prompt =
+            prompt.ok_or_else(|| invalid("`prompt` has a value other than none, login, consent, select_account"))?;
         draft.prompt.insert(prompt);
     }
     if draft.prompt.contains(&Prompt::None) && draft.prompt.len() > 1 {

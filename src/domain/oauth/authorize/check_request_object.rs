@@ -11,7 +11,10 @@ use super::{Asked, Draft, invalid, refuse};
 pub(super) fn run(asked: &Asked<'_>, _: &mut Draft) -> Result<(), Refusal> {
     let is_there = |name: &str| asked.said.get(name).is_some() || asked.said.is_repeated(name);
     if is_there("request") {
-        return Err(refuse(ErrorCode::RequestObjectUnsupported, "`request` is not taken: send the parameters themselves"));
+        return Err(refuse(
+            ErrorCode::RequestObjectUnsupported,
+            "`request` is not taken: send the parameters themselves",
+        ));
     }
     if is_there("request_uri") {
         if asked.authenticated.is_some() {

@@ -194,8 +194,8 @@ fn any_who() -> impl Strategy<Value = SessionFacts> {
     let level = || prop::sample::select(vec![Acr::Phr, Acr::Phrh]);
     let groups = prop::sample::subsequence(vec!["sre", "finance", "other"], 0..=3);
     let rest = (any::<bool>(), any::<bool>(), 0_i64..30, CAME - 5..CAME + 5);
-    (0_u8..2, groups, level(), level(), rest).prop_map(|(id, groups, acr, could_reach, (missed, allowed, age, entry))| {
-        SessionFacts {
+    (0_u8..2, groups, level(), level(), rest).prop_map(
+        |(id, groups, acr, could_reach, (missed, allowed, age, entry))| SessionFacts {
             person: person(id),
             groups: groups.into_iter().map(|name| GroupName::parse(name).unwrap()).collect(),
             started: minutes_ago(age),
@@ -204,8 +204,8 @@ fn any_who() -> impl Strategy<Value = SessionFacts> {
             could_reach,
             missed: missed.then(miss),
             allowed: if allowed { request().scopes } else { Scopes::default() },
-        }
-    })
+        },
+    )
 }
 
 proptest! {
