@@ -5,7 +5,6 @@
 
 use serde_json::{Map, Value};
 
-use crate::crypto::signing::SigningKey;
 use crate::domain::canonical;
 use crate::domain::ids::{Audience, Digest, Kid};
 use crate::domain::log::entry::Event;
@@ -181,7 +180,8 @@ pub(super) fn draft_own(unit: &mut Unit<'_>, issuer: &str, client: &Client, want
 impl Countersign {
     /// Signs what is recorded. If the process dies before this, the tokens are in the log and nobody has them.
     pub(super) fn sign_draft(&self, client: &Client, draft: Draft) -> Result<Tokens, AppError> {
-        let key: &SigningKey = &self.signer(client.alg)?.key;
+        let signer = self.signer(client.alg)?;
+        let key = &signer.key;
         let access_token = key.sign_typed(ACCESS, &draft.access)?;
         let id_token = match draft.id {
             None => None,

@@ -269,8 +269,9 @@ impl Countersign {
         found.ok_or_else(|| AppError::internal(format!("the signing key {kid} is gone")))
     }
 
-    fn signer_of(&self, kid: &str) -> Option<&SigningKey> {
-        self.signers.values().find(|signer| signer.key.kid().as_str() == kid).map(|signer| signer.key.as_ref())
+    /// A key of ours that is published, by its id.
+    fn published_key(&self, kid: &str) -> Option<Arc<SigningKey>> {
+        self.signers.values().find(|signer| signer.key.kid().as_str() == kid).map(|signer| Arc::clone(&signer.key))
     }
 
     /// Our public keys, as the narrowest consumer takes them (RFC 7517 §5).

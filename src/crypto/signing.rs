@@ -3,6 +3,8 @@
 //! Implements RFC 7515 §3.1, RFC 7517, RFC 7518 §3.3, §3.4 and §6.
 //! Never shows a private member but to whoever wraps it for the store.
 
+use std::sync::Arc;
+
 use data_encoding::BASE64URL_NOPAD;
 use josekit::jwk::Jwk;
 use josekit::jws::{ES256, JwsSigner, JwsVerifier, RS256};
@@ -208,9 +210,9 @@ fn verifier(alg: TokenAlg, public: &Value) -> Result<Box<dyn JwsVerifier>, Crypt
 ///
 /// # Errors
 /// As `UnverifiedToken::parse` and `verify`.
-pub fn verify_own<'a>(
+pub fn verify_own(
     token: &str,
-    key_of: impl Fn(&str) -> Option<&'a SigningKey>,
+    key_of: impl Fn(&str) -> Option<Arc<SigningKey>>,
 ) -> Result<Verified<RawClaims>, TokenError> {
     UnverifiedToken::parse(token)?.verify_by(|alg, kid, input, signature| {
         let kid = kid.ok_or(TokenError::NoKeyId)?;

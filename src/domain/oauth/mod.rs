@@ -12,6 +12,7 @@ pub mod exchange;
 pub mod grant;
 pub mod link_form;
 pub mod pkce;
+pub mod refresh;
 pub mod scope;
 pub mod token_form;
 pub mod tokens;
