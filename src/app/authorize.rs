@@ -262,7 +262,7 @@ pub(super) fn read(row: &AuthorizationRow) -> Result<Kept, AppError> {
 
 fn over(clients: &[Arc<Client>], client: Option<&ClientId>) -> AppError {
     let name = client.and_then(|id| clients.iter().find(|one| one.id == *id)).map(|client| client.name.as_str());
-    let text = "this sign-in is over: it was finished, or it took too long";
+    let text = "it was finished, or it took too long";
     match name {
         Some(name) => {
             AppError::refused(ErrorCode::AuthorizationOver, text).with_hint(&format!("start again at {name}"))

@@ -286,7 +286,7 @@ impl Countersign {
     }
 
     /// A key of ours that is published, by its id.
-    fn signer_of(&self, kid: &str) -> Option<Arc<SigningKey>> {
+    fn published_key(&self, kid: &str) -> Option<Arc<SigningKey>> {
         self.keyring.by_kid(&Kid::parse(kid).ok()?).map(|signer| signer.key)
     }
 

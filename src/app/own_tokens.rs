@@ -12,7 +12,7 @@ use super::Countersign;
 impl Countersign {
     /// The claims of a token of ours of that `typ`; nothing where it is anybody else's.
     pub(super) fn own_claims(&self, token: &str, typ: &str) -> Option<Map<String, Value>> {
-        let verified = verify_own(token, |kid| self.signer_of(kid)).ok()?;
+        let verified = verify_own(token, |kid| self.published_key(kid)).ok()?;
         let read = verified.get();
         let ours = read.claims.get("iss").and_then(Value::as_str) == Some(self.settings.url.as_str());
         let typed = read.header.get("typ").and_then(Value::as_str) == Some(typ);

@@ -11,10 +11,10 @@ use crate::domain::oauth::client::{Client, GrantType};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::grant::GrantEnd;
 use crate::domain::oauth::pkce;
+use crate::domain::oauth::refresh::{Family, Turn};
 use crate::domain::oauth::token_form::{CodeText, Offer, RefreshToken, Trade, Verifier};
 use crate::domain::rules::Refusal;
 use crate::domain::session::SessionLimits;
-use crate::domain::time::{REFRESH_GRACE, REFRESH_TOGETHER};
 use crate::store::Unit;
 use crate::store::grants::{GrantRow, RefreshRow};
 
@@ -143,7 +143,7 @@ impl Counter {
             return Err(refused(ErrorCode::DpopKeyWrong, "the refresh token is bound to another key"));
         }
         let successor = token.successor(unit.random()?);
-        let turn = match turn(&row, token, unit) {
+        let turn = match family(&row).turn(token.digest(), unit.now()) {
             Turn::Replay => {
                 end(unit, &grant, GrantEnd::Replayed)?;
                 return Ok(Found::Over(ErrorCode::RefreshTokenUsed, "the refresh token was used before"));
@@ -167,27 +167,10 @@ impl Counter {
     }
 }
 
-/// What a refresh token is when it comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    /// The one that may be used.
-    Now,
-    /// The one before it, whose answer was lost: its successor was never used.
-    Lost,
-    /// The one before it, at the same time: its successor is on its way.
-    Together,
-    /// An old one.
-    Replay,
-}
-
-fn turn(row: &RefreshRow, token: &RefreshToken, unit: &Unit<'_>) -> Turn {
-    let digest = token.digest();
-    if digest == row.token_sha256 {
-        return Turn::Now;
-    }
-    match row.rotated.filter(|_| row.before_sha256 == Some(digest)).map(|used| unit.now().since(used)) {
-        Some(since) if since < REFRESH_TOGETHER => Turn::Together,
-        Some(since) if since <= REFRESH_GRACE => Turn::Lost,
-        _ => Turn::Replay,
-    }
+const fn family(row: &RefreshRow) -> Family {
+    let before = match (row.before_sha256, row.rotated) {
+        (Some(before), Some(used)) => Some((before, used)),
+        _ => None,
+    };
+    Family { current: row.token_sha256, before }
 }

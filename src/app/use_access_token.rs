@@ -44,7 +44,7 @@ impl Countersign {
     /// What an access token says, if it counts now.
     pub(super) fn accept(&self, token: &str) -> Result<Accepted, AppError> {
         let wall = self.steady_now()?;
-        let verified = verify_own(token, |kid| self.signer_of(kid));
+        let verified = verify_own(token, |kid| self.published_key(kid));
         let verified = verified.map_err(|_| invalid("this is no access token of this server"))?;
         let raw = verified.get();
         // RFC 9068 §4: another kind of token is none, whoever signed it.

@@ -3,16 +3,23 @@
 //! Implements SCREENS' Admin.
 //! Never sets a cookie: the admin signs in by the page.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use countersign::domain::assurance::Acr;
+use countersign::domain::ids::{Audience, ClientId, Digest, GroupName};
+use countersign::domain::oauth::client::{Client, ClientAuth, Consent, GrantType, Lifetimes, ResponseMode};
+use countersign::domain::oauth::scope::Scopes;
+use countersign::domain::rules::TokenAlg;
 use serde_json::json;
 
 use crate::authenticator::Authenticator;
 use crate::browser;
 use crate::driver::Browser;
+use crate::maker::Maker;
 use crate::pictures::look;
 use crate::sessions::sign_in;
-use crate::support::{GROUP, World};
+use crate::support::{GROUP, MODEL, World};
 
 /// Opens a page of the admin's.
 fn open(browser: &Browser, world: &World, path: &str, heading: &str) {
@@ -136,4 +143,82 @@ fn a_busy_server_shows_its_rules_refusals_issuers_keys_and_what_waits() {
     look(&browser, "admin-requests");
     browser.click(&format!("a[href=\"/a/{}\"]", payments.id));
     browser.until_says("h1", "shop/api");
+}
+
+fn grafana() -> Client {
+    Client {
+        id: ClientId::parse("grafana").unwrap(),
+        name: "Grafana".to_owned(),
+        auth: ClientAuth::Basic(vec![Digest::of(b"new"), Digest::of(b"old")]),
+        redirect_uris: vec!["https://grafana.example.com/login/generic_oauth".to_owned()],
+        native: false,
+        grants: BTreeSet::from([GrantType::AuthorizationCode, GrantType::RefreshToken]),
+        scopes: Scopes::parse("openid profile email groups offline_access").unwrap(),
+        resources: Vec::new(),
+        serves: Vec::new(),
+        groups: Some(BTreeSet::from([GroupName::parse(GROUP).unwrap()])),
+        acr: Acr::Phr,
+        device_policy: None,
+        consent: Consent::NotAsked,
+        par: false,
+        dpop: false,
+        alg: TokenAlg::Rs256,
+        response_modes: BTreeSet::from([ResponseMode::Query]),
+        post_logout_redirect_uris: Vec::new(),
+        backchannel_logout_uri: None,
+        lifetimes: Lifetimes {
+            access_token: Duration::from_mins(10),
+            refresh: Duration::from_hours(12),
+            offline: Duration::from_hours(30 * 24),
+        },
+        logo: None,
+    }
+}
+
+#[test]
+fn clients_are_shown_with_what_they_may() {
+    let browser = browser!();
+    let robot = Client {
+        id: ClientId::parse("inventory-robot").unwrap(),
+        name: "Inventory\u{202e} robot".to_owned(),
+        auth: ClientAuth::PrivateKeyJwt(Vec::new()),
+        redirect_uris: Vec::new(),
+        grants: BTreeSet::from([GrantType::ClientCredentials]),
+        scopes: Scopes::parse("inventory:read inventory:write").unwrap(),
+        resources: vec![Audience::parse("https://inventory.shop.example/v2/warehouses").unwrap()],
+        serves: vec![Audience::parse("https://inventory.shop.example/robot").unwrap()],
+        groups: None,
+        dpop: true,
+        ..grafana()
+    };
+    let world = World::for_clients(vec![grafana(), robot], &Maker::of(MODEL));
+    let ada = world.admin("Ada Lind");
+    let key = Authenticator::in_browser(&browser);
+    sign_in(&browser, &world, "?next=/admin/clients", &key, &ada);
+    browser.until_says("h1", "Clients");
+    says(
+        &browser,
+        &[
+            "Grafana grafana",
+            "none yet",
+            "members of release-managers",
+            "! Two secrets count",
+            "nobody: it has tokens of its own alone",
+            "proves a key for each token",
+            "! invisible or",
+        ],
+    );
+    look(&browser, "admin-clients");
+}
+
+#[test]
+fn without_clients_the_page_says_how_to_make_one() {
+    let browser = browser!();
+    let world = World::start();
+    let ada = world.admin("Ada Lind");
+    let key = Authenticator::in_browser(&browser);
+    sign_in(&browser, &world, "?next=/admin/clients", &key, &ada);
+    browser.until_says("h1", "Clients");
+    says(&browser, &["There are none."]);
+    look(&browser, "admin-clients-none");
 }

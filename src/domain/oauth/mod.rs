@@ -13,6 +13,7 @@ pub mod grant;
 pub mod link_form;
 pub mod logout;
 pub mod pkce;
+pub mod refresh;
 pub mod scope;
 pub mod token_form;
 pub mod tokens;

@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::assurance::Acr;
+
 /// Longest scope, in bytes.
 pub const MAX_SCOPE_BYTES: usize = 64;
 /// Most scopes of a client, or of a request.
@@ -190,6 +192,9 @@ pub struct WantedClaims {
     /// From the userinfo endpoint.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub userinfo: BTreeSet<String>,
+    /// Where nothing but certain levels will do, the highest of them: the ID token names no other (§5.5.1.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr_most: Option<Acr>,
 }
 
 #[cfg(test)]

@@ -169,7 +169,9 @@ pub fn parse(form: &Form, grant: GrantType) -> Result<Trade, Refusal> {
         GrantType::RefreshToken => Offer::Refresh(RefreshToken::parse(form.require("refresh_token")?)),
         GrantType::ClientCredentials => Offer::Nothing,
     };
-    let scopes = form.get("scope").map(Scopes::parse).transpose();
+    // With a code no scope is asked for: what was allowed is known, and some clients repeat what they asked (RFC 6749 §4.1.3).
+    let asked = form.get("scope").filter(|_| grant != GrantType::AuthorizationCode);
+    let scopes = asked.map(Scopes::parse).transpose();
     let scopes = scopes.map_err(|error| Refusal::new(ErrorCode::ScopeNotGranted, error.to_string()))?;
     let mut resources = form.resources();
     let resource = match (resources.next(), resources.next()) {
@@ -214,6 +216,8 @@ mod tests {
         let trade = read(code, GrantType::AuthorizationCode).unwrap();
         assert_eq!(trade.resource.as_ref().map(Audience::as_str), Some("https://api.example"));
         assert!(!format!("{trade:?}").contains("co_x"));
+        let repeated = read(&format!("{code}&scope=openid+email"), GrantType::AuthorizationCode).unwrap();
+        assert_eq!(repeated, trade, "a scope says nothing beside a code");
         let without = "code=co_x&redirect_uri=https%3A%2F%2Fa.example%2Fcb";
         assert!(read(without, GrantType::AuthorizationCode).is_ok(), "it fits no challenge, and is no other fault");
         assert_eq!(read("code=co_x", GrantType::AuthorizationCode), Err(ErrorCode::ParameterMissing));

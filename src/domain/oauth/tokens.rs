@@ -113,6 +113,10 @@ impl Terms<'_> {
             put(&mut claims, "nonce", json!(nonce));
         }
         put_sign_in(&mut claims, subject);
+        if let Some(most) = wanted.acr_most {
+            // A client compares exactly, and a higher level holds the lower.
+            put(&mut claims, "acr", json!(subject.assurance.acr.min(most)));
+        }
         if !subject.assurance.amr_missing.is_empty() {
             put(&mut claims, "amr_missing", json!(subject.assurance.amr_missing));
         }

@@ -155,6 +155,12 @@ pub struct RefusedInput<'a> {
     pub now: Timestamp,
 }
 
+/// A message of ours (lower-case start, no full stop) as a sentence; what it names in backticks stays as it is.
+fn sentence(message: &str) -> String {
+    let mut letters = message.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+}
+
 /// The view of a fault.
 #[must_use]
 pub fn refused_view(input: &RefusedInput<'_>) -> RefusedView {
@@ -165,8 +171,8 @@ pub fn refused_view(input: &RefusedInput<'_>) -> RefusedView {
         application: input.application.map(visible),
         parameter: input.parameter,
         sent: input.sent.map(|sent| visible(&sent.chars().take(QUOTED).collect::<String>())),
-        what: pieces(&refusal.description),
-        cure: pieces(cure),
+        what: pieces(&sentence(&refusal.description)),
+        cure: pieces(&sentence(cure)),
         error: refusal.code.oauth().as_str(),
         code: refusal.code.as_str(),
         call_id: input.call_id.to_owned(),

@@ -35,6 +35,8 @@ pub(super) fn run(asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Refusal> {
     if let Some(acr) = id_token.and_then(|place| place.get("acr")).and_then(Value::as_object) {
         let essential = acr.get("essential").and_then(Value::as_bool).unwrap_or(false);
         draft.acr = wish(&values(acr), essential)?;
+        let demanded = draft.acr.as_ref().filter(|wish| wish.essential);
+        draft.claims.acr_most = demanded.and_then(|wish| wish.values.iter().copied().max());
     }
     for place in [id_token, userinfo].into_iter().flatten() {
         expect_subject(place, draft)?;

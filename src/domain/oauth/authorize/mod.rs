@@ -93,16 +93,6 @@ impl AcrWish {
     pub fn best(&self) -> Acr {
         self.values.first().copied().unwrap_or(Acr::Phr)
     }
-
-    /// The level that an ID token names where `reached` was reached: where nothing but the levels asked for will do, the
-    /// highest of them that was reached, since a client compares them exactly and a higher level holds the lower.
-    #[must_use]
-    pub fn named(&self, reached: Acr) -> Acr {
-        if !self.essential {
-            return reached;
-        }
-        self.values.iter().copied().filter(|value| *value <= reached).max().unwrap_or(reached)
-    }
 }
 
 /// A well-formed request of a configured client, for a redirect URI of its own.

@@ -190,6 +190,10 @@ fn attack_076_prompt_age_level_and_hint_are_taken_exactly_or_not_at_all() {
     unmet(r#"{"id_token":{"acr":{"essential":true,"value":"0"}}}"#);
     let wish = |claims: &str| of(&clients(), &with(&[("claims", claims), ("acr_values", "phr")])).unwrap().acr;
     assert_eq!(wish(&essential(r#"["x","phrh"]"#)), Some(AcrWish { values: vec![Acr::Phrh], essential: true }));
+    let most = |claims: &str| of(&clients(), &with(&[("claims", claims)])).unwrap().claims.acr_most;
+    assert_eq!(most(&essential(r#"["phr"]"#)), Some(Acr::Phr), "so that no ID token names another");
+    assert_eq!(most(&essential(r#"["phr","phrh"]"#)), Some(Acr::Phrh));
+    assert_eq!(most(r#"{"id_token":{"acr":{"values":["phr"]}}}"#), None);
     assert_eq!(wish(&essential("[]")), Some(AcrWish { values: vec![Acr::Phr], essential: false }));
     let expects = |claims: &str| of(&clients(), &with(&[("claims", claims)]));
     let named = format!(r#"{{"userinfo":{{"sub":{{"value":"{}"}}}}}}"#, person(1));
@@ -258,15 +262,6 @@ fn a_client_pushes_for_itself_and_no_address() {
     assert_eq!(push(&[]).unwrap_err().refusal().code, ErrorCode::ParameterInvalid, "it is another client");
     let fault = push(&[("client_id", ""), ("request_uri", "urn:x")]).unwrap_err();
     assert_eq!(fault.refusal().code, ErrorCode::ParameterInvalid);
-}
-
-#[test]
-fn the_level_that_is_named_is_one_that_was_demanded() {
-    let wish = |values: &[Acr], essential| AcrWish { values: values.to_vec(), essential };
-    assert_eq!(wish(&[Acr::Phr], true).named(Acr::Phrh), Acr::Phr);
-    assert_eq!(wish(&[Acr::Phr, Acr::Phrh], true).named(Acr::Phrh), Acr::Phrh);
-    assert_eq!(wish(&[Acr::Phr], false).named(Acr::Phrh), Acr::Phrh);
-    assert_eq!(wish(&[Acr::Phrh], false).named(Acr::Phr), Acr::Phr);
 }
 
 proptest! {

@@ -108,11 +108,23 @@ fn an_id_token_says_who_and_how_and_no_more_than_was_asked() {
 }
 
 #[test]
+fn where_a_level_is_demanded_no_other_is_named() {
+    let (mut mara, client, scopes) = (mara(), client("openid"), scopes("openid"));
+    mara.assurance.acr = Acr::Phrh;
+    let named = |acr_most: Option<Acr>| {
+        let wanted = WantedClaims { acr_most, ..WantedClaims::default() };
+        terms(&client, &scopes).id_token(&mara.subject(), "j", None, &wanted)["acr"].clone()
+    };
+    assert_eq!([None, Some(Acr::Phr), Some(Acr::Phrh)].map(named), [json!("phrh"), json!("phr"), json!("phrh")]);
+}
+
+#[test]
 fn a_claim_that_is_asked_for_by_name_needs_the_clients_scope() {
     let mara = mara();
     let wanted = WantedClaims {
         id_token: BTreeSet::from(["groups".to_owned(), "email".to_owned(), "admin".to_owned()]),
         userinfo: BTreeSet::from(["name".to_owned()]),
+        ..WantedClaims::default()
     };
     let bare = scopes("openid");
     let may = client("openid groups profile");
