@@ -5,18 +5,13 @@ use std::time::Duration;
 use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
 use countersign::domain::keys::{PUBLISH_BEFORE, PUBLISHED_AHEAD, RETIRED_STAYS, ROTATE_EVERY};
 use countersign::domain::rules::TokenAlg;
+use countersign::domain::time::Timestamp;
 
-use crate::support::rotation::{Issued, outcomes, pass_and_turn, published};
+use crate::support::rotation::{Issued, outcomes, pass_and_turn, published, turn_at};
 use crate::support::server::FOUNDED;
 use crate::support::{Person, Server, Snapshot, person::page};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
-
-/// From now until the next key is published.
-fn until_published(server: &Server) -> Duration {
-    let age = Duration::from_secs(u64::try_from(server.now() - FOUNDED).unwrap());
-    ROTATE_EVERY - PUBLISH_BEFORE - PUBLISHED_AHEAD - age
-}
 
 fn rotate(alg: Option<TokenAlg>) -> ConsoleCommand {
     ConsoleCommand::RotateKeys { alg, emergency: false }
@@ -27,16 +22,18 @@ fn a_whole_rotation_and_each_token_verifies_from_its_first_moment_to_its_last() 
     let mut server = Server::start();
     let before = Snapshot::of(&server).entries.len();
     let [first] = published(&server, "RSA").try_into().unwrap();
-    assert_eq!(pass_and_turn(&server, until_published(&server) - MILLISECOND), 0);
+    let begins = Timestamp::from_seconds(FOUNDED) + ROTATE_EVERY - PUBLISH_BEFORE - PUBLISHED_AHEAD;
+    assert_eq!(turn_at(&server, begins - MILLISECOND), 0);
     assert_eq!(published(&server, "RSA"), [first.as_str()]);
-    assert_eq!(pass_and_turn(&server, MILLISECOND), 2, "one of each algorithm");
+    assert_eq!(turn_at(&server, begins), 2, "one of each algorithm");
     let keys = published(&server, "RSA");
     let [signs, next] = keys.as_slice() else { panic!("{keys:?}") };
     assert_eq!((signs, keys.len(), published(&server, "EC").len()), (&first, 2, 2), "who signs stands first");
-    assert_eq!(pass_and_turn(&server, PUBLISH_BEFORE - MILLISECOND), 0);
+    let signs_from = begins + PUBLISH_BEFORE;
+    assert_eq!(turn_at(&server, signs_from - MILLISECOND), 0);
     let old = Issued::of(&server);
     assert_eq!(old.kid(), first);
-    assert_eq!(pass_and_turn(&server, MILLISECOND), 2);
+    assert_eq!(turn_at(&server, signs_from), 2);
     let new = Issued::of(&server);
     assert_eq!(new.kid(), *next, "a token is signed with what was published for a day");
     assert_eq!(published(&server, "RSA"), [next.as_str(), first.as_str()]);
@@ -46,9 +43,10 @@ fn a_whole_rotation_and_each_token_verifies_from_its_first_moment_to_its_last() 
     assert!(old.verifies(&server) && new.verifies(&server));
     server.restart();
     assert_eq!(old.again(&server).expect(200).member("access_token"), old.token);
-    assert_eq!(pass_and_turn(&server, RETIRED_STAYS - MILLISECOND), 0);
+    let gone = signs_from + RETIRED_STAYS;
+    assert_eq!(turn_at(&server, gone - MILLISECOND), 0);
     assert_eq!(published(&server, "RSA").len(), 2);
-    assert_eq!(pass_and_turn(&server, MILLISECOND), 2);
+    assert_eq!(turn_at(&server, gone), 2);
     assert_eq!(published(&server, "RSA"), [next.as_str()]);
     assert!(!old.verifies(&server) && new.verifies(&server));
     let (next, first) = (next.clone(), first.clone());
@@ -59,8 +57,8 @@ fn a_whole_rotation_and_each_token_verifies_from_its_first_moment_to_its_last() 
         "each step is an entry"
     );
     let after = Snapshot::of(&server);
-    let gone = after.table("signing_key").iter().find(|row| row.starts_with(&first)).unwrap().clone();
-    assert!(gone.contains("removed") && !gone.contains("eyJ"), "no private part is kept: {gone}");
+    let row = after.table("signing_key").iter().find(|row| row.starts_with(&first)).unwrap().clone();
+    assert!(row.contains("removed") && !row.contains("eyJ"), "no private part is kept: {row}");
 }
 
 #[test]
@@ -81,7 +79,7 @@ fn by_hand_a_key_is_published_now_and_signs_in_its_time() {
     // From then on it goes by itself again: 30 days later the next one signs.
     pass_and_turn(&server, RETIRED_STAYS);
     assert_eq!(published(&server, "RSA").len(), 1);
-    pass_and_turn(&server, ROTATE_EVERY - PUBLISH_BEFORE - RETIRED_STAYS);
+    turn_at(&server, keys[0].signs + ROTATE_EVERY - PUBLISH_BEFORE);
     assert_eq!(published(&server, "RSA").len(), 2);
 }
 
@@ -102,9 +100,10 @@ fn a_server_that_was_off_for_long_publishes_before_it_signs() {
     server.hand.advance(Duration::from_hours(100));
     server.restart();
     assert_eq!(outcomes(&server, before, "RS256"), [("published".to_owned(), next.clone())]);
-    assert_eq!(pass_and_turn(&server, Duration::from_hours(21) - MILLISECOND), 0);
+    let signs = server.app.clock.now() + Duration::from_hours(21);
+    assert_eq!(turn_at(&server, signs - MILLISECOND), 0);
     assert_eq!(Issued::of(&server).kid(), first);
-    assert_eq!(pass_and_turn(&server, MILLISECOND), 2);
+    assert_eq!(turn_at(&server, signs), 2);
     assert_eq!(Issued::of(&server).kid(), next);
     // A restart takes nothing away.
     let before = Snapshot::of(&server);
@@ -136,7 +135,7 @@ fn what_comes_next_is_shown_to_admins_and_measured() {
         );
     }
     // A clock that stepped stops nothing but what it would falsify, and is told.
-    server.hand.set(countersign::domain::time::Timestamp::from_seconds(server.now() + 40 * 86_400));
+    server.hand.set(Timestamp::from_seconds(server.now() + 40 * 86_400));
     assert!(crate::support::server::block_on(server.app.turn_keys()).is_err());
     assert!(server.app.warnings().iter().any(|line| line.starts_with("keys: they are not rotated")));
 }

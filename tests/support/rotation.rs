@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use countersign::crypto::jwk::KeySet;
 use countersign::crypto::jwt::UnverifiedToken;
+use countersign::domain::time::Timestamp;
 use serde_json::Value;
 
 use super::ledger::Snapshot;
@@ -61,6 +62,11 @@ impl Issued {
 pub fn pass_and_turn(server: &Server, span: Duration) -> usize {
     server.hand.advance(span);
     block_on(server.app.turn_keys()).unwrap()
+}
+
+/// The same, at a moment that is to come.
+pub fn turn_at(server: &Server, at: Timestamp) -> usize {
+    pass_and_turn(server, at.since(server.app.clock.now()))
 }
 
 /// What the log says of the keys of an algorithm since a moment: outcome and key id.

@@ -299,6 +299,10 @@ impl Server {
     /// Ends the server without letting answers finish, and starts it again on the same state.
     pub fn restart(&mut self) {
         self.stop();
+        if self.clock.step().is_none() {
+            // A new process measures from its own start.
+            (self.clock, self.hand) = Clock::steerable(self.clock.now());
+        }
         let ((app, address, handle), thread) = run(&self.directory, &self.clock, &self.options);
         (self.app, self.address, self.handle, self.thread) = (app, address, handle, Some(thread));
     }

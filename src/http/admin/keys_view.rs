@@ -39,7 +39,8 @@ impl KeyRow {
             },
             state: line.state.words(),
             since: Moment::new(line.since, now),
-            signs: line.signs.map(|at| Moment::new(at, now)),
+            // The first of an algorithm signed at once.
+            signs: line.signs.filter(|at| *at != line.since).map(|at| Moment::new(at, now)),
             until: line.until.map(|at| Moment::new(at, now)),
             number: grouped(line.entry),
         }
