@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser as _;
 use countersign::cli::args::Args;
+use countersign::config::examine;
 use countersign::domain::ids::IssuerName;
 use countersign::domain::job::gitlab::INVENTORY;
 use countersign::domain::rules::compile::Rules;
@@ -30,6 +31,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/people.md",
     "docs/performance.md",
     "docs/amr.md",
+    "docs/relying-parties.md",
     "docs/rules.md",
     "docs/verify.md",
     "keys.example/README.md",
@@ -241,6 +243,22 @@ fn every_rule_in_the_documents_compiles_without_a_warning() {
         }
     }
     assert!(count >= 8, "only {count} rules were found");
+}
+
+#[test]
+fn every_client_in_the_documents_is_one() {
+    let head = "url = \"https://sign.example.com\"\n[keys]\nmaster_key_file = \"m\"\nlog_key_file = \"l\"\n\
+                [[issuer]]\nname = \"gitlab\"\nurl = \"https://gitlab.example.com\"\n";
+    let mut count = 0;
+    for document in DOCUMENTS {
+        for block in blocks(document).iter().filter(|block| block.text.contains("[[client]]")) {
+            count += 1;
+            let checked = examine(&root().join("countersign.toml"), &format!("{head}{}", block.text));
+            let faults = checked.err().map(|error| error.to_string());
+            assert!(faults.is_none(), "{document}:{}: {}", block.line, faults.unwrap_or_default());
+        }
+    }
+    assert!(count >= 6, "only {count} clients were found");
 }
 
 #[test]

@@ -45,6 +45,7 @@ pub const DOCUMENTS: &[(&str, &str)] = &[
     ("limits", include_str!("../../docs/limits.md")),
     ("people", include_str!("../../docs/people.md")),
     ("performance", include_str!("../../docs/performance.md")),
+    ("relying-parties", include_str!("../../docs/relying-parties.md")),
     ("rules", include_str!("../../docs/rules.md")),
     ("verify", include_str!("../../docs/verify.md")),
 ];
