@@ -11,7 +11,6 @@ use countersign::domain::ids::{Audience, ClientId, Digest, GroupName};
 use countersign::domain::oauth::client::{Client, ClientAuth, Consent, GrantType, Lifetimes, ResponseMode};
 use countersign::domain::oauth::scope::Scopes;
 use countersign::domain::rules::TokenAlg;
-use countersign::domain::rules::TokenAlg;
 use serde_json::json;
 
 use crate::authenticator::Authenticator;

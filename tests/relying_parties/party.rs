@@ -196,7 +196,6 @@ pub const MOD_AUTH_OPENIDC: Kind = Kind {
     callback: "/redirect_uri",
     login: "/everybody/",
     step_up: "/hardware/",
-    steps_up_by: "`acr_values`",
     me: APACHE_ME,
     refresh: Refresh::Page("/redirect_uri?refresh={base}%2Feverybody%2F&access_token={token}"),
     logout: "/redirect_uri?logout={base}%2Fbye",
