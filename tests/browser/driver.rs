@@ -3,6 +3,7 @@
 //! Implements the client’s side of WebDriver (W3C), and of CDP over it.
 //! Never sleeps: it waits for conditions, inside the page. WebDriver is JSON over HTTP and `ureq` is there already, so
 //! this file builds in no time; a WebDriver crate would bring a second HTTP client and an async layer for 15 commands.
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
