@@ -32,7 +32,6 @@ pub const LOGOUTS_OF_CLIENT: u32 = 4;
 
 /// The `typ` of a logout token (Back-Channel Logout 1.0 §2.4).
 const LOGOUT_TYPE: &str = "logout+jwt";
-const LOCALHOST: &str = "localhost";
 
 /// What became of a wish to sign out.
 #[derive(Debug)]
@@ -121,7 +120,9 @@ impl Countersign {
     /// The system has no certificates of authorities.
     pub fn tell_logouts_from_here(&self) -> Result<(), OutboundError> {
         if self.tells_logouts() {
-            let _ = self.logouts.teller.set(Teller::new(self.settings.rp_id == LOCALHOST)?);
+            let uris = self.settings.clients.iter().filter_map(|client| client.backchannel_logout_uri.as_deref());
+            let needs_roots = uris.into_iter().any(|uri| uri.starts_with("https:"));
+            let _ = self.logouts.teller.set(Teller::new(needs_roots)?);
         }
         Ok(())
     }

@@ -3,46 +3,27 @@
 //! Implements OpenID Connect Back-Channel Logout 1.0 §2.5, §2.8.
 //! Never follows a redirect, never reads what is answered, and never shows a token.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::tls::{TlsConfig, TlsProvider};
 use url::Url;
 
 use super::OutboundError;
-use super::post::roots;
+use super::post::{Agent, agent, why_not};
 
 /// Time for one whole delivery.
 pub const LOGOUT_WITHIN: Duration = Duration::from_secs(5);
 
 /// Tells clients.
 #[derive(Clone)]
-pub struct Teller(ureq::Agent);
+pub struct Teller(Agent);
 
 impl Teller {
-    /// Reads the system's authorities; clients on this machine alone need none.
+    /// Reads the system's authorities, unless every client is on this machine.
     ///
     /// # Errors
     /// The system has no certificates of authorities.
-    pub fn new(local: bool) -> Result<Self, OutboundError> {
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
-        let tls = match roots() {
-            Ok(roots) => tls.root_certs(roots),
-            Err(_) if local => tls,
-            Err(error) => return Err(error),
-        };
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_idle_connections(0)
-            .timeout_global(Some(LOGOUT_WITHIN))
-            .user_agent("countersign")
-            .tls_config(tls.build())
-            .build()
-            .new_agent();
-        Ok(Self(agent))
+    pub fn new(needs_roots: bool) -> Result<Self, OutboundError> {
+        Ok(Self(agent(needs_roots, LOGOUT_WITHIN)?))
     }
 
     /// One try; it blocks.
@@ -54,10 +35,7 @@ impl Teller {
             // §2.8: 200, and 204 for frameworks that turn an empty 200 into it.
             Ok(answer) if matches!(answer.status().as_u16(), 200 | 204) => Ok(()),
             Ok(answer) => Err(format!("it answered with status {}", answer.status().as_u16())),
-            Err(ureq::Error::Timeout(_)) => Err(format!("no answer in {} s", LOGOUT_WITHIN.as_secs())),
-            Err(ureq::Error::HostNotFound) => Err("it has no address".to_owned()),
-            Err(ureq::Error::Io(error)) => Err(format!("it cannot be reached: {error}")),
-            Err(_) => Err("it cannot be called".to_owned()),
+            Err(error) => Err(why_not(&error, LOGOUT_WITHIN)),
         }
     }
 }
@@ -97,7 +75,7 @@ mod tests {
 
     #[test]
     fn the_token_comes_as_a_form_and_a_client_that_says_no_was_not_told() {
-        let teller = Teller::new(true).unwrap();
+        let teller = Teller::new(false).unwrap();
         let (uri, heard) = client("200 OK");
         teller.tell(&uri, "a.b.c").unwrap();
         let heard = heard.join().unwrap().to_ascii_lowercase();

@@ -30,20 +30,8 @@ impl Poster {
         secret: Arc<Secret>,
         now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     ) -> Result<Self, OutboundError> {
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
         // On this machine alone, plain http works; then no certificate is needed.
-        let tls = if url.scheme() == "https" { tls.root_certs(roots()?) } else { tls };
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_idle_connections(0)
-            .timeout_global(Some(POST_WITHIN))
-            .user_agent("countersign")
-            .tls_config(tls.build())
-            .build()
-            .new_agent();
+        let agent = agent(url.scheme() == "https", POST_WITHIN)?;
         Ok(Self { agent, url, secret, now })
     }
 
@@ -64,17 +52,46 @@ impl Poster {
         match answer {
             Ok(answer) if answer.status().is_success() => Ok(()),
             Ok(answer) => Err(format!("it answered with status {}", answer.status().as_u16())),
-            Err(ureq::Error::Timeout(_)) => Err(format!("no answer in {} s", POST_WITHIN.as_secs())),
-            Err(ureq::Error::HostNotFound) => Err("it has no address".to_owned()),
-            Err(ureq::Error::Io(error)) => Err(format!("it cannot be reached: {error}")),
-            // Others may quote the address.
-            Err(_) => Err("it cannot be called".to_owned()),
+            Err(error) => Err(why_not(&error, POST_WITHIN)),
         }
     }
 }
 
+/// Sends; every call is a connection of its own.
+pub(super) type Agent = ureq::Agent;
+
+/// Whoever sends, for at most `within` a call.
+///
+/// # Errors
+/// The system has no certificates of authorities, where some are needed.
+pub(super) fn agent(needs_roots: bool, within: Duration) -> Result<Agent, OutboundError> {
+    let tls = TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let tls = if needs_roots { tls.root_certs(roots()?) } else { tls };
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_idle_connections(0)
+        .timeout_global(Some(within))
+        .user_agent("countersign")
+        .tls_config(tls.build());
+    Ok(config.build().new_agent())
+}
+
+/// Why something was not taken, without a word of the address.
+pub(super) fn why_not(error: &ureq::Error, within: Duration) -> String {
+    match error {
+        ureq::Error::Timeout(_) => format!("no answer in {} s", within.as_secs()),
+        ureq::Error::HostNotFound => "it has no address".to_owned(),
+        ureq::Error::Io(error) => format!("it cannot be reached: {error}"),
+        // Others may quote the address.
+        _ => "it cannot be called".to_owned(),
+    }
+}
+
 /// The authorities of the operating system.
-pub(super) fn roots() -> Result<RootCerts, OutboundError> {
+fn roots() -> Result<RootCerts, OutboundError> {
     let pem = openssl_probe::probe().cert_file.and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
     let items = parse_pem(&pem).filter_map(Result::ok);
     let found: Vec<Certificate<'static>> =
