@@ -12,6 +12,7 @@ mod built;
 #[allow(dead_code, reason = "the pages' tests use more of it")]
 #[path = "../browser/driver.rs"]
 mod driver;
+mod kinds;
 #[path = "../support/maker.rs"]
 mod maker;
 mod party;
@@ -25,7 +26,8 @@ use std::io::Write as _;
 use std::net::TcpListener;
 
 use crate::driver::{Browser, skip};
-use crate::party::{Kind, Party};
+use crate::kinds::Kind;
+use crate::party::Party;
 use crate::provider::{Certified, Provider};
 use crate::visit::Visit;
 
@@ -69,35 +71,35 @@ fn tell(row: &str) {
 
 #[test]
 fn openid_client_with_a_key_of_its_own() {
-    drive(&party::OPENID_CLIENT);
+    drive(&kinds::OPENID_CLIENT);
 }
 
 #[test]
 fn oauth4webapi_in_a_native_application() {
-    drive(&party::OAUTH4WEBAPI);
+    drive(&kinds::OAUTH4WEBAPI);
 }
 
 #[test]
 fn authlib_with_consent() {
-    drive(&party::AUTHLIB);
+    drive(&kinds::AUTHLIB);
 }
 
 #[test]
 fn openidconnect_in_a_native_application() {
-    drive(&party::OPENIDCONNECT);
+    drive(&kinds::OPENIDCONNECT);
 }
 
 #[test]
 fn omniauth_as_gitlab_uses_it() {
-    drive(&party::OMNIAUTH);
+    drive(&kinds::OMNIAUTH);
 }
 
 #[test]
 fn apache_with_mod_auth_openidc() {
-    drive(&party::MOD_AUTH_OPENIDC);
+    drive(&kinds::MOD_AUTH_OPENIDC);
 }
 
 #[test]
 fn oauth2_proxy() {
-    drive(&party::OAUTH2_PROXY);
+    drive(&kinds::OAUTH2_PROXY);
 }

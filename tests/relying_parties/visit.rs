@@ -10,7 +10,8 @@ use url::Url;
 
 use crate::authenticator::Authenticator;
 use crate::driver::Browser;
-use crate::party::{Party, Refresh};
+use crate::kinds::Refresh;
+use crate::party::Party;
 use crate::provider::{EMAIL, GROUP, NAME, Person, Provider};
 
 /// Most pages between a client's button and its page for who signed in.
