@@ -26,6 +26,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/deploy.md",
     "docs/faults.md",
     "docs/gitlab.md",
+    "docs/keys.md",
     "docs/limits.md",
     "docs/people.md",
     "docs/performance.md",

@@ -119,6 +119,10 @@ impl Countersign {
             Ok(found) => warnings.extend(found),
             Err(error) => warnings.push(format!("people: {error}")),
         }
+        match self.revocations() {
+            Ok(found) => warnings.extend(found.into_iter().map(|text| format!("signing keys: {text}"))),
+            Err(error) => warnings.push(format!("signing keys: {error}")),
+        }
         warnings
     }
 
@@ -178,6 +182,7 @@ impl Countersign {
             ),
         )];
         findings.extend(self.metadata_finding(true));
+        findings.extend(self.key_findings()?);
         if !rules.rules.iter().any(|rule| matches!(rule.effect, Effect::Allow(_))) {
             findings.push(Finding::warn(
                 "rules",

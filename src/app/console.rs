@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::change::LinkKind;
-use crate::domain::ids::{ChangeId, Digest, GroupName, IssuerName, PersonId};
+use crate::domain::ids::{ChangeId, Digest, GroupName, IssuerName, Kid, PersonId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::people::Role;
+use crate::domain::rules::TokenAlg;
 use crate::domain::time::Timestamp;
 use crate::store::Unit;
 
@@ -21,6 +22,7 @@ use super::fetch_metadata::MetadataLine;
 use super::list_people::{ChangeLine, PersonDetails, PersonLine};
 use super::look::{Look, Sight};
 use super::propose_change::{Asker, AtOnce, Proposed, Wish, checked_name};
+use super::rotate_keys::{PublishedKey, Rotated};
 use super::{AppError, Countersign};
 
 /// Who invites when the console does.
@@ -70,6 +72,14 @@ pub enum ConsoleCommand {
     FetchMetadata,
     /// The metadata in force.
     ShowMetadata,
+    /// Publishes a new signing key, or in an emergency lets it sign at once and drops every other.
+    RotateKeys {
+        /// Of one algorithm alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alg: Option<TokenAlg>,
+        /// At once.
+        emergency: bool,
+    },
     /// Takes the wall clock as it is, after it stepped.
     AcceptTime,
     /// A new link for the first admin, while there is none with a passkey.
@@ -153,6 +163,14 @@ pub enum ConsoleAnswer {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failure: Option<String>,
     },
+    /// New signing keys.
+    Rotated {
+        /// Those that are new, with the time from which each signs.
+        keys: Vec<PublishedKey>,
+        /// Those that were dropped at once.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        revoked: Vec<Kid>,
+    },
     /// The wall clock is believed again.
     TimeAccepted {
         /// Milliseconds by which it had stepped.
@@ -214,6 +232,8 @@ impl Countersign {
                 self.show_metadata(Some(is_new))
             }
             ConsoleCommand::ShowMetadata => self.show_metadata(None),
+            ConsoleCommand::RotateKeys { alg, emergency: false } => self.rotate_keys(alg).await.map(rotated),
+            ConsoleCommand::RotateKeys { alg, emergency: true } => self.replace_keys(alg).await.map(rotated),
             ConsoleCommand::NewAdminLink => self.new_admin_link().await,
             ConsoleCommand::AcceptTime => self.accept_time().await,
             ConsoleCommand::Look { at } => Ok(ConsoleAnswer::Seen { sight: self.sight(&at)? }),
@@ -311,6 +331,10 @@ impl Countersign {
             person: change.person,
         }
     }
+}
+
+fn rotated(Rotated { keys, revoked }: Rotated) -> ConsoleAnswer {
+    ConsoleAnswer::Rotated { keys, revoked }
 }
 
 impl AppError {

@@ -6,22 +6,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::domain::canonical;
-use crate::domain::ids::{Digest, PersonId, RequestId};
+use crate::domain::ids::{Digest, RequestId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::exchange::{Collector, ExchangeForm, SubjectToken};
 use crate::domain::request::Request;
 use crate::domain::request::standing::Mark;
-use crate::domain::rules::{Refusal, Require};
+use crate::domain::rules::{Effect, Refusal, Require, TokenAlg};
 use crate::domain::time::Timestamp;
 use crate::store::requests::RequestRow;
 use crate::store::tokens::{Binding, IssuedRow, TokenUseRow};
 use crate::store::{StoreError, Unit};
 
-use super::course::{Call, Course, course, refusal};
+use super::course::{Call, Course, Issuing, course, refusal};
 use super::intake::Taken;
 use super::known::know;
 use super::record_token::KeptRule;
@@ -94,7 +94,7 @@ enum Done {
     Opened(Box<RequestRow>),
     Refused(Refusal, u64),
     Again,
-    /// The log knows newer rules or metadata than those that judged.
+    /// The log knows newer rules, metadata or signing keys than memory.
     Stale,
 }
 
@@ -145,7 +145,7 @@ impl Countersign {
         match self.look(&call)? {
             Course::Repeat(row) => {
                 self.store.settled(row.entry).await?;
-                self.token_answer(&row).map(|token| Turn::Answer(Answer::Token(Box::new(token))))
+                Ok(Turn::Answer(self.token_or_refusal(form, &call, issuer_keys, &row).await?))
             }
             Course::Pending { row, .. } => {
                 let id = &row.request.id;
@@ -224,7 +224,7 @@ impl Countersign {
                     self.waiting.wake(id);
                     self.waiting.forget(id);
                 }
-                Ok(Some(Answer::Token(Box::new(self.token_answer(&row)?))))
+                Ok(Some(self.token_or_refusal(form, call, issuer_keys, &row).await?))
             }
             Done::Opened(row) => {
                 self.waiting.begin(&row.request.id, self.clock.monotonic());
@@ -240,7 +240,8 @@ impl Countersign {
             }
             Done::Again => Ok(None),
             Done::Stale => {
-                // The log has newer rules or metadata than memory; the reload swaps them a moment after its commit, and tells nobody.
+                // The log has newer rules, metadata or keys than memory; they are swapped a moment after their commit, and nobody is told.
+                self.catch_up_keys()?;
                 tokio::time::sleep(RULES_SETTLE).await;
                 Ok(None)
             }
@@ -252,10 +253,9 @@ impl Countersign {
         let rules = self.rules();
         let limits = self.limits();
         let (call, token) = (call.clone(), form.subject_token.clone());
-        let vouching = self.vouching.clone();
+        let (vouching, keyring) = (self.vouching.clone(), self.keyring.clone());
         let mut issue = record_token::Minting {
             our_issuer: self.settings.url.clone(),
-            signers: Arc::clone(&self.signers),
             kept_rules: Arc::clone(&self.kept_rules),
             trusted: self.trusted(),
             issuer_keys,
@@ -271,7 +271,10 @@ impl Countersign {
             let known = know(&unit.reader(), (&rules.rules, &issue.trusted), &call, now)?;
             match course(&call, &known, &rules.rules, &limits, now) {
                 Course::Issue(issuing) => {
-                    let (row, kept) = record_token::record(unit, &issue, &call, &token, &issuing)?;
+                    let alg = alg_of(&issuing)?;
+                    // Who signs is said by the log alone: a key that was retired or revoked meanwhile signs nothing.
+                    let Some(signer) = keyring.in_unit(&unit.reader(), alg)? else { return Ok(Done::Stale) };
+                    let (row, kept) = record_token::record(unit, &issue, &signer, (&call, &token), &issuing)?;
                     Ok(Done::Issued(Box::new(row), kept))
                 }
                 Course::Open { rule } => {
@@ -313,34 +316,13 @@ impl Countersign {
             too_fast,
         }))
     }
+}
 
-    /// Names of those who signed, where the rule lets the job log have them; decoration, never a claim.
-    fn names_to_tell(&self, row: &IssuedRow, claims: &Map<String, Value>) -> Result<Vec<String>, AppError> {
-        let Some(id) = &row.request else { return Ok(Vec::new()) };
-        self.store.read(|reader| {
-            let shown =
-                reader.request(id)?.is_some_and(|request| request.rule.allow().is_some_and(|a| a.show_approvers));
-            let by = claims.get("approval").and_then(|approval| approval.get("by")).and_then(Value::as_array);
-            let mut names = Vec::new();
-            for person in by.into_iter().flatten().filter(|_| shown) {
-                let person = person.get("sub").and_then(Value::as_str).and_then(|id| PersonId::parse(id).ok());
-                let row = person.map(|id| reader.person(&id)).transpose()?.flatten();
-                names.extend(row.map(|row| row.name));
-            }
-            Ok(names)
-        })
-    }
-
-    /// Signs recorded claims; called only with a row whose entry is committed.
-    fn token_answer(&self, row: &IssuedRow) -> Result<TokenAnswer, AppError> {
-        let mut claims: Map<String, Value> = serde_json::from_slice(&row.claims).map_err(AppError::internal)?;
-        let approval = claims.get("approval").cloned();
-        let lines = summary::issued(&claims, &self.names_to_tell(row, &claims)?, row.entry);
-        claims.insert("log".to_owned(), record_token::log_claim(&self.settings.origin, row.entry));
-        let signer = self.signer_by_kid(&row.kid)?;
-        let access_token = signer.key.sign(&serde_json::to_vec(&claims).map_err(AppError::internal)?)?;
-        let expires_in = row.exp.since(self.clock.now()).as_secs();
-        Ok(TokenAnswer { access_token, expires_in, log: row.entry, approval, summary: lines })
+/// The algorithm that the rule has tokens signed with.
+fn alg_of(issuing: &Issuing) -> Result<TokenAlg, AppError> {
+    match &issuing.rule.effect {
+        Effect::Allow(allow) => Ok(allow.token.alg),
+        Effect::Deny(_) => Err(not_evaluable("a deny rule issues nothing").into()),
     }
 }
 
@@ -353,7 +335,7 @@ const fn is_new(course: &Course) -> bool {
     }
 }
 
-fn refused_call(token: &SubjectToken, call: &Call, issuer_keys: u64) -> RefusedCall {
+pub(super) fn refused_call(token: &SubjectToken, call: &Call, issuer_keys: u64) -> RefusedCall {
     RefusedCall {
         job: job_fields(&call.job),
         asked: call.asked.clone(),

@@ -6,6 +6,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::domain::ids::IssuerName;
+use crate::domain::rules::TokenAlg;
 use crate::domain::time::Timestamp;
 
 use super::{AppError, Countersign};
@@ -29,6 +30,8 @@ pub struct Measured {
     pub unknown_claims: u64,
     /// Each issuer: whether its tokens can be verified, and when its keys were fetched.
     pub issuers: Vec<(IssuerName, bool, Option<Timestamp>)>,
+    /// The key of each algorithm that signs, and since when.
+    pub signing: Vec<(TokenAlg, Timestamp)>,
     /// FIDO's metadata, where some is in force.
     pub metadata: Option<MeasuredMetadata>,
     /// The present.
@@ -70,6 +73,7 @@ impl Countersign {
             unverified_refusals: self.counters.unverified_refusals.load(Ordering::Relaxed),
             unknown_claims: self.counters.unknown_claims.load(Ordering::Relaxed),
             issuers: self.issuer_lines().into_iter().map(|line| (line.name, line.usable, line.fetched)).collect(),
+            signing: self.signing_since()?,
             metadata,
             now: self.clock.now(),
         })

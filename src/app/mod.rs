@@ -4,6 +4,7 @@
 //! Never chooses a wire form: `http/problem.rs` does.
 
 pub mod add_passkey;
+pub mod answer_token;
 pub mod apply_change;
 pub mod ask;
 pub mod ceremony;
@@ -24,6 +25,7 @@ pub mod intake;
 pub mod keep_log;
 pub mod keep_passkeys;
 pub mod keep_pushes;
+pub mod keyring;
 pub mod known;
 pub mod list_issuers;
 pub mod list_keys;
@@ -42,6 +44,7 @@ pub mod prove_link;
 pub mod push_requests;
 pub mod record_token;
 pub mod refuse;
+pub mod rotate_keys;
 pub mod settings;
 pub mod settle_changes;
 pub mod show_health;
@@ -62,11 +65,12 @@ pub mod view_request;
 pub mod vouching;
 pub mod waiting;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 
 use crate::clock::Clock;
+use crate::crypto::master_key::MasterKey;
 use crate::crypto::signing::SigningKey;
 use crate::domain::assurance::models::Trusted;
 use crate::domain::ids::{Kid, RuleName};
@@ -97,7 +101,9 @@ pub struct Countersign {
     issuers: Vec<Arc<Issuer>>,
     rules: RwLock<Arc<RulesInForce>>,
     vouching: vouching::Vouching,
-    signers: Arc<HashMap<TokenAlg, Signer>>,
+    keyring: keyring::Keyring,
+    /// Wraps new signing keys; `None` where the state is only looked at.
+    master_key: Option<MasterKey>,
     kept_rules: Arc<record_token::KeptRules>,
     waiting: Waiting,
     refusals: Arc<refuse::RefusalCap>,
@@ -245,21 +251,25 @@ impl Countersign {
         self.vouching.get()
     }
 
-    /// The signing key for an algorithm.
-    pub fn signer(&self, alg: TokenAlg) -> Result<&Signer, AppError> {
-        self.signers.get(&alg).ok_or_else(|| AppError::internal(format!("no {} signing key", alg.as_str())))
+    /// The key of an algorithm that signs just now; what it signs lives for at most `LIFETIME_MOST`
+    /// (relies on INVARIANT(retired)).
+    pub fn signer(&self, alg: TokenAlg) -> Result<Signer, AppError> {
+        let signs = self.keyring.signing(alg);
+        signs.ok_or_else(|| AppError::internal(format!("no {} signing key", alg.as_str())))
     }
 
-    fn signer_by_kid(&self, kid: &Kid) -> Result<&Signer, AppError> {
-        let found = self.signers.values().find(|signer| signer.key.kid() == kid);
-        found.ok_or_else(|| AppError::internal(format!("the signing key {kid} is gone")))
+    /// The key that recorded claims are to be signed with; refuses where it is published no more.
+    fn signer_by_kid(&self, kid: &Kid) -> Result<Signer, AppError> {
+        let gone = || {
+            let text = format!("the key {kid} that was to sign this token has been revoked");
+            AppError::refused(ErrorCode::KeyRevoked, text)
+        };
+        self.keyring.by_kid(kid).ok_or_else(gone)
     }
 
     /// Our public keys, as the narrowest consumer takes them (RFC 7517 §5).
     pub fn jwks(&self) -> serde_json::Value {
-        let mut keys: Vec<_> = self.signers.values().map(|signer| signer.key.public_jwk()).collect();
-        keys.sort_by_key(|jwk| (jwk["kty"] != "RSA", jwk["kid"].to_string()));
-        serde_json::json!({ "keys": keys })
+        self.keyring.jwks()
     }
 
     /// Whoever waits.

@@ -18,6 +18,7 @@ use crate::store::requests::RequestRow;
 use super::gather::{Gathered, Gathering, Place};
 use super::known::approval_terms;
 use super::push_requests::{Desk, PushJob};
+use super::rotate_keys::Rotated;
 use super::{AppError, Countersign};
 
 /// What a notice is about, as its `type` spells it.
@@ -32,6 +33,7 @@ enum Kind {
     PasskeyCopied,
     PasskeyReported,
     RecoveryOnConsole,
+    KeysRevoked,
 }
 
 impl Kind {
@@ -46,6 +48,7 @@ impl Kind {
             Self::PasskeyCopied => "passkey.copied",
             Self::PasskeyReported => "passkey.reported",
             Self::RecoveryOnConsole => "recovery.console",
+            Self::KeysRevoked => "keys.revoked",
         }
     }
 
@@ -197,6 +200,19 @@ impl Countersign {
     pub(super) fn tell_recovery(&self, person: &PersonId, name: &str) {
         let text = format!("The server's console let {name} make a new passkey. Nobody else signed for it.");
         self.tell(Kind::RecoveryOnConsole, &text, &json!({ "person": person }));
+    }
+
+    /// The console dropped signing keys in an emergency.
+    pub(super) fn tell_revoked(&self, rotated: &Rotated) {
+        let kids: Vec<_> = rotated.revoked.iter().map(ToString::to_string).collect();
+        let text = format!(
+            "The server's console revoked the signing keys {} in an emergency: no token that they signed is to be \
+             believed. Let verifiers fetch {}/jwks again",
+            kids.join(", "),
+            self.settings.url
+        );
+        let entries: Vec<_> = rotated.keys.iter().map(|key| key.entry).collect();
+        self.tell(Kind::KeysRevoked, &text, &json!({ "revoked": rotated.revoked, "log": entries }));
     }
 
     fn tell(&self, kind: Kind, text: &str, data: &serde_json::Value) {

@@ -17,7 +17,7 @@ use crate::domain::job::Job;
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::exchange::SubjectToken;
 use crate::domain::request::Access;
-use crate::domain::rules::{Effect, MAX_RULES, TokenAlg};
+use crate::domain::rules::MAX_RULES;
 use crate::domain::time::Timestamp;
 use crate::domain::token::claims::{self, ApprovalClaims, Issue, SignedBy};
 use crate::store::Unit;
@@ -36,8 +36,6 @@ use super::{AppError, Signer};
 pub struct Minting {
     /// Our issuer URL.
     pub our_issuer: String,
-    /// The key of each algorithm and its log entry.
-    pub signers: Arc<HashMap<TokenAlg, Signer>>,
     /// Where the evidence has rules already.
     pub kept_rules: Arc<KeptRules>,
     /// Who vouches for passkeys.
@@ -81,20 +79,14 @@ pub fn log_claim(origin: &str, index: u64) -> Value {
     json!({ "origin": origin, "index": index })
 }
 
-/// Records a token.
+/// Records a token; `signer` is who signs inside this unit.
 pub fn record(
     unit: &mut Unit<'_>,
     minting: &Minting,
-    call: &Call,
-    token: &SubjectToken,
+    signer: &Signer,
+    (call, token): (&Call, &SubjectToken),
     issuing: &Issuing,
 ) -> Result<(IssuedRow, Option<KeptRule>), AppError> {
-    let alg = match &issuing.rule.effect {
-        Effect::Allow(allow) => allow.token.alg,
-        Effect::Deny(_) => return Err(not_evaluable("a deny rule issues nothing").into()),
-    };
-    let signer = minting.signers.get(&alg);
-    let signer = signer.ok_or_else(|| AppError::internal(format!("no {} signing key", alg.as_str())))?;
     let (kid, signing_key) = (signer.key.kid().clone(), signer.entry);
     let counted = issuing.request.as_ref().map(|(_, counted)| counted.as_slice()).unwrap_or_default();
     let made = make_claims(unit, minting, call, issuing, counted)?;

@@ -14,6 +14,7 @@ use crate::domain::assurance::policy::DevicePolicy;
 use crate::domain::change::standing::Terms;
 use crate::domain::ids::{GroupName, IssuerName};
 use crate::domain::job::gitlab::IssuerTerms;
+use crate::domain::keys::Terms as KeyTerms;
 use crate::domain::push::Service;
 use crate::domain::session::SessionLimits;
 
@@ -40,6 +41,8 @@ pub struct Settings {
     pub contact: Option<String>,
     /// When changes take effect.
     pub people: Terms,
+    /// When signing keys change.
+    pub keys: KeyTerms,
     /// Those whose job tokens we accept.
     pub issuers: Vec<IssuerSettings>,
     /// Who vouches for passkeys, and which devices are taken.

@@ -88,10 +88,10 @@ impl Countersign {
             findings.push(issuer_finding(&line));
             findings.extend(line.clock_ahead.and_then(|ahead| ahead_finding(&line, ahead)));
         }
-        // What is said of people and metadata is found above already.
+        // What is said of people, metadata and what was revoked is found above already.
         let told = self.warnings();
         let told = told.iter().map(|line| line.split_once(": ").unwrap_or(("server", line)));
-        let told = told.filter(|(subject, _)| !matches!(*subject, "people" | "metadata"));
+        let told = told.filter(|(subject, _)| !matches!(*subject, "people" | "metadata" | "signing keys"));
         findings.extend(told.map(|(subject, text)| Finding::warn(subject, text, "the server's diagnostics say more")));
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         Ok(Health {

@@ -1,9 +1,9 @@
 //! Builds the one `Countersign`: founds a state, or opens the one that is there.
 //! In: settings, keys, the clock, the rules' files. Out: `Countersign`, ready to answer.
 //! Implements DESIGN §7 (high-water mark), §9 (keys wrapped at rest), §11 (first admin).
-//! Never makes a key where state exists: only `found` does.
+//! Never makes a master key or a log key: only `found` is given new ones.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::{Arc, RwLock};
 
 use crate::clock::Clock;
@@ -13,8 +13,8 @@ use crate::crypto::master_key::MasterKey;
 use crate::crypto::random;
 use crate::crypto::signing::SigningKey;
 use crate::domain::assurance::models::Trusted;
-use crate::domain::canonical;
 use crate::domain::ids::Digest;
+use crate::domain::keys::{ALGORITHMS, KeyState};
 use crate::domain::log::entry::{Entry, Event, FORMAT};
 use crate::domain::log::evidence::MAX_EVIDENCE;
 use crate::domain::log::high_water::{HighWater, Mark};
@@ -22,21 +22,22 @@ use crate::domain::log::note::{self, VerifierKey};
 use crate::domain::rules::TokenAlg;
 use crate::domain::time::Timestamp;
 use crate::passkeys::{PasskeyError, RelyingParty};
-use crate::store::keys::SigningKeyRow;
 use crate::store::{Opening, Reader, Store, StoreError};
 use crate::upstream::UpstreamError;
 use crate::upstream::keys::{IssuerKeys, IssuerSource, KeyReader};
 
 use super::console::{Invitation, invite, link_secret};
 use super::intake::Issuer;
+use super::keyring::Keyring;
 use super::load_metadata::{MetadataError, log_metadata, trust};
 use super::load_rules::{LoadError, compile, log_rules, void_changed};
 use super::refuse::RefusalCap;
+use super::rotate_keys::NewKey;
 use super::settings::{IssuerSettings, Settings};
 use super::settle_changes::NextDue;
 use super::vouching::Vouching;
 use super::waiting::Waiting;
-use super::{AppError, Counters, Countersign, RulesInForce, Signer};
+use super::{AppError, Counters, Countersign, RulesInForce};
 
 /// RSA size of the RS256 key where the operator says nothing.
 pub const RSA_BITS: u32 = 2048;
@@ -136,10 +137,8 @@ pub fn found(parts: Parts, admin: &str, rsa_bits: u32) -> Result<Founded, StartE
     RelyingParty::new(&parts.settings.rp_id, &parts.settings.url, NAME)?;
     let (settings, _, master_key, _, opening) = opening(parts);
     let mut keys = Vec::new();
-    for alg in [TokenAlg::Rs256, TokenAlg::Es256] {
-        let key = SigningKey::generate(alg, rsa_bits)?;
-        let wrapped = master_key.wrap(key.to_secret_json()?.as_bytes(), key.kid().as_str())?;
-        keys.push((key, wrapped));
+    for alg in ALGORITHMS {
+        keys.push(NewKey::of(&SigningKey::generate(alg, rsa_bits)?, &master_key)?);
     }
     let genesis = Event::Genesis {
         origin: settings.origin.clone(),
@@ -157,23 +156,8 @@ pub fn found(parts: Parts, admin: &str, rsa_bits: u32) -> Result<Founded, StartE
     };
     let store = Store::create(opening, genesis)?;
     store.write_blocking(move |unit| -> Result<(), AppError> {
-        for (key, wrapped) in &keys {
-            let public = canonical::to_bytes(&key.public_jwk())?;
-            let digest = unit.put_evidence("jwk", &public, None)?;
-            let entry = unit.append(Event::SigningKey {
-                outcome: "added".to_owned(),
-                kid: key.kid().clone(),
-                alg: key.alg(),
-                evidence: BTreeMap::from([("jwk".to_owned(), digest)]),
-            })?;
-            unit.insert_signing_key(&SigningKeyRow {
-                kid: key.kid().clone(),
-                alg: key.alg(),
-                public: String::from_utf8(public).map_err(AppError::internal)?,
-                wrapped: wrapped.clone(),
-                created: unit.now(),
-                entry,
-            })?;
+        for key in &keys {
+            key.add(unit, KeyState::Signing)?;
         }
         invite(unit, &invitation)?;
         Ok(())
@@ -195,9 +179,10 @@ pub async fn start(parts: Parts, rules: Option<&[(String, String)]>) -> Result<C
     let store = Store::open(opening)?;
     store.read(|reader| check_genesis(reader, &prepared.settings))?;
     store.read(|reader| check_log_key(reader, &log_vkey))?;
-    let signers = signers(&store, &master_key)?;
+    let keyring = keyring(&store, &master_key)?;
+    let newest = store.read(newest)?;
     // Whoever set the clock back while nobody watched would have tokens and entries disagree; unless it was accepted.
-    if let Some(newest) = store.read(newest)?.filter(|entry| !matches!(entry.event, Event::Clock { .. })) {
+    if let Some(newest) = newest.as_ref().filter(|entry| !matches!(entry.event, Event::Clock { .. })) {
         clock.expect(newest.time);
     }
     if rules.is_some() {
@@ -207,7 +192,10 @@ pub async fn start(parts: Parts, rules: Option<&[(String, String)]>) -> Result<C
     if let Some((metadata, sha256)) = prepared.trusted.metadata.as_ref().zip(prepared.metadata_sha256) {
         log_metadata(&store, metadata, sha256).await?;
     }
-    Ok(prepared.put_together(store, clock, log_vkey, signers)?.with_push_key(&master_key).await?)
+    let mut app = prepared.put_together(store, clock, log_vkey, keyring)?.with_push_key(&master_key).await?;
+    app.master_key = Some(master_key);
+    app.begin_keys(newest.map(|entry| entry.time)).await?;
+    Ok(app)
 }
 
 fn newest(reader: &Reader<'_>) -> Result<Option<Entry>, AppError> {
@@ -227,7 +215,7 @@ pub fn look(
 ) -> Result<Countersign, StartError> {
     let prepared = Prepared::new(settings, rules, clock.now())?;
     let store = Store::open_read_only(&prepared.settings.directory, LOOKERS)?;
-    Ok(prepared.put_together(store, clock, log_vkey, HashMap::new())?)
+    Ok(prepared.put_together(store, clock, log_vkey, Keyring::default())?)
 }
 
 impl Countersign {
@@ -240,7 +228,7 @@ impl Countersign {
         let size = self.store.check_head(&self.settings.origin, mark)?;
         self.store.read(|reader| check_genesis(reader, &self.settings))?;
         self.store.read(|reader| check_log_key(reader, &self.log_vkey))?;
-        signers(&self.store, master_key)?;
+        keyring(&self.store, master_key)?;
         Ok(size)
     }
 }
@@ -276,7 +264,7 @@ impl Prepared {
         store: Store,
         clock: Clock,
         log_vkey: String,
-        signers: HashMap<TokenAlg, Signer>,
+        keyring: Keyring,
     ) -> Result<Countersign, AppError> {
         let Self { settings, relying_party, issuers, compiled, trusted, metadata_sha256 } = self;
         let next_due = Arc::new(NextDue::new(store.read(|reader| reader.next_due())?));
@@ -284,7 +272,8 @@ impl Prepared {
             relying_party,
             log_vkey,
             issuers,
-            signers: Arc::new(signers),
+            keyring,
+            master_key: None,
             kept_rules: Arc::default(),
             rules: RwLock::new(Arc::new(compiled)),
             vouching: Vouching::new(trusted, metadata_sha256),
@@ -353,17 +342,12 @@ fn parse_keys(bytes: &[u8]) -> Result<KeySet, String> {
     Ok(keys)
 }
 
-fn signers(store: &Store, master_key: &MasterKey) -> Result<HashMap<TokenAlg, Signer>, StartError> {
-    let rows = store.read(|reader| reader.signing_keys())?;
-    let mut signers = HashMap::new();
-    for row in rows {
-        let secret = master_key.unwrap(&row.wrapped, row.kid.as_str())?;
-        let secret = std::str::from_utf8(&secret).map_err(AppError::internal)?;
-        let key = Arc::new(SigningKey::from_secret_json(secret)?);
-        // Newest first: older keys of an algorithm do not sign.
-        signers.entry(row.alg).or_insert(Signer { key, entry: row.entry });
-    }
-    Ok(signers)
+/// The keys that are published, unwrapped.
+fn keyring(store: &Store, master_key: &MasterKey) -> Result<Keyring, StartError> {
+    let (rows, size) = store.read(|reader| -> Result<_, AppError> { Ok((reader.signing_keys()?, reader.size()?)) })?;
+    let keyring = Keyring::default();
+    keyring.take(&rows, size, master_key)?;
+    Ok(keyring)
 }
 
 /// The log goes on under the key that signed it so far: verifiers have pinned that one.

@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::domain::keys::ALGORITHMS;
+use crate::domain::rules::TokenAlg;
+
 pub use people::{PeopleArgs, PeopleCommand, RoleArg};
 
 /// An OpenID provider whose only login is a passkey, and a token exchange that countersigns CI jobs.
@@ -169,6 +172,15 @@ pub enum RuleCommand {
 pub enum KeysCommand {
     /// List the signing keys, the log key's line, and where the master key and the high-water mark are kept
     List,
+    /// Publish a new key now; it signs once verifiers had the time to fetch it
+    Rotate {
+        /// The algorithm [else each]
+        #[arg(long, value_name = "RS256|ES256", value_parser = token_alg)]
+        alg: Option<TokenAlg>,
+        /// A key leaked: the new one signs at once, every other is dropped at once, with the tokens that it signed
+        #[arg(long)]
+        emergency: bool,
+    },
 }
 
 /// `issuers …`.
@@ -176,6 +188,10 @@ pub enum KeysCommand {
 pub enum IssuersCommand {
     /// List the issuers: their keys, what the last fetch came to, whom they admit
     List,
+}
+
+fn token_alg(text: &str) -> Result<TokenAlg, String> {
+    ALGORITHMS.into_iter().find(|alg| alg.as_str() == text).ok_or_else(|| "RS256 or ES256".to_owned())
 }
 
 fn rsa_bits(text: &str) -> Result<u32, String> {
@@ -282,6 +298,8 @@ mod tests {
             "rule refusals --before 18207 --json",
             "requests --json",
             "keys list",
+            "keys rotate",
+            "keys rotate --alg ES256 --emergency --json",
             "issuers list",
             "people invite Ada --group release-managers --admin",
             "people link pmq4zx7k2hv5ntr3b --issuer gitlab --user-id 77",
@@ -325,6 +343,7 @@ mod tests {
             "token --wait long",
             "people",
             "people role Ada king",
+            "keys rotate --alg HS256",
             "people invite Ada --admin --role member",
             "tokn",
             "verify a b",

@@ -63,12 +63,12 @@ fn examine(settings: &Settings) -> (Vec<Finding>, Option<FirstRun>) {
     (findings, told)
 }
 
-/// What the running server warns of; what it says about people is found in the state already.
+/// What the running server warns of; what it says about people and revoked keys is found in the state already.
 fn running(settings: &Settings) -> Vec<Finding> {
     let warnings = console::quietly(settings, &ConsoleCommand::Warnings);
     let Some(ConsoleAnswer::Warnings { warnings }) = warnings else { return Vec::new() };
     let split = warnings.iter().map(|line| line.split_once(": ").unwrap_or(("server", line)));
-    let told = split.filter(|(subject, _)| *subject != "people");
+    let told = split.filter(|(subject, _)| !matches!(*subject, "people" | "signing keys"));
     told.map(|(subject, line)| {
         let (text, cure) = line.split_once("; cure: ").unwrap_or((line, "the server's diagnostics say more"));
         Finding::warn(subject, text, cure)

@@ -12,7 +12,7 @@ use super::people::aligned;
 use super::printer::Printer;
 use crate::app::console::{ConsoleAnswer, ConsoleCommand};
 use crate::app::list_issuers::{IssuerLine, clock_words};
-use crate::app::list_keys::KeysSeen;
+use crate::app::list_keys::{KeysSeen, words};
 use crate::app::list_refusals::RefusalsSeen;
 use crate::app::list_requests::RequestsSeen;
 use crate::app::list_rules::{AllowLine, RuleLine, RulesSeen};
@@ -98,18 +98,22 @@ fn requests(seen: &RequestsSeen) -> Vec<String> {
 }
 
 fn keys(seen: &KeysSeen) -> Vec<String> {
-    let mut rows = vec![row(&["key", "alg", "state", "since", "until", "entry"])];
+    let mut rows = vec![row(&["key", "alg", "state", "since", "signs since", "until", "entry"])];
     for line in &seen.signing {
         rows.push(vec![
             line.kid.to_string(),
             line.alg.as_str().to_owned(),
             line.state.words().to_owned(),
             when(line.since),
+            line.signs.map_or_else(|| "-".to_owned(), when),
             line.until.map_or_else(|| "-".to_owned(), when),
             line.entry.to_string(),
         ]);
     }
     let mut lines = aligned(&rows);
+    lines.push(String::new());
+    let next = seen.next.iter().map(|line| row(&["next", line.alg.as_str(), &words(&line.due)]));
+    lines.extend(aligned(&next.collect::<Vec<_>>()));
     lines.push(String::new());
     lines.extend(aligned(&[
         row(&["log key", &seen.log_key]),

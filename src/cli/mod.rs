@@ -12,6 +12,7 @@ mod devices;
 pub mod doctor;
 pub mod exit;
 pub mod init;
+pub mod keys;
 pub mod log;
 pub mod look;
 pub mod metadata;
@@ -73,6 +74,7 @@ fn run(args: &Args, printer: &mut Printer) -> Exit {
         Command::Doctor => doctor::run(config, printer),
         Command::Requests => look::run(Look::Requests, config, printer),
         Command::Keys(KeysCommand::List) => look::run(Look::Keys, config, printer),
+        Command::Keys(KeysCommand::Rotate { alg, emergency }) => keys::rotate(*alg, *emergency, config, printer),
         Command::Issuers(IssuersCommand::List) => look::run(Look::Issuers, config, printer),
     }
 }

@@ -82,6 +82,7 @@ pub fn app_settings(settings: &Settings) -> Result<AppSettings, OpenError> {
         sessions: settings.sessions,
         contact: settings.people.contact.clone(),
         people: Terms { delay: settings.people.delay, recovery_signatures: settings.people.recovery_signatures },
+        keys: settings.keys.terms,
         issuers,
         devices: devices::read(&settings.devices)?,
         push: settings.push.clone().map(|push| PushSettings {

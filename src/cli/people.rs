@@ -153,6 +153,7 @@ pub fn show(answer: &ConsoleAnswer, printer: &mut Printer) -> Exit {
         // Said already, or another command's.
         ConsoleAnswer::Refused { .. }
         | ConsoleAnswer::TimeAccepted { .. }
+        | ConsoleAnswer::Rotated { .. }
         | ConsoleAnswer::Metadata { .. }
         | ConsoleAnswer::Warnings { .. }
         | ConsoleAnswer::Seen { .. } => return Exit::No,

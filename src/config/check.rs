@@ -4,7 +4,7 @@
 //! Never reads a file's contents: keys, rules and certificates are read by those who use them.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use url::{Host, Url};
@@ -16,10 +16,8 @@ use super::fault::ConfigError;
 use super::issuer;
 use super::notify;
 use super::push;
-use super::sections::{KeysSource, LimitsSource, PeopleSource, ServerSource, SessionSource};
-use super::settings::{
-    KeySettings, LimitSettings, LogSettings, MasterKeySource, PeopleSettings, ServerSettings, Settings, TlsFiles,
-};
+use super::sections::{LimitsSource, PeopleSource, ServerSource, SessionSource};
+use super::settings::{LimitSettings, LogSettings, PeopleSettings, ServerSettings, Settings, TlsFiles};
 use super::source::{Origins, Source};
 use crate::domain::change::standing::RECOVERY_SIGNATURES;
 use crate::domain::session::SessionLimits;
@@ -221,61 +219,6 @@ impl Checking<'_> {
                     &format!("server.{there}"),
                     format!("`{there}` without `{absent}`"),
                     format!("add `{absent}`"),
-                );
-                None
-            }
-        }
-    }
-
-    fn keys(&mut self, typed: &KeysSource) -> Option<KeySettings> {
-        let master = match (&typed.master_key_file, &typed.master_key_command) {
-            (Some(file), None) => Some(MasterKeySource::File(self.resolve(file))),
-            (None, Some(command)) if !command.trim().is_empty() => Some(MasterKeySource::Command(command.clone())),
-            (None, Some(_)) => {
-                self.fault(
-                    "keys.master_key_command",
-                    "`keys.master_key_command` is empty",
-                    "write the command that prints the key",
-                );
-                None
-            }
-            (Some(_), Some(_)) => {
-                self.fault("keys.master_key_command", "`master_key_file` is set too", "keep one of the two");
-                None
-            }
-            (None, None) => {
-                self.fault(
-                    "keys",
-                    "no master key",
-                    "set `keys.master_key_file` or `keys.master_key_command` (`countersign init` makes the file)",
-                );
-                None
-            }
-        };
-        let Some(log_key_file) = &typed.log_key_file else {
-            self.fault(
-                "keys.log_key_file",
-                "no log key",
-                "set `keys.log_key_file` (`countersign init` makes the file)",
-            );
-            return None;
-        };
-        Some(KeySettings { master: master?, log_key_file: self.resolve(log_key_file) })
-    }
-
-    /// Where the mark is when nothing says so: beside the master key, which a database put back alone does not touch.
-    fn high_water_mark(&mut self, typed: Option<&str>, keys: Option<&KeySettings>) -> Option<PathBuf> {
-        if let Some(typed) = typed {
-            return Some(self.resolve(typed));
-        }
-        match &keys?.master {
-            MasterKeySource::File(file) => Some(file.with_file_name("high-water-mark")),
-            MasterKeySource::Command(_) => {
-                let cure = "set `log.high_water_mark` to a file that is not in the database's backups";
-                self.fault(
-                    "keys.master_key_command",
-                    "a command supplies the master key, and `log.high_water_mark` is missing",
-                    cure,
                 );
                 None
             }

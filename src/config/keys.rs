@@ -71,6 +71,8 @@ pub const KEYS: &[Key] = &[
     key("keys", "master_key_file", Kind::Text),
     key("keys", "master_key_command", Kind::Text),
     key("keys", "log_key_file", Kind::Text),
+    key("keys", "rotate_every", Kind::Text),
+    key("keys", "publish_before", Kind::Text),
     key("log", "high_water_mark", Kind::Text),
     key("log", "origin", Kind::Text),
     key("database", "max_size", Kind::Text),

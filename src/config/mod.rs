@@ -11,6 +11,7 @@ pub mod fault;
 pub mod issuer;
 pub mod keys;
 mod notify;
+mod own_keys;
 pub mod permissions;
 mod push;
 pub mod rules_folder;

@@ -58,6 +58,8 @@ pub struct KeysSource {
     pub(super) master_key_file: Option<String>,
     pub(super) master_key_command: Option<String>,
     pub(super) log_key_file: Option<String>,
+    pub(super) rotate_every: Option<String>,
+    pub(super) publish_before: Option<String>,
 }
 
 /// `[log]`.

@@ -13,6 +13,7 @@ use url::Url;
 use super::cidr::Cidr;
 use super::devices::DeviceSettings;
 use crate::domain::ids::IssuerName;
+use crate::domain::keys::Terms;
 use crate::domain::push::Service;
 use crate::domain::session::SessionLimits;
 
@@ -82,6 +83,8 @@ pub struct KeySettings {
     pub master: MasterKeySource,
     /// The key that signs checkpoints.
     pub log_key_file: PathBuf,
+    /// When signing keys change.
+    pub terms: Terms,
 }
 
 /// Where the master key comes from.

@@ -54,6 +54,14 @@ impl SigningKey {
         Self::from_key(alg, key.map_err(CryptoError::key)?)
     }
 
+    /// Makes a new key of the same algorithm and size.
+    ///
+    /// # Errors
+    /// As `generate`.
+    pub fn another(&self) -> Result<Self, CryptoError> {
+        Self::generate(self.alg, self.key.bits())
+    }
+
     /// Reads the private JWK that `to_secret_json` gave.
     ///
     /// # Errors
@@ -350,6 +358,16 @@ mod tests {
         assert!(SigningKey::from_secret_json(&other.to_string()).is_err(), "the kid belongs to another point");
         for text in ["", "{}", "[]", r#"{"alg":"HS256"}"#] {
             assert!(SigningKey::from_secret_json(text).is_err());
+        }
+    }
+
+    #[test]
+    fn another_key_is_of_the_same_kind_and_another_one() {
+        let large = SigningKey::generate(TokenAlg::Rs256, 3072).unwrap();
+        for key in [&*RSA, &*EC, &large] {
+            let other = key.another().unwrap();
+            assert_eq!((other.alg(), other.key.bits()), (key.alg(), key.key.bits()));
+            assert_ne!(other.kid(), key.kid());
         }
     }
 

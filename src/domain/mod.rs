@@ -9,6 +9,7 @@ pub mod canonical;
 pub mod change;
 pub mod ids;
 pub mod job;
+pub mod keys;
 pub mod log;
 pub mod nearest;
 pub mod oauth;

@@ -42,6 +42,7 @@ pub const DOCUMENTS: &[(&str, &str)] = &[
     ("deploy", include_str!("../../docs/deploy.md")),
     ("faults", include_str!("../../docs/faults.md")),
     ("gitlab", include_str!("../../docs/gitlab.md")),
+    ("keys", include_str!("../../docs/keys.md")),
     ("limits", include_str!("../../docs/limits.md")),
     ("people", include_str!("../../docs/people.md")),
     ("performance", include_str!("../../docs/performance.md")),

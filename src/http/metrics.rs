@@ -72,6 +72,10 @@ fn text(measured: &Measured) -> String {
         .iter()
         .filter_map(|(name, _, fetched)| Some((label(name), measured.now.since((*fetched)?).as_secs().to_string())));
     metrics.add("issuer_keys_age_seconds", "gauge", "How long ago the issuer's keys were fetched.", age);
+    let age = measured.signing.iter().map(|(alg, since)| {
+        (format!("{{alg=\"{}\"}}", alg.as_str()), measured.now.since(*since).as_secs().to_string())
+    });
+    metrics.add("signing_key_age_seconds", "gauge", "How long the key of the algorithm has signed.", age);
     if let Some(metadata) = &measured.metadata {
         metrics.gauge("metadata_number", "Serial number of FIDO's metadata in force.", metadata.number);
         metrics.gauge("metadata_models", "Models that it lists.", metadata.models);
@@ -85,6 +89,7 @@ fn text(measured: &Measured) -> String {
 mod tests {
     use crate::app::measure::MeasuredMetadata;
     use crate::domain::ids::IssuerName;
+    use crate::domain::rules::TokenAlg;
 
     use super::*;
 
@@ -103,6 +108,7 @@ mod tests {
                 (IssuerName::parse("gitlab").unwrap(), true, Some(Timestamp::from_seconds(1_795_430_390))),
                 (IssuerName::parse("pinned").unwrap(), false, None),
             ],
+            signing: vec![(TokenAlg::Rs256, Timestamp::from_seconds(1_795_430_300))],
             metadata: Some(MeasuredMetadata { number: 42, models: 300, next_update: at }),
             now: at,
         };
@@ -114,6 +120,7 @@ mod tests {
             "# TYPE countersign_unverified_refusals_total counter\ncountersign_unverified_refusals_total 7\n",
             "countersign_issuer_usable{issuer=\"gitlab\"} 1\ncountersign_issuer_usable{issuer=\"pinned\"} 0\n",
             "countersign_issuer_keys_age_seconds{issuer=\"gitlab\"} 10\n# HELP",
+            "countersign_signing_key_age_seconds{alg=\"RS256\"} 100\n",
             "countersign_metadata_number 42\n",
             "countersign_metadata_next_update_timestamp_seconds 1795430400.050\n",
         ] {

@@ -6,10 +6,11 @@
 use rusqlite::{Row, params};
 
 use crate::domain::ids::{Digest, IssuerName, Kid};
+use crate::domain::keys::{Key, KeyState};
 use crate::domain::rules::TokenAlg;
 use crate::domain::time::Timestamp;
 
-use super::columns::{as_i64, collect, digest, first, index, parsed, time};
+use super::columns::{as_i64, collect, digest, first, index, optional_time, parsed, time};
 use super::{Reader, StoreError, Unit};
 
 /// A signing key.
@@ -21,12 +22,36 @@ pub struct SigningKeyRow {
     pub alg: TokenAlg,
     /// The public JWK, JSON.
     pub public: String,
-    /// The private JWK, wrapped by the master key.
+    /// The private JWK, wrapped by the master key; empty once the key is gone.
     pub wrapped: String,
+    /// Where it is in its life.
+    pub state: KeyState,
     /// When added.
     pub created: Timestamp,
+    /// From when on its publication counts.
+    pub published: Timestamp,
+    /// When it began to sign.
+    pub signs: Option<Timestamp>,
+    /// When another one took its place.
+    pub retired: Option<Timestamp>,
+    /// When it was removed or revoked.
+    pub gone: Option<Timestamp>,
     /// The log entry that added it.
     pub entry: u64,
+}
+
+impl SigningKeyRow {
+    /// What its steps depend on.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        let since = match self.state {
+            KeyState::Published => Some(self.published),
+            KeyState::Signing => self.signs,
+            KeyState::Retired => self.retired,
+            KeyState::Removed | KeyState::Revoked => self.gone,
+        };
+        Key { kid: self.kid.clone(), alg: self.alg, state: self.state, since: since.unwrap_or(self.created) }
+    }
 }
 
 /// An issuer's keys as last logged.
@@ -48,7 +73,12 @@ fn signing_key(row: &Row<'_>) -> Result<SigningKeyRow, StoreError> {
         })?,
         public: row.get("public")?,
         wrapped: row.get("wrapped")?,
+        state: parsed(row, "state", |text| KeyState::parse(text).ok_or(()))?,
         created: time(row, "created")?,
+        published: time(row, "published")?,
+        signs: optional_time(row, "signs")?,
+        retired: optional_time(row, "retired")?,
+        gone: optional_time(row, "gone")?,
         entry: index(row, "entry")?,
     })
 }
@@ -58,6 +88,19 @@ impl Reader<'_> {
     pub fn signing_keys(&self) -> Result<Vec<SigningKeyRow>, StoreError> {
         let sql = "SELECT * FROM signing_key ORDER BY created DESC, kid";
         collect(&mut self.conn().prepare_cached(sql)?, [], signing_key)
+    }
+
+    /// The key of an algorithm that signs now.
+    pub fn signs(&self, alg: TokenAlg) -> Result<Option<Kid>, StoreError> {
+        let sql = "SELECT kid FROM signing_key WHERE alg = ?1 AND state = 'signing'";
+        first(&mut self.conn().prepare_cached(sql)?, params![alg.as_str()], |row| parsed(row, "kid", Kid::parse))
+    }
+
+    /// Keys that were dropped in an emergency since a time, newest first.
+    pub fn keys_revoked(&self, since: Timestamp) -> Result<Vec<(Kid, TokenAlg, Timestamp)>, StoreError> {
+        let sql = "SELECT * FROM signing_key WHERE state = 'revoked' AND gone >= ?1 ORDER BY gone DESC, kid";
+        let rows = collect(&mut self.conn().prepare_cached(sql)?, params![since.millis()], signing_key)?;
+        Ok(rows.into_iter().map(|row| (row.kid, row.alg, row.gone.unwrap_or_default())).collect())
     }
 
     /// An issuer's keys as last logged.
@@ -76,18 +119,47 @@ impl Reader<'_> {
 }
 
 impl Unit<'_> {
-    /// Adds a signing key.
+    /// Adds a signing key; a second one that signs, or that is the next, is a conflict.
     pub fn insert_signing_key(&mut self, row: &SigningKeyRow) -> Result<(), StoreError> {
-        let sql = "INSERT INTO signing_key (kid, alg, public, wrapped, created, entry) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let sql = "INSERT INTO signing_key (kid, alg, public, wrapped, state, created, published, signs, retired, gone, entry)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        let millis = |time: Option<Timestamp>| time.map(Timestamp::millis);
         let values = params![
             row.kid.as_str(),
             row.alg.as_str(),
             row.public,
             row.wrapped,
+            row.state.as_str(),
             row.created.millis(),
+            row.published.millis(),
+            millis(row.signs),
+            millis(row.retired),
+            millis(row.gone),
             as_i64(row.entry)?
         ];
         self.conn().prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    }
+
+    /// A signing key goes on in its life, at the time of this unit. Of one that is gone no private part is kept.
+    pub fn move_signing_key(&mut self, kid: &Kid, state: KeyState) -> Result<(), StoreError> {
+        let sql = match state {
+            KeyState::Published => return Err(StoreError::Invalid("a key is published when it is added".to_owned())),
+            KeyState::Signing => "UPDATE signing_key SET state = ?2, signs = ?3 WHERE kid = ?1",
+            KeyState::Retired => "UPDATE signing_key SET state = ?2, retired = ?3 WHERE kid = ?1",
+            KeyState::Removed | KeyState::Revoked => {
+                "UPDATE signing_key SET state = ?2, gone = ?3, wrapped = '' WHERE kid = ?1"
+            }
+        };
+        let values = params![kid.as_str(), state.as_str(), self.now().millis()];
+        let changed = self.conn().prepare_cached(sql)?.execute(values)?;
+        if changed == 1 { Ok(()) } else { Err(StoreError::Corrupt(format!("there is no signing key {kid}"))) }
+    }
+
+    /// The publication of a signing key counts from another time on.
+    pub fn put_off_signing_key(&mut self, kid: &Kid, from: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE signing_key SET published = ?2 WHERE kid = ?1 AND state = 'published'";
+        self.conn().prepare_cached(sql)?.execute(params![kid.as_str(), from.millis()])?;
         Ok(())
     }
 

@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_changes.sql"),
     include_str!("migrations/0008_proved_links.sql"),
     include_str!("migrations/0009_push.sql"),
+    include_str!("migrations/0011_key_rotation.sql"),
 ];
 
 /// Brings the schema up to this program's version.
@@ -90,6 +91,25 @@ mod tests {
         let row = rows.next().unwrap().unwrap();
         assert_eq!(crate::store::passkeys::vouched(row).unwrap(), Vouched::default());
         assert_eq!(row.get::<_, Option<Vec<u8>>>("aaguid").unwrap(), None);
+    }
+
+    #[test]
+    fn keys_of_before_go_on_as_they_did() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        let before = MIGRATIONS.iter().position(|sql| sql.contains("signing_key_with_state")).unwrap();
+        apply(&mut conn, &MIGRATIONS[..before]).unwrap();
+        conn.pragma_update(None, "foreign_keys", false).unwrap();
+        conn.execute_batch(
+            "INSERT INTO signing_key (kid, alg, public, wrapped, created, entry) VALUES
+                ('old', 'RS256', '{}', 'x', 1, 1), ('new', 'RS256', '{}', 'y', 7, 3), ('ec', 'ES256', '{}', 'z', 1, 2)",
+        )
+        .unwrap();
+        apply(&mut conn, MIGRATIONS).unwrap();
+        let sql =
+            "SELECT group_concat(kid || ' ' || state || ' ' || wrapped || ' ' || signs || ' ' || ifnull(retired, '-'))
+                   FROM (SELECT * FROM signing_key ORDER BY kid)";
+        let found: String = conn.query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(found, "ec signing z 1 -,new signing y 7 -,old retired x 1 7");
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub const METADATA_SPREAD: Duration = Duration::from_hours(1);
 /// How often it is looked whether gathered notices are due.
 pub const GATHERED_EVERY: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether a step of the signing keys is due; by chance up to as much later.
+pub const KEYS_EVERY: Duration = Duration::from_mins(1);
+
 type Round = Pin<Box<dyn Future<Output = ()>>>;
 
 /// One task.
@@ -56,6 +59,15 @@ pub const TABLE: &[Task] = &[
         has_work: Countersign::tells_anybody,
         at_start: |_| true,
         run: |app| Box::pin(async move { tell_gathered(&app) }),
+    },
+    Task {
+        name: "signing keys",
+        every: KEYS_EVERY,
+        spread: KEYS_EVERY,
+        has_work: |_| true,
+        // A machine that has just started may still be setting its clock.
+        at_start: |_| false,
+        run: |app| Box::pin(turn_keys(app)),
     },
 ];
 
@@ -105,6 +117,12 @@ async fn fetch_metadata(app: Arc<Countersign>) {
         Ok((number, true)) => tracing::info!(number, "newer metadata was fetched and is in force"),
         Ok((number, false)) => tracing::info!(number, "the metadata in force is the newest"),
         Err(error) => tracing::warn!(%error, "the metadata was not fetched; the one before stays in force"),
+    }
+}
+
+async fn turn_keys(app: Arc<Countersign>) {
+    if let Err(error) = app.turn_keys().await {
+        tracing::error!(%error, "signing keys are not rotated; the next round tries again");
     }
 }
 

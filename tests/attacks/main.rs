@@ -32,4 +32,5 @@ mod d_sessions;
 mod e_entries;
 mod e_erasure;
 mod f_faults;
+mod g_keys;
 mod g_secrets;

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use countersign::domain::rules::TokenAlg;
 use serde_json::json;
 
 use crate::authenticator::Authenticator;
@@ -115,6 +116,11 @@ fn a_busy_server_shows_its_rules_refusals_issuers_keys_and_what_waits() {
     assert_eq!(browser.until("window.copied"), line.as_str());
     browser.until_says("[data-copy]", "Copied");
     look(&browser, "admin-keys");
+    world.rotate_keys(TokenAlg::Rs256, true);
+    world.rotate_keys(TokenAlg::Rs256, false);
+    open(&browser, &world, "/admin/keys", "Keys");
+    says(&browser, &["published, signs later", "✕ revoked", "begins to sign", "a new key is published"]);
+    look(&browser, "admin-keys-changing");
 
     open(&browser, &world, "/admin/requests", "Requests");
     says(

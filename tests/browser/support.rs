@@ -27,9 +27,11 @@ use countersign::crypto::{files, random};
 use countersign::domain::change::standing::Terms;
 use countersign::domain::ids::{GroupName, IssuerName, PersonId};
 use countersign::domain::job::gitlab::IssuerTerms;
+use countersign::domain::keys::Terms as KeyTerms;
 use countersign::domain::oauth::exchange::SubjectToken;
 use countersign::domain::oauth::link_form::LinkForm;
 use countersign::domain::people::proof::{LinkCode, audience};
+use countersign::domain::rules::TokenAlg;
 use countersign::domain::session::SessionLimits;
 use countersign::domain::time::{MAX_TOKEN_AGE, Timestamp, WAIT_LIMIT};
 use countersign::http::caller::{MAX_REFUSED_A_MINUTE, MAX_WRONG_CEREMONIES_A_MINUTE};
@@ -169,6 +171,11 @@ impl World {
     /// Does something about a person at once, on the console.
     pub fn act(&self, wish: Wish) {
         wait(self.app.console(ConsoleCommand::Change { wish, propose: false })).unwrap();
+    }
+
+    /// Publishes a new signing key, or replaces every one of its algorithm.
+    pub fn rotate_keys(&self, alg: TokenAlg, emergency: bool) {
+        wait(self.app.console(ConsoleCommand::RotateKeys { alg: Some(alg), emergency })).unwrap();
     }
 
     /// An admin with a passkey.
@@ -370,6 +377,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Settings {
         sessions: SessionLimits::default(),
         contact: Some("#platform, or the desk on floor 3".to_owned()),
         people: Terms::default(),
+        keys: KeyTerms::default(),
         issuers: vec![IssuerSettings {
             terms,
             jwks_host: None,

@@ -22,6 +22,7 @@ mod attack_098;
 #[path = "../support/https.rs"]
 mod https;
 mod init;
+mod keys;
 mod log;
 mod look;
 #[path = "../support/maker.rs"]

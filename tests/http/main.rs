@@ -15,6 +15,7 @@ mod approval;
 mod discovery;
 mod evidence;
 mod home;
+mod keys;
 mod metadata;
 mod notices;
 mod people;

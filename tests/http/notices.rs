@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
 use countersign::app::gather::TOLD_ONE_BY_ONE;
 use countersign::app::propose_change::Wish;
 use countersign::domain::ids::GroupName;
+use countersign::domain::rules::TokenAlg;
 use countersign::domain::time::Timestamp;
 use countersign::outbound::secret::Secret;
 use countersign::outbound::{Outbound, Sending};
@@ -96,8 +98,27 @@ fn people_are_told_that_something_waits_with_a_link_that_does_nothing() {
     let body = next("change.waits");
     assert!(!body.to_string().contains(&secret.unwrap()), "a notice holds no secret: {body}");
     let wish = Wish::Recover { person: tom.id.clone() };
-    server.console(countersign::app::console::ConsoleCommand::Change { wish, propose: false });
+    server.console(ConsoleCommand::Change { wish, propose: false });
     next("recovery.console");
+}
+
+#[test]
+fn an_emergency_among_our_keys_is_told() {
+    let server = Server::start();
+    let (address, told) = chat();
+    server.app.send_through(outbound(&address));
+    let before = server.get("/jwks").expect(200).json();
+    let console = |emergency| ConsoleCommand::RotateKeys { alg: Some(TokenAlg::Es256), emergency };
+    server.console(console(false));
+    let ConsoleAnswer::Rotated { keys, revoked } = server.console(console(true)) else { panic!() };
+    // The first rotation was nothing to be told of.
+    let body = told.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert_eq!((body["type"].as_str(), revoked.len()), (Some("keys.revoked"), 2), "{body}");
+    let old = before["keys"][1]["kid"].as_str().unwrap();
+    assert!(body["data"]["revoked"].as_array().unwrap().iter().any(|kid| kid == old), "{body}");
+    assert_eq!(body["data"]["log"][0], keys[0].entry);
+    let text = body["text"].as_str().unwrap();
+    assert!(text.contains(old) && text.contains(&format!("{URL}/jwks")), "{text}");
 }
 
 #[test]

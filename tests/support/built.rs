@@ -93,6 +93,7 @@ impl World {
             sessions: SessionLimits::default(),
             contact: Some("#platform, or the desk on floor 3".to_owned()),
             people: countersign::domain::change::standing::Terms::default(),
+            keys: countersign::domain::keys::Terms::default(),
             issuers: vec![IssuerSettings {
                 terms: IssuerTerms {
                     name: IssuerName::parse("gitlab").unwrap(),

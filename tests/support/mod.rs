@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod maker;
 pub mod person;
 pub mod push;
+pub mod rotation;
 pub mod rules;
 pub mod server;
 pub mod wire;

@@ -30,6 +30,7 @@ use countersign::crypto::random;
 use countersign::domain::change::standing::Terms;
 use countersign::domain::ids::{GroupName, IssuerName};
 use countersign::domain::job::gitlab::IssuerTerms;
+use countersign::domain::keys::Terms as KeyTerms;
 use countersign::domain::oauth::exchange::{ExchangeHeaders, parse};
 use countersign::domain::session::SessionLimits;
 use countersign::domain::time::{MAX_TOKEN_AGE, Timestamp, WAIT_LIMIT};
@@ -203,6 +204,7 @@ pub fn parts(directory: &Path, clock: &Clock, options: &Options) -> Parts {
             sessions: SessionLimits::default(),
             contact: Some("#platform, or the desk on floor 3".to_owned()),
             people: Terms::default(),
+            keys: KeyTerms::default(),
             issuers,
             devices: options.devices.clone(),
             push: options.push.clone(),
@@ -291,6 +293,10 @@ impl Server {
     /// Ends the server without letting answers finish, and starts it again on the same state.
     pub fn restart(&mut self) {
         self.stop();
+        if self.clock.step().is_none() {
+            // A new process measures from its own start.
+            (self.clock, self.hand) = Clock::steerable(self.clock.now());
+        }
         let ((app, address, handle), thread) = run(&self.directory, &self.clock, &self.options);
         (self.app, self.address, self.handle, self.thread) = (app, address, handle, Some(thread));
     }

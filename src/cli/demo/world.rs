@@ -26,6 +26,7 @@ use crate::crypto::random;
 use crate::domain::change::standing::Terms;
 use crate::domain::ids::{GroupName, IssuerName, PersonId};
 use crate::domain::job::gitlab::IssuerTerms;
+use crate::domain::keys::Terms as KeyTerms;
 use crate::domain::session::SessionLimits;
 use crate::domain::time::{MAX_TOKEN_AGE, WAIT_LIMIT};
 use crate::http::caller::{MAX_REFUSED_A_MINUTE, MAX_WRONG_CEREMONIES_A_MINUTE};
@@ -156,6 +157,7 @@ fn settings(url: &str, state: &Path, gitlab: &SimulatedGitlab) -> Result<Setting
         sessions: SessionLimits::default(),
         contact: None,
         people: Terms::default(),
+        keys: KeyTerms::default(),
         issuers: vec![IssuerSettings {
             terms,
             jwks_host: None,

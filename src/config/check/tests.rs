@@ -95,6 +95,24 @@ fn certificate_and_key_come_together_and_are_there() {
 }
 
 #[test]
+fn signing_keys_change_within_bounds() {
+    let terms = |typed: &str| settings(&LEAST.replacen(KEYS, &format!("{KEYS}{typed}"), 1)).unwrap().keys.terms;
+    assert_eq!(terms(""), crate::domain::keys::Terms::default());
+    let chosen = terms("rotate_every = \"90d\"\npublish_before = \"2h\"\n");
+    assert_eq!((chosen.rotate_every.as_secs(), chosen.publish_before.as_secs()), (90 * 86_400, 7_200));
+    let fault = |typed: &str| fault_of(KEYS, &format!("{KEYS}{typed}\n"));
+    assert!(fault("rotate_every = \"91d\"").contains("`keys.rotate_every` is `91d`; 2 days to 90 days are possible"));
+    assert!(fault("rotate_every = \"1d\"").contains("are possible"));
+    assert!(fault("publish_before = \"1h\"").contains("`keys.publish_before` is `1h`; 2 h to 7 days are possible"));
+    assert!(fault("publish_before = \"8d\"").contains("are possible"));
+    let fault = fault("rotate_every = \"2d\"\npublish_before = \"25h\"");
+    assert!(
+        fault.contains("`keys.publish_before` (25 h) is more than half of `keys.rotate_every` (2 days)"),
+        "{fault}"
+    );
+}
+
+#[test]
 fn keys_and_mark_must_be_said() {
     assert!(fault_of("log_key_file = \"keys/log-key\"\n", "").contains("no log key"));
     assert!(fault_of("master_key_file = \"keys/master-key\"\n", "").contains("no master key"));

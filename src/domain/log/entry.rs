@@ -95,9 +95,10 @@ pub enum Event {
         /// The documents.
         evidence: EvidenceDigests,
     },
-    /// A signing key. Evidence: `jwk`.
+    /// A signing key. Evidence when added: `jwk`. The first of an algorithm signs from its `added` on.
     SigningKey {
-        /// `added`.
+        /// `added` (it is published), `published` (its publication counts anew: it could not be fetched), `signing`,
+        /// `retired` (another one signs), `removed` (it is published no more), `revoked` (in an emergency, at once).
         outcome: String,
         /// Its id.
         kid: Kid,

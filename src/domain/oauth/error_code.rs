@@ -127,6 +127,7 @@ error_codes! {
     LinkCodeUnknown "link_code_unknown" InvalidRequest 400 "make a new code at `/me/links`, and use it within the time that is named there";
     // the state
     TokenSpent "token_spent" InvalidRequest 400 "retry the job in GitLab, or give it one `id_tokens:` entry per set of audiences";
+    KeyRevoked "key_revoked" InvalidRequest 400 "retry the job in GitLab: the new job's token is signed with the new key";
     CollectorRequired "collector_required" InvalidRequest 400 "send an `Idempotency-Key` of 32 to 128 random characters (`countersign token` does)";
     CollectorMalformed "collector_malformed" InvalidRequest 400 "send an `Idempotency-Key` of 32 to 128 characters of `A-Z a-z 0-9 _ -`";
     OtherCollector "other_collector" InvalidRequest 400 "ask once in a job, for every audience, and use the file that it wrote; by hand, repeat the first call's `Idempotency-Key`; if it was not you, look at the job";
