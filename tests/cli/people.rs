@@ -27,7 +27,7 @@ fn the_same_acts_are_done_at_once_or_proposed_beside_a_running_server_and_withou
         );
         act(&["email", "Tom Ahl", "tom@example.com"], 1, "has this e-mail address already");
         act(&["email", "First admin", "TOM@example.com"], 1, "name_taken");
-        act(&["email", "First admin", "tom"], 1, "cure: write it as name@host");
+        act(&["email", "First admin", "tom"], 2, "cure: write it as name@host");
         act(&["show", "Tom Ahl"], 0, "e-mail  tom@example.com");
         act(&["email", "Tom Ahl", "--none"], 0, "done: say that Tom Ahl has no e-mail address");
         act(&["suspend", "Tom Ahl"], 0, "done: suspend Tom Ahl");
