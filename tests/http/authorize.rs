@@ -368,3 +368,41 @@ fn from_the_request_to_what_userinfo_says() {
         assert_eq!(error(&request.go(&server, Some(&session_now))), "invalid_request");
     }
 }
+
+#[test]
+fn what_the_metadata_says_of_this_way_is_so() {
+    let server = Server::for_clients(vec![grafana()]);
+    let metadata = server.get("/.well-known/openid-configuration").expect(200).json();
+    let list = |name: &str| -> Vec<String> {
+        metadata[name].as_array().unwrap().iter().map(|value| value.as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(metadata["authorization_endpoint"], format!("{URL}/authorize"));
+    assert_eq!(metadata["pushed_authorization_request_endpoint"], format!("{URL}/par"));
+    let pushed = server.call("POST", "/par").body("application/x-www-form-urlencoded", Request::good().form());
+    let uri = pushed.send().expect(201).member("request_uri");
+    Request::default().with("client_id", "grafana").with("request_uri", &uri).waits(&server);
+    let essential = |level: &str| json!({"id_token": {"acr": {"essential": true, "value": level}}}).to_string();
+    let each: Vec<(&str, Vec<String>)> = vec![
+        ("response_type", list("response_types_supported")),
+        ("response_mode", list("response_modes_supported")),
+        ("code_challenge_method", list("code_challenge_methods_supported")),
+        ("prompt", list("prompt_values_supported")),
+        ("acr_values", list("acr_values_supported")),
+        ("claims", list("acr_values_supported").iter().map(|level| essential(level)).collect()),
+    ];
+    for (parameter, values) in each {
+        assert!(!values.is_empty(), "{parameter}");
+        for value in values {
+            Request::good().with(parameter, &value).waits(&server);
+        }
+    }
+    assert_eq!(metadata["claims_parameter_supported"], true);
+    for (name, parameter, wire) in [
+        ("request_parameter_supported", "request", "request_not_supported"),
+        ("request_uri_parameter_supported", "request_uri", "request_uri_not_supported"),
+    ] {
+        assert_eq!(metadata[name], false);
+        assert_eq!(error(&Request::good().with(parameter, "https://x.example").bring(&server)), wire);
+    }
+    assert_eq!(metadata["authorization_response_iss_parameter_supported"], true);
+}

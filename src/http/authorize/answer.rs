@@ -90,7 +90,7 @@ pub fn wrong(edge: &Edge, said: &Parameters, fault: &Fault) -> HttpResponse {
 pub fn unread(edge: &Edge, error: AppError, parameter: &'static str) -> HttpResponse {
     match error {
         AppError::Refused { refusal, .. } => {
-            wrong(edge, &Parameters::default(), &Fault::Page { client: None, parameter, refusal })
+            wrong(edge, &Parameters::default(), &Fault::Page { client: None, parameter, refusal: Box::new(refusal) })
         }
         fault @ AppError::Fault { .. } => edge.fail_page(fault),
     }

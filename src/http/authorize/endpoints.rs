@@ -61,7 +61,7 @@ async fn come_in(request: &HttpRequest, text: &[u8], edge: &Edge) -> HttpRespons
         Err(AppError::Refused { refusal, .. }) => {
             let client = said.get("client_id").and_then(|id| ClientId::parse(id).ok());
             let client = client.and_then(|id| edge.app.settings.client(&id).cloned());
-            wrong(edge, &said, &Fault::Page { client, parameter: "request_uri", refusal })
+            wrong(edge, &said, &Fault::Page { client, parameter: "request_uri", refusal: Box::new(refusal) })
         }
         Err(fault @ AppError::Fault { .. }) => edge.fail_page(fault),
     }

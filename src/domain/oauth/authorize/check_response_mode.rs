@@ -22,11 +22,9 @@ pub(super) fn usable(said: &Parameters, client: &Client) -> ResponseMode {
 }
 
 pub(super) fn run(asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Refusal> {
-    match wanted(asked.said, draft.client()?) {
-        Some(_) => Ok(()),
-        None => {
-            let text = "`response_mode` is none that the client may use";
-            Err(refuse(ErrorCode::ResponseModeUnsupported, text))
-        }
+    if wanted(asked.said, draft.client()?).is_none() {
+        let text = "`response_mode` is none that the client may use";
+        return Err(refuse(ErrorCode::ResponseModeUnsupported, text));
     }
+    Ok(())
 }

@@ -183,21 +183,21 @@ pub enum Fault {
         /// The parameter at fault.
         parameter: &'static str,
         /// What is wrong.
-        refusal: Refusal,
+        refusal: Box<Refusal>,
     },
     /// To the client.
     Client {
         /// How.
         back: WayBack,
         /// What is wrong.
-        refusal: Refusal,
+        refusal: Box<Refusal>,
     },
 }
 
 impl Fault {
     /// What is wrong.
     #[must_use]
-    pub const fn refusal(&self) -> &Refusal {
+    pub fn refusal(&self) -> &Refusal {
         match self {
             Self::Page { refusal, .. } | Self::Client { refusal, .. } => refusal,
         }

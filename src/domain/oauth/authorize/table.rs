@@ -95,13 +95,14 @@ pub fn examine(asked: &Asked<'_>, endpoint: Endpoint) -> Result<AuthorizationReq
     }
     let client = draft.client.clone();
     draft.finish(asked.said).ok_or_else(|| {
-        let refusal = refuse(ErrorCode::Internal, "a check is missing");
+        let refusal = Box::new(refuse(ErrorCode::Internal, "a check is missing"));
         Fault::Page { client, parameter: "client_id", refusal }
     })
 }
 
 fn fault(asked: &Asked<'_>, draft: Draft, check: &Check, refusal: Refusal) -> Fault {
     let back = if check.told == Told::Client { draft.way_back(asked.said) } else { None };
+    let refusal = Box::new(refusal);
     match back {
         Some(back) => Fault::Client { back, refusal },
         None => Fault::Page { client: draft.client, parameter: check.name, refusal },
