@@ -131,7 +131,6 @@ application = Rack::Builder.new do
   use OmniAuth::Builder do
     provider WithPkce, name: "openid_connect", issuer: ISSUER, discovery: true, client_auth_method: "basic",
              scope: %i[openid profile email groups offline_access], response_type: "code", uid_field: "sub", setup: step_up,
-             post_logout_redirect_uri: "#{BASE}/bye",
              client_options: CLIENT.merge(redirect_uri: "#{BASE}/auth/openid_connect/callback")
   end
   run Party.new
