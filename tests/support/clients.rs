@@ -74,8 +74,8 @@ pub fn server_with(clients: Vec<Client>) -> Server {
 /// A code, and what it must be redeemed with.
 #[derive(Clone)]
 pub struct Code {
-    /// The code.
-    pub code: String,
+    /// As the client gets it.
+    pub text: String,
     /// The verifier of its challenge.
     pub verifier: String,
     /// The entry that began its grant.
@@ -112,7 +112,7 @@ pub fn code_with(server: &Server, session: &str, client: &str, scopes: &str, mor
     let code = code.unwrap_or_else(|| panic!("no code: {location}")).1.into_owned();
     let snapshot = Snapshot::of(server);
     let started = snapshot.of_kind("grant").filter(|entry| entry["outcome"] == "started").last().unwrap();
-    Code { code, verifier, grant: started["seq"].as_u64().unwrap() }
+    Code { text: code, verifier, grant: started["seq"].as_u64().unwrap() }
 }
 
 /// `Authorization: Basic …`.
@@ -129,7 +129,7 @@ pub fn post(server: &Server, path: &str, pairs: &[(&str, &str)]) -> Call {
 pub fn code_pairs(code: &Code) -> Vec<(&str, &str)> {
     vec![
         ("grant_type", "authorization_code"),
-        ("code", &code.code),
+        ("code", &code.text),
         ("redirect_uri", REDIRECT),
         ("code_verifier", &code.verifier),
     ]
