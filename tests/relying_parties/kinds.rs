@@ -141,8 +141,9 @@ pub const AUTHLIB: Kind = Kind {
     consent: true,
     version: || {
         let site = std::fs::read_dir(installed("python/lib")).ok()?.flatten().next()?.path().join("site-packages");
-        let names = std::fs::read_dir(site).ok()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        names.filter_map(|name| Some(name.strip_prefix("authlib-")?.strip_suffix(".dist-info")?.to_owned())).next()
+        let mut names =
+            std::fs::read_dir(site).ok()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        names.find_map(|name| Some(name.strip_prefix("authlib-")?.strip_suffix(".dist-info")?.to_owned()))
     },
     command: |place| {
         let mut command = Command::new(installed("python/bin/python"));

@@ -2,14 +2,21 @@
 //! In: what `tests/relying_parties/install` installed, chromium and chromedriver. Out: the table of docs/relying-parties.md.
 //! Implements the relying party's side only by their code.
 //! Never a stand-in: the provider is the built server with its own certificate, on a database of its own.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests fail by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "helpers of tests fail by panicking, and say why"
+)]
 
 #[allow(dead_code, reason = "the pages' tests use more of it")]
 #[path = "../browser/authenticator.rs"]
 mod authenticator;
 #[path = "../support/built.rs"]
 mod built;
-#[allow(dead_code, reason = "the pages' tests use more of it")]
 #[path = "../browser/driver.rs"]
 mod driver;
 mod kinds;

@@ -52,7 +52,7 @@ impl Certified {
         let write = |name: &str, text: &str| {
             let path = folder.join(name);
             std::fs::write(&path, text).unwrap();
-            let mode = if name.ends_with(".key") { 0o600 } else { 0o644 };
+            let mode = if name == "tls.key" { 0o600 } else { 0o644 };
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             path
         };
