@@ -107,7 +107,7 @@ struct ErrorsView<'a> {
 }
 
 impl ErrorsView<'_> {
-    fn cure(code: &ErrorCode) -> Vec<Piece> {
+    fn cure(code: ErrorCode) -> Vec<Piece> {
         pieces(code.cure())
     }
 }
