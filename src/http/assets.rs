@@ -107,7 +107,8 @@ struct ErrorsView<'a> {
 }
 
 impl ErrorsView<'_> {
-    fn cure(code: ErrorCode) -> Vec<Piece> {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "a template hands out references")]
+    fn cure(code: &ErrorCode) -> Vec<Piece> {
         pieces(code.cure())
     }
 }
