@@ -49,7 +49,7 @@ pub(super) fn agree(
     (request, client): (&AuthorizationRequest, &Client),
     me: &SignedIn,
 ) -> Result<(), StoreError> {
-    let (person, scopes) = (me.person.id.clone(), request.scopes.clone());
+    let (person, scopes) = (me.person.id.clone(), request.told(client));
     let client_id = client.id.clone();
     let entry = unit.append(Event::Grant {
         outcome: "consented".to_owned(),

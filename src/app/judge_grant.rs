@@ -83,6 +83,10 @@ pub(super) fn judge(reader: &Reader<'_>, grant: GrantRow, by: By<'_>) -> Result<
     if !grant.scopes.within(&client.scopes) {
         return Err(over("the client may not have all that was granted any more"));
     }
+    // What is the client's no more may be anybody's: a rule's audience, too.
+    if grant.resources.iter().any(|resource| !client.resources.contains(resource)) {
+        return Err(over("the client may not have tokens for all resources that were granted any more"));
+    }
     let groups: BTreeSet<_> = reader.memberships(&grant.person)?.into_keys().collect();
     if !client.admits(&groups) {
         return Err(over("the person is in no group that may sign in to this client"));

@@ -219,6 +219,12 @@ impl One<'_, '_> {
         let mut secrets = Vec::new();
         for text in typed {
             match Digest::parse(text) {
+                // Whoever sends nothing would be this client.
+                Ok(digest) if digest == Digest::of(b"") => self.fault(
+                    "secret_sha256",
+                    "the SHA-256 of nothing",
+                    "write what `countersign clients secret` prints beside the secret",
+                ),
                 Ok(digest) => secrets.push(digest),
                 // What was typed may be the secret itself.
                 Err(_) => self.fault(

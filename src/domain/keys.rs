@@ -100,7 +100,7 @@ impl KeyState {
             Self::Published => "published, signs later",
             Self::Signing => "signs, published",
             Self::Retired => "signs no more, still published",
-            Self::Removed => "retired",
+            Self::Removed => "removed",
             Self::Revoked => "revoked",
         }
     }

@@ -22,9 +22,6 @@ use super::edge::Edge;
 /// The answer: 401 `invalid_client`, or 429 for an address that was wrong too often.
 pub async fn authenticate(request: &HttpRequest, edge: &Edge, form: &Form) -> Result<Arc<Client>, HttpResponse> {
     let address = edge.address(request);
-    if let Some(answer) = edge.refuse_beyond(&edge.wrong_clients, address) {
-        return Err(answer);
-    }
     let by_header = request.headers().contains_key(header::AUTHORIZATION);
     let error = match claimed(request, form) {
         Ok(claimed) => match edge.app.authenticate_client(claimed).await {
@@ -35,6 +32,10 @@ pub async fn authenticate(request: &HttpRequest, edge: &Edge, form: &Form) -> Re
     };
     let wrong = error.code().oauth() == OAuthCode::InvalidClient;
     if wrong {
+        // Whoever is right is never kept out by others at the same address.
+        if let Some(answer) = edge.refuse_beyond(&edge.wrong_clients, address) {
+            return Err(answer);
+        }
         edge.wrong_clients.count(address, edge.app.clock.monotonic());
     }
     let mut answer = edge.fail(error);

@@ -88,7 +88,8 @@ fn record(unit: &mut Unit<'_>, lost: &Mark) -> Result<u64, StoreError> {
     conn.prepare_cached("UPDATE session SET ended = ?1 WHERE ended IS NULL")?.execute(params![now])?;
     conn.prepare_cached("UPDATE oauth_grant SET ended = ?1, why = 'restored' WHERE ended IS NULL")?
         .execute(params![now])?;
-    for waiting in ["authorization_request", "access_token"] {
+    // What was taken back in the lost part would come back: people are asked once more.
+    for waiting in ["authorization_request", "access_token", "consent"] {
         conn.execute(&format!("DELETE FROM {waiting}"), [])?;
     }
     let end = "UPDATE invitation SET ended = coalesce(ended, ?1), session_sha256 = NULL, session_until = NULL";

@@ -2,9 +2,11 @@
 
 use countersign::app::console::ConsoleCommand;
 use countersign::app::propose_change::Wish;
+use countersign::domain::ids::Audience;
+use countersign::domain::oauth::client::Client;
 use serde_json::json;
 
-use crate::support::clients::{client, code, introspect, redeem, refresh, server_with, userinfo};
+use crate::support::clients::{client, code, code_with, introspect, redeem, refresh, server_with, userinfo};
 use crate::support::person::{add_passkey, authenticator, in_session, page};
 use crate::support::{Answer, Logged, Person, Server, Snapshot, refused};
 
@@ -45,6 +47,21 @@ impl Scene {
 
 fn refreshed(scene: &Scene, tokens: &Answer) -> Answer {
     refresh(&scene.server, "grafana", &tokens.member("refresh_token")).expect(200)
+}
+
+#[test]
+fn attack_068_a_resource_that_is_the_clients_no_more_ends_what_was_given_for_it() {
+    let api = |resources: &[&str]| Client {
+        resources: resources.iter().map(|one| Audience::parse(one).unwrap()).collect(),
+        ..client("grafana")
+    };
+    let mut server = server_with(vec![api(&["https://api.example"])]);
+    let session = Person::manager(&server, "Mara").sign_in(&server);
+    let code = code_with(&server, &session, "grafana", "openid", &[("resource", "https://api.example")]);
+    let tokens = redeem(&server, "grafana", &code).expect(200);
+    server.restart_for(vec![api(&[])]);
+    let answer = refresh(&server, "grafana", &tokens.member("refresh_token"));
+    answer.expect_error(400, "invalid_grant", "grant_over");
 }
 
 #[test]

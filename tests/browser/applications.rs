@@ -322,3 +322,34 @@ fn whoever_may_not_and_whatever_is_wrong_is_told_on_a_page() {
     browser.until_says("main", "Start again at Grafana.");
     look(&browser, "application-over");
 }
+
+#[test]
+fn a_person_is_asked_before_an_application_signs_them_out() {
+    let browser = browser!();
+    let (maker, application) = (Maker::of(MODEL), Application::start());
+    let grafana = Client { post_logout_redirect_uris: vec![application.at()], ..client("grafana", "Grafana") };
+    let world = World::for_clients(vec![grafana], &maker);
+    let ada = world.person("Ada Lind", &["sre"]);
+    let key = Authenticator::in_browser(&browser);
+    application.sends(&browser, &world, "grafana", &[]);
+    sign_in_page(&browser, "Grafana");
+    sign_in(&browser, &key, &ada);
+    Application::has_code(&browser, &world);
+
+    let mut wish = url::form_urlencoded::Serializer::new(String::new());
+    wish.append_pair("client_id", "grafana").append_pair("state", "s-2");
+    wish.append_pair("post_logout_redirect_uri", &application.at());
+    browser.eval(&format!("location.href = {}, 0", json!(format!("{}/logout?{}", world.url, wish.finish()))));
+    browser.until_says("h1", "Sign out of Countersign?");
+    browser.until_says("main", "Grafana asks to sign you out.");
+    look(&browser, "logout-ask");
+    assert_eq!(world.app.sessions_of(&ada.id).unwrap().len(), 1, "a link alone signs nobody out");
+    browser.click("[data-act=sign-out]");
+    browser.until_says("h1", "Here again");
+    assert_eq!(browser.eval("location.search"), "?state=s-2");
+    assert!(world.app.sessions_of(&ada.id).unwrap().is_empty());
+
+    browser.open(&format!("{}/logout", world.url));
+    browser.until_says("h1", "You are signed out.");
+    look(&browser, "logout-done");
+}

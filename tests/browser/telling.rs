@@ -143,7 +143,7 @@ fn the_worker_shows_what_waits_and_takes_it_back() {
     let shown = "navigator.serviceWorker.getRegistration('/').then((one) => one.getNotifications()).then((all) => \
                  JSON.stringify(all.map(({ title, body, tag, silent, data }) => ({ title, body, tag, silent, path: data.path }))))";
     let until = |wanted: &str| {
-        let found = (0..500).map(|_| browser.eval(shown).as_str().unwrap_or_default().to_owned());
+        let found = (0..5_000).map(|_| browser.eval(shown).as_str().unwrap_or_default().to_owned());
         let mut last = String::new();
         for now in found {
             if now.contains(wanted) {

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::*;
 
 const WHOLE: &str = "id = \"grafana\"\nname = \"Grafana\"\nauth = \"client_secret_basic\"\n\
-    secret_sha256 = [\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"]\n\
+    secret_sha256 = [\"21fa0096ea8489653508e071ff514695a8e6ec705279416f5d2ffd3eda232891\"]\n\
     redirect_uris = [\"https://grafana.example.com/login/generic_oauth\"]\n";
 
 fn checked(stanza: &str) -> Result<Vec<ClientSettings>, String> {

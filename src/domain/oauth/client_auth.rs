@@ -115,6 +115,9 @@ fn unknown(text: &str) -> Refusal {
 }
 
 fn bounded(secret: &str) -> Result<ClientSecret, Refusal> {
+    if secret.is_empty() {
+        return Err(unknown("the client is unknown, or did not prove who it is"));
+    }
     if secret.len() > MAX_CLIENT_SECRET {
         return Err(unknown("the secret is longer than any that this server makes"));
     }
@@ -244,6 +247,7 @@ mod tests {
         }
         let long = format!("client_id=a&client_secret={}", "x".repeat(MAX_CLIENT_SECRET + 1));
         assert_eq!(read(None, &long), Err(ErrorCode::ClientUnknown));
+        assert_eq!(read(Some(&header("grafana:")), ""), Err(ErrorCode::ClientUnknown), "no secret is none");
         let other = "client_assertion=a.b.c&client_assertion_type=urn:x";
         assert_eq!(read(None, other), Err(ErrorCode::ClientAssertionInvalid));
     }
@@ -288,7 +292,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_encoded_for_the_header_reads_back(id in "[a-z0-9._-]{1,20}", secret in "\\PC{0,40}") {
+        fn whatever_is_encoded_for_the_header_reads_back(id in "[a-z0-9._-]{1,20}", secret in "\\PC{1,40}") {
             let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
             let found = read(Some(&header(&format!("{id}:{encoded}"))), "");
             prop_assert_eq!(found, Ok(Claimed::Basic(id, ClientSecret(secret))));

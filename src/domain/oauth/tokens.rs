@@ -41,6 +41,12 @@ pub const CLAIMS: &[&str] = &[
 const OF_SCOPES: &[(&str, &str)] =
     &[("name", PROFILE), ("preferred_username", PROFILE), ("email", EMAIL), ("groups", GROUPS)];
 
+/// The scope that gives a claim about a person.
+#[must_use]
+pub fn scope_of(claim: &str) -> Option<&'static str> {
+    OF_SCOPES.iter().find(|(name, _)| *name == claim).map(|(_, scope)| *scope)
+}
+
 /// A person, as tokens tell of them.
 #[derive(Debug, Clone)]
 pub struct Subject<'a> {

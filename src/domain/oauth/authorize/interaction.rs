@@ -170,12 +170,14 @@ fn step_up(at: &Situation<'_>, who: &SessionFacts) -> Option<StepUpReason> {
 
 /// What the person must agree to; nothing where that is not asked.
 fn to_agree(at: &Situation<'_>, who: &SessionFacts) -> Option<Scopes> {
-    let scopes = &at.request.scopes;
+    let scopes = at.request.told(at.client);
     let asks_again = at.client.consent == Consent::Always || at.request.prompts(Prompt::Consent);
     if asks_again {
-        return Some(scopes.clone());
+        return Some(scopes);
     }
-    (at.client.consent == Consent::Once && !scopes.within(&who.allowed)).then(|| scopes.clone())
+    // Which services it may use is not remembered, so it is asked each time.
+    let is_more = !scopes.within(&who.allowed) || !at.request.resources.is_empty();
+    (at.client.consent == Consent::Once && is_more).then_some(scopes)
 }
 
 #[cfg(test)]

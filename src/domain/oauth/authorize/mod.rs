@@ -37,7 +37,8 @@ use crate::domain::assurance::Acr;
 use crate::domain::ids::{Audience, ClientId, Kid, PersonId};
 use crate::domain::oauth::client::{Client, ResponseMode};
 use crate::domain::oauth::error_code::ErrorCode;
-use crate::domain::oauth::scope::{Scopes, WantedClaims};
+use crate::domain::oauth::scope::{Scope, Scopes, WantedClaims};
+use crate::domain::oauth::tokens::scope_of;
 use crate::domain::rules::Refusal;
 
 use parameters::Parameters;
@@ -146,6 +147,14 @@ impl AuthorizationRequest {
     #[must_use]
     pub fn prompts(&self, prompt: Prompt) -> bool {
         self.prompt.contains(&prompt)
+    }
+
+    /// What the client is given by it, as people are told: its scopes, and those whose claims it asks for by name.
+    #[must_use]
+    pub fn told(&self, client: &Client) -> Scopes {
+        let claims = self.claims.id_token.iter().chain(&self.claims.userinfo);
+        let by_name = claims.filter_map(|claim| scope_of(claim)).filter(|scope| client.scopes.has(scope));
+        self.scopes.and(&by_name.filter_map(|scope| Scope::parse(scope).ok()).collect())
     }
 
     /// Where its answer goes.

@@ -161,6 +161,15 @@ fn people_are_asked_as_the_operator_and_the_client_want() {
     assert_eq!(next(&request(), &once, Some(&allowed)), Interaction::Issue);
     assert_eq!(next(&request(), &always, Some(&allowed)), question);
     assert_eq!(next(&prompting(&[Prompt::Consent]), &client(), Some(&ada())), question);
+    // A service is asked about each time, and a claim that is asked for by name like its scope.
+    let service = AuthorizationRequest { resources: client().resources, ..request() };
+    assert_eq!(next(&service, &once, Some(&allowed)), question);
+    let mut by_name = request();
+    by_name.claims.userinfo.insert("name".to_owned());
+    let asked = Interaction::Consent(Scopes::parse("openid groups profile").unwrap());
+    assert_eq!(next(&by_name, &once, Some(&allowed)), asked);
+    let may_not = Client { scopes: request().scopes, ..once };
+    assert_eq!(next(&by_name, &may_not, Some(&allowed)), Interaction::Issue);
     let (request, who) = (request(), ada());
     let at = Situation { request: &request, client: &always, came_at: CAME, who: Some(&who), agrees: true, now: now() };
     assert_eq!(interaction(&at), Interaction::Issue);
