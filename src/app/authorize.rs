@@ -29,6 +29,7 @@ use crate::store::{Reader, StoreError, Unit};
 use super::consent::agree;
 use super::grants::{NewGrant, begin};
 use super::known::{device_of, judged};
+use super::own_tokens::ID_TYPE;
 use super::use_session::{SignedIn, actor, living, log_time};
 use super::{AppError, Countersign};
 
@@ -117,7 +118,7 @@ impl Countersign {
                 Err(fault) => return Ok(CameIn::Wrong(fault)),
             },
         };
-        let id = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<16>()?);
+        let id = random::text::<16>()?;
         let id_sha256 = Digest::of(id.as_bytes());
         self.store.write_new(move |unit| keep(unit, id_sha256, request, (false, AUTHORIZATION))).await?;
         Ok(CameIn::Waits(id))
@@ -133,7 +134,7 @@ impl Countersign {
 
     /// Whom an ID token of ours names. One that is too old is as good here as any.
     fn hint(&self, token: &str) -> Option<Hint> {
-        let claims = self.own_claims(token, "JWT")?;
+        let claims = self.own_claims(token, ID_TYPE)?;
         let text = |name: &str| claims.get(name).and_then(serde_json::Value::as_str).map(str::to_owned);
         Some(Hint { subject: text("sub")?, audience: text("aud")? })
     }

@@ -83,7 +83,7 @@ impl Countersign {
         self.settle_changes_if_possible().await;
         let intent = intent.checked()?;
         self.find_request(id)?;
-        let ceremony = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<CEREMONY_ID>()?);
+        let ceremony = random::text::<CEREMONY_ID>()?;
         let nonce = Bytes(random::bytes::<32>()?.to_vec());
         let (request_id, ceremony_id, choice) = (id.clone(), ceremony.clone(), intent.choice);
         let (rules, vouching) = (self.rules(), self.vouching.clone());

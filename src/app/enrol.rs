@@ -200,7 +200,7 @@ impl Countersign {
     pub async fn begin_enrolment(&self, holder: LinkHolder) -> Result<Ceremony, AppError> {
         self.settle_changes_if_possible().await;
         self.find_link(&holder)?;
-        let id = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<16>()?);
+        let id = random::text::<16>()?;
         let nonce = Bytes(random::bytes::<32>()?.to_vec());
         let (ceremony, issuer, limits) = (id.clone(), self.settings.url.clone(), self.settings.sessions);
         let started = self.store.write(move |unit| -> Result<_, AppError> {
@@ -241,7 +241,7 @@ impl Countersign {
         let statement = self.take_registration(&holder, ceremony).await?;
         let registered = registration::finish(&self.relying_party, challenge(&statement), response)?;
         let (vouching, devices) = (self.vouching.clone(), self.settings.devices.clone());
-        let session = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<32>()?);
+        let session = random::text::<32>()?;
         let (session_sha256, limits) = (Digest::of(session.as_bytes()), self.settings.sessions);
         let enrolled = self.store.write(move |unit| -> Result<_, AppError> {
             let now = unit.now();

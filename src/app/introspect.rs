@@ -59,7 +59,7 @@ impl Countersign {
                 return Ok(None);
             };
             let now = log_time(reader, wall)?;
-            let rests = if grant.offline { client.lifetimes.offline } else { client.lifetimes.refresh };
+            let rests = client.lifetimes.rest(grant.offline);
             let ends = grant.ends.min(row.issued + rests);
             if row.token_sha256 != token.digest() || now > ends {
                 return Ok(None);

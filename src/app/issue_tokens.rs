@@ -20,11 +20,9 @@ use crate::store::Unit;
 use crate::store::grants::AccessRow;
 
 use super::judge_grant::Holding;
+use super::own_tokens::ACCESS_TYPE;
 use super::record_token::log_claim;
 use super::{AppError, Countersign};
-
-/// `typ` of an access token (RFC 9068 §2.1).
-const ACCESS: &str = "at+jwt";
 
 /// Tokens that are recorded and not yet signed.
 #[derive(Debug)]
@@ -128,7 +126,7 @@ pub(super) fn draft(
         None
     };
     if let Some(refresh) = &wanted.refresh {
-        let rest = if grant.offline { client.lifetimes.offline } else { client.lifetimes.refresh };
+        let rest = client.lifetimes.rest(grant.offline);
         tokens.push(issued(TokenKind::Refresh, None, refresh.digest(), grant.ends.min(now + rest)));
     }
     let entry = unit.append(Event::Grant {
@@ -181,7 +179,7 @@ impl Countersign {
     /// Signs what is recorded. If the process dies before this, the tokens are in the log and nobody has them.
     pub(super) fn sign_draft(&self, client: &Client, draft: Draft) -> Result<Tokens, AppError> {
         let key = self.signer(client.alg)?.key;
-        let access_token = key.sign_typed(ACCESS, &draft.access)?;
+        let access_token = key.sign_typed(ACCESS_TYPE, &draft.access)?;
         let id_token = match draft.id {
             None => None,
             Some(mut claims) => {

@@ -134,7 +134,7 @@ impl Countersign {
     /// Starts the registration of another passkey.
     pub async fn begin_adding_passkey(&self, session: Option<Digest>) -> Result<Ceremony, AppError> {
         self.steady_now()?;
-        let id = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<16>()?);
+        let id = random::text::<16>()?;
         let nonce = Bytes(random::bytes::<32>()?.to_vec());
         let (ceremony, issuer, limits) = (id.clone(), self.settings.url.clone(), self.settings.sessions);
         let started = self.store.write(move |unit| -> Result<_, AppError> {

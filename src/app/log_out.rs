@@ -15,13 +15,14 @@ use crate::domain::ids::{ClientId, Digest, PersonId, SessionId};
 use crate::domain::oauth::client::Client;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::logout::{
-    Course, Here, Hinted, IdTokenHint, LogoutRequest, Told, asking, course, next_try, token_claims,
+    Course, Here, HintedSession, IdTokenHint, LogoutRequest, Told, asking, course, next_try, token_claims,
 };
 use crate::outbound::OutboundError;
 use crate::outbound::logout::Teller;
 use crate::store::StoreError;
 use crate::store::logouts::LogoutRow;
 
+use super::own_tokens::{ID_TYPE, LOGOUT_TYPE};
 use super::use_session::{living, log_time};
 use super::{AppError, Countersign};
 
@@ -29,9 +30,6 @@ use super::{AppError, Countersign};
 pub const LOGOUTS_AT_ONCE: u32 = 16;
 /// Most calls to one client at once, so that one that dawdles holds up no other.
 pub const LOGOUTS_OF_CLIENT: u32 = 4;
-
-/// The `typ` of a logout token (Back-Channel Logout 1.0 §2.4).
-const LOGOUT_TYPE: &str = "logout+jwt";
 
 /// What became of a wish to sign out.
 #[derive(Debug)]
@@ -104,10 +102,10 @@ impl Countersign {
     }
 
     /// What an ID token of ours says; one that is past its end still says whose it was (RP-Initiated Logout §2).
-    fn hinted(&self, hint: &IdTokenHint) -> Option<Hinted> {
-        let claims = self.own_claims(hint.expose(), "JWT")?;
+    fn hinted(&self, hint: &IdTokenHint) -> Option<HintedSession> {
+        let claims = self.own_claims(hint.expose(), ID_TYPE)?;
         let text = |name: &str| claims.get(name).and_then(serde_json::Value::as_str);
-        Some(Hinted {
+        Some(HintedSession {
             person: PersonId::parse(text("sub")?).ok()?,
             client: ClientId::parse(text("aud")?).ok()?,
             sid: SessionId::parse(text("sid")?).ok()?,
@@ -181,7 +179,7 @@ impl Countersign {
         let Some(client) = self.settings.client(&told.client) else { return Ok(None) };
         let wanted = client.backchannel_logout_uri.as_deref().and_then(|uri| Url::parse(uri).ok());
         let (Some(uri), Some(teller)) = (wanted, self.logouts.teller.get().cloned()) else { return Ok(None) };
-        let jti = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<16>()?);
+        let jti = random::text::<16>()?;
         let claims = token_claims(&self.settings.url, told, &jti, self.steady_now()?);
         let token = self.signer(client.alg)?.key.sign_typed(LOGOUT_TYPE, &canonical::to_bytes(&claims)?)?;
         Ok(Some(tokio::task::spawn_blocking(move || teller.tell(&uri, &token))))

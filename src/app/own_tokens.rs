@@ -9,6 +9,13 @@ use crate::crypto::signing::verify_own;
 
 use super::Countersign;
 
+/// `typ` of an ID token (RFC 7519 §5.1).
+pub(super) const ID_TYPE: &str = "JWT";
+/// `typ` of an access token (RFC 9068 §2.1).
+pub(super) const ACCESS_TYPE: &str = "at+jwt";
+/// `typ` of a logout token (Back-Channel Logout 1.0 §2.4).
+pub(super) const LOGOUT_TYPE: &str = "logout+jwt";
+
 impl Countersign {
     /// The claims of a token of ours of that `typ`; nothing where it is anybody else's.
     pub(super) fn own_claims(&self, token: &str, typ: &str) -> Option<Map<String, Value>> {

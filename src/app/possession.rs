@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::crypto::client_keys::Proof;
 use crate::domain::ids::{Digest, Kid};
-use crate::domain::oauth::dpop::{Call, DPOP_AGE, Fault, MAX_PROOF, Nonces, Seen, judge};
+use crate::domain::oauth::dpop::{Call, DPOP_AGE, Fault, MAX_DPOP_PROOF, Nonces, Seen, judge};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::time::{LEEWAY, Timestamp};
 
@@ -71,7 +71,7 @@ impl Countersign {
     /// Judges a proof; `with_nonce` where one of ours is wanted. It is not used yet: `use_proof` does that once the rest
     /// of the call is good, so that junk takes no room.
     pub fn judge_proof(&self, proof: &str, call: Call<'_>, with_nonce: bool) -> Result<Proven, AppError> {
-        if proof.len() > MAX_PROOF {
+        if proof.len() > MAX_DPOP_PROOF {
             return Err(invalid("it is too long"));
         }
         let now = self.steady_now()?;

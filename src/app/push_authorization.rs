@@ -27,7 +27,7 @@ impl Countersign {
         self.steady_now()?;
         let asked = self.asked(said, Some(&client.id));
         let request = examine(&asked, Endpoint::Par).map_err(|fault| AppError::from(fault.refusal().clone()))?;
-        let id = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<32>()?);
+        let id = random::text::<32>()?;
         let id_sha256 = Digest::of(id.as_bytes());
         self.store.write_new(move |unit| keep(unit, id_sha256, request, (true, PUSHED))).await?;
         Ok(format!("{REQUEST_URI}{id}"))

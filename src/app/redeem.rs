@@ -152,7 +152,7 @@ impl Counter {
             turn => turn,
         };
         let client = &self.client;
-        let rests = if grant.offline { client.lifetimes.offline } else { client.lifetimes.refresh };
+        let rests = client.lifetimes.rest(grant.offline);
         if unit.now() > row.issued + rests {
             return invalid("the refresh token was not used for too long");
         }

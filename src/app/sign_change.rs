@@ -62,7 +62,7 @@ impl Countersign {
         self.steady_now()?;
         self.settle_changes().await?;
         self.store.read(|reader| reader.change(id)?.ok_or_else(unknown_change))?;
-        let ceremony = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<16>()?);
+        let ceremony = random::text::<16>()?;
         let nonce = Bytes(random::bytes::<32>()?.to_vec());
         let (change_id, ceremony_id, terms) = (id.clone(), ceremony.clone(), self.settings.people);
         let statement = self.store.write(move |unit| -> Result<Vec<u8>, AppError> {

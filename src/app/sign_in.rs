@@ -62,7 +62,7 @@ impl Countersign {
     pub async fn begin_sign_in(&self, user: Option<&str>) -> Result<SignIn, AppError> {
         self.steady_now()?;
         let listed = user.map(|name| self.keys_of_name(name)).transpose()?;
-        let id = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<16>()?);
+        let id = random::text::<16>()?;
         let challenge = Digest::from_bytes(random::bytes::<32>()?);
         let (ceremony, allow) = (id.clone(), listed.clone().unwrap_or_default());
         self.store.write_new(move |unit| unit.start_sign_in(&ceremony, &challenge, listed.as_deref())).await?;
@@ -100,7 +100,7 @@ impl Countersign {
             }
             verified => verified?,
         };
-        let secret = data_encoding::BASE64URL_NOPAD.encode(&random::bytes::<32>()?);
+        let secret = random::text::<32>()?;
         let digest = session_digest(&secret);
         let (limits, person) = (self.settings.sessions, person.id);
         let entry = self.store.write(move |unit| -> Result<u64, AppError> {

@@ -5,7 +5,6 @@
 
 use serde_json::{Map, Value};
 
-use crate::crypto::signing::verify_own;
 use crate::domain::ids::{Audience, ClientId, Kid};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::scope::{OPENID, Scopes};
@@ -14,6 +13,7 @@ use crate::domain::time::Timestamp;
 use crate::store::Reader;
 
 use super::judge_grant::{By, Holding, judge};
+use super::own_tokens::ACCESS_TYPE;
 use super::use_session::log_time;
 use super::{AppError, Countersign};
 
@@ -44,14 +44,9 @@ impl Countersign {
     /// What an access token says, if it counts now.
     pub(super) fn accept(&self, token: &str) -> Result<Accepted, AppError> {
         let wall = self.steady_now()?;
-        let verified = verify_own(token, |kid| self.published_key(kid));
-        let verified = verified.map_err(|_| invalid("this is no access token of this server"))?;
-        let raw = verified.get();
         // RFC 9068 §4: another kind of token is none, whoever signed it.
-        if raw.header.get("typ").and_then(Value::as_str) != Some("at+jwt") {
-            return Err(invalid("this is no access token"));
-        }
-        let claims = raw.claims.clone();
+        let claims = self.own_claims(token, ACCESS_TYPE);
+        let claims = claims.ok_or_else(|| invalid("this is no access token of this server"))?;
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
         let malformed = || AppError::internal("an access token of ours lacks a claim");
         let jti = text("jti").ok_or_else(malformed)?.to_owned();

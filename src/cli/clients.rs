@@ -86,6 +86,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_picture_is_as_large_as_its_limit_and_no_larger() {
+        let file = std::env::temp_dir().join(format!("countersign-logo-{}.svg", std::process::id()));
+        let picture = |bytes: usize| {
+            std::fs::write(&file, format!("<svg>{}</svg>", " ".repeat(bytes - 11))).unwrap();
+            logo(&file)
+        };
+        assert_eq!(picture(MAX_LOGO).unwrap().media_type, "image/svg+xml");
+        assert!(picture(MAX_LOGO + 1).is_err());
+        std::fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
     fn a_secret_is_shown_once_with_the_digest_that_the_configuration_takes() {
         use crate::cli::printer::{Abilities, tests::taped};
         use crate::domain::time::Timestamp;

@@ -107,28 +107,27 @@ impl One<'_, '_> {
         let lifetimes = self.lifetimes();
         let logo_path = self.at("logo_file");
         let logo_file = self.checking.existing(&logo_path, self.typed.logo_file.as_deref());
+        let plain = Client::plain(id?, name?);
         let client = Client {
-            id: id?,
-            name: name?,
             auth: auth?,
             redirect_uris,
-            native: self.typed.native.unwrap_or(false),
+            native: self.typed.native.unwrap_or(plain.native),
             grants,
             scopes,
             resources,
             serves,
             groups,
-            acr: acr.unwrap_or(Acr::Phr),
+            acr: acr.unwrap_or(plain.acr),
             device_policy,
-            consent: consent.unwrap_or(Consent::NotAsked),
-            par: self.typed.par.unwrap_or(false),
-            dpop: self.typed.dpop.unwrap_or(false),
-            alg: alg.unwrap_or(TokenAlg::Rs256),
+            consent: consent.unwrap_or(plain.consent),
+            par: self.typed.par.unwrap_or(plain.par),
+            dpop: self.typed.dpop.unwrap_or(plain.dpop),
+            alg: alg.unwrap_or(plain.alg),
             response_modes,
             post_logout_redirect_uris,
             backchannel_logout_uri,
             lifetimes,
-            logo: None,
+            ..plain
         };
         Some(ClientSettings { client, jwks_file, logo_file })
     }

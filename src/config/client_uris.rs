@@ -29,7 +29,7 @@ pub(super) fn check(checking: &mut Checking<'_>, path: &str, typed: &ClientSourc
             checking.fault(&path, format!("{} URIs; {MAX_REDIRECT_URIS} is the most", typed.len()), "remove some");
         }
         for (at, text) in typed.iter().enumerate() {
-            if let Err((what, cure)) = redirect_uri(text, native) {
+            if let Err((what, cure)) = address(text, native) {
                 checking.fault(&path, format!("`{text}` {what}"), cure);
             }
             if typed.iter().take(at).any(|other| other == text) {
@@ -50,7 +50,7 @@ pub(super) fn check(checking: &mut Checking<'_>, path: &str, typed: &ClientSourc
     }
     let back = typed.backchannel_logout_uri.as_deref();
     if let Some(text) = back
-        && let Err((what, cure)) = redirect_uri(text, false)
+        && let Err((what, cure)) = address(text, false)
     {
         checking.fault(&format!("{path}.backchannel_logout_uri"), format!("`{text}` {what}"), cure);
     }
@@ -58,7 +58,7 @@ pub(super) fn check(checking: &mut Checking<'_>, path: &str, typed: &ClientSourc
 }
 
 /// Whether answers may go there; else what is wrong, and the cure.
-fn redirect_uri(text: &str, native: bool) -> Result<(), (&'static str, &'static str)> {
+fn address(text: &str, native: bool) -> Result<(), (&'static str, &'static str)> {
     if text.len() > MAX_REDIRECT_URI_BYTES || !text.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(("is no URI", "write it as the tool sends it, at most 2,000 printable ASCII characters"));
     }
@@ -133,8 +133,8 @@ mod tests {
             ("/cb", false, false),
             ("https://grafana.example.com/a b", false, false),
         ] {
-            assert_eq!(redirect_uri(text, false).is_ok(), web, "{text}");
-            assert_eq!(redirect_uri(text, true).is_ok(), native, "{text}");
+            assert_eq!(address(text, false).is_ok(), web, "{text}");
+            assert_eq!(address(text, true).is_ok(), native, "{text}");
         }
     }
 }

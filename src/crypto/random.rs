@@ -24,6 +24,14 @@ pub fn bytes<const N: usize>() -> Result<[u8; N], CryptoError> {
     Ok(buffer)
 }
 
+/// `N` random bytes as base64url, for ids and secrets that stand in addresses.
+///
+/// # Errors
+/// As `fill`.
+pub fn text<const N: usize>() -> Result<String, CryptoError> {
+    Ok(data_encoding::BASE64URL_NOPAD.encode(&bytes::<N>()?))
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -106,6 +106,13 @@ pub const REFRESH_TOGETHER: Duration = Duration::from_secs(1);
 /// How long a grant that was ended is still known, so that a replay of its tokens is recognised.
 pub const GRANT_KEPT: Duration = Duration::from_hours(24);
 
+/// The pause after so many failures: each is five times as long as the one before, until none is longer than the longest.
+#[must_use]
+pub fn fivefold(first: Duration, failures: usize, longest: Duration) -> Duration {
+    let grown = u32::try_from(failures.saturating_sub(1)).map_or(u32::MAX, |steps| 5_u32.saturating_pow(steps));
+    first.saturating_mul(grown).min(longest)
+}
+
 /// A point in time: milliseconds since the Unix epoch, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);

@@ -12,7 +12,7 @@ use crate::app::AppError;
 use crate::domain::oauth::client::Client;
 use crate::domain::oauth::client_auth::Claimed;
 use crate::domain::oauth::error_code::{ErrorCode, OAuthCode};
-use crate::domain::oauth::exchange::Form;
+use crate::domain::oauth::form::Form;
 
 use super::edge::Edge;
 

@@ -9,7 +9,8 @@ use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
-use crate::domain::oauth::client::GrantType;
+use crate::domain::oauth::authorize::Prompt;
+use crate::domain::oauth::client::{GrantType, ResponseMode};
 use crate::domain::oauth::client_auth::CLIENT_ALGS;
 use crate::domain::oauth::exchange::GRANT_TYPE;
 use crate::domain::oauth::scope::{EMAIL, GROUPS, OFFLINE_ACCESS, OPENID, PROFILE};
@@ -55,9 +56,9 @@ pub async fn configuration(edge: Shared) -> HttpResponse {
         "backchannel_logout_supported": true,
         "backchannel_logout_session_supported": true,
         "response_types_supported": ["code"],
-        "response_modes_supported": ["query", "form_post"],
+        "response_modes_supported": ResponseMode::ALL.map(ResponseMode::as_str),
         "code_challenge_methods_supported": ["S256"],
-        "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "prompt_values_supported": Prompt::ALL.map(Prompt::as_str),
         "acr_values_supported": ["phr", "phrh"],
         "claims_parameter_supported": true,
         "request_parameter_supported": false,

@@ -19,6 +19,7 @@ use crate::config::cidr::Cidr;
 use crate::crypto::random;
 use crate::domain::canonical;
 use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::oauth::form::Form;
 
 use super::caller::{Crowd, Tally, address, is_our_page};
 use super::problem::Problem;
@@ -27,6 +28,8 @@ use super::problem::Problem;
 pub const MAX_BODY: usize = 64 * 1024;
 /// How long a client may take to send its body (slow clients are let go).
 pub const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// What handlers are given.
 pub struct Edge {
@@ -140,6 +143,26 @@ impl Edge {
         Ok(body.freeze())
     }
 
+    /// Reads the body of a call that must be a form.
+    ///
+    /// # Errors
+    /// The answer: 415 for another type, and as `body`.
+    pub async fn form_body(&self, request: &HttpRequest, payload: Payload) -> Result<Bytes, HttpResponse> {
+        if !is_form(request) {
+            return Err(unsupported(self, FORM));
+        }
+        self.body(payload, MAX_BODY).await
+    }
+
+    /// The same, taken apart.
+    ///
+    /// # Errors
+    /// The answer.
+    pub async fn form(&self, request: &HttpRequest, payload: Payload) -> Result<Form, HttpResponse> {
+        let body = self.form_body(request, payload).await?;
+        Form::read(&body).map_err(|refusal| self.fail(refusal.into()))
+    }
+
     /// Counts a ceremony that an address starts; the refusal, where it has had its share.
     pub fn refuse_ceremony(&self, request: &HttpRequest) -> Option<HttpResponse> {
         let address = self.address(request);
@@ -173,6 +196,12 @@ impl Edge {
 pub fn asked<T: std::str::FromStr>(request: &HttpRequest, name: &str) -> Option<T> {
     let mut pairs = url::form_urlencoded::parse(request.query_string().as_bytes());
     pairs.find(|(known, _)| known == name).and_then(|(_, value)| value.parse().ok())
+}
+
+/// Whether a call says that it brings a form.
+pub fn is_form(request: &HttpRequest) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    media_type(kind.unwrap_or_default()) == FORM
 }
 
 /// A JSON answer that nobody keeps.

@@ -13,7 +13,7 @@ use crate::app::AppError;
 use crate::app::issue_tokens::Tokens;
 use crate::domain::oauth::client::{Client, GrantType};
 use crate::domain::oauth::error_code::ErrorCode;
-use crate::domain::oauth::exchange::Form;
+use crate::domain::oauth::form::Form;
 use crate::domain::oauth::token_form;
 
 use super::client_auth::authenticate;

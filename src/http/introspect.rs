@@ -12,11 +12,10 @@ use crate::domain::oauth::error_code::ErrorCode;
 
 use super::client_auth::authenticate;
 use super::edge::{Shared, json_answer};
-use super::token::read_form;
 
 /// Tells.
 pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
-    let form = match read_form(&request, payload, &edge).await {
+    let form = match edge.form(&request, payload).await {
         Ok(form) => form,
         Err(answer) => return answer,
     };

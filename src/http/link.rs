@@ -3,7 +3,6 @@
 //! Implements DESIGN §11 (proof by pipeline).
 //! Never says whose code it is, and ties nobody to anything: the person signs that.
 
-use actix_web::http::header;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
@@ -11,9 +10,7 @@ use serde_json::json;
 use crate::app::AppError;
 use crate::domain::oauth::link_form::{LinkForm, parse};
 
-use super::edge::{Edge, MAX_BODY, Shared, json_answer, media_type, unsupported};
-
-const FORM: &str = "application/x-www-form-urlencoded";
+use super::edge::{Edge, Shared, json_answer};
 
 /// Takes a code and the job's token.
 pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
@@ -48,10 +45,6 @@ pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpR
 }
 
 async fn read(request: &HttpRequest, payload: Payload, edge: &Edge) -> Result<LinkForm, HttpResponse> {
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if media_type(kind) != FORM {
-        return Err(unsupported(edge, FORM));
-    }
-    let body = edge.body(payload, MAX_BODY).await?;
+    let body = edge.form_body(request, payload).await?;
     parse(&body).map_err(|refusal| edge.fail(refusal.into()))
 }

@@ -10,14 +10,14 @@ use serde_json::json;
 
 use crate::app::AppError;
 use crate::domain::oauth::authorize::parameters::Parameters;
-use crate::domain::oauth::exchange::Form;
+use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::oauth::form::Form;
 use crate::domain::rules::Refusal;
 use crate::domain::time::PUSHED;
 
 use super::client_auth::authenticate;
-use super::edge::{Edge, MAX_BODY, Shared, media_type, unsupported};
-
-const FORM: &str = "application/x-www-form-urlencoded";
+use super::edge::{Edge, Shared};
+use super::proof::DPOP;
 
 /// Takes a request.
 pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
@@ -34,11 +34,12 @@ pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpR
 }
 
 async fn push(request: &HttpRequest, payload: Payload, edge: &Edge) -> Result<String, HttpResponse> {
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if media_type(kind) != FORM {
-        return Err(unsupported(edge, FORM));
+    if request.headers().contains_key(DPOP) {
+        // RFC 9449 §10.1 would bind the code by it: whoever sends one must not believe that it did.
+        let refused = AppError::refused(ErrorCode::DpopUnsupported, "a pushed request takes no `DPoP` header");
+        return Err(edge.fail(refused.with_hint("name the key by `dpop_jkt` in the form")));
     }
-    let body = edge.body(payload, MAX_BODY).await?;
+    let body = edge.form_body(request, payload).await?;
     let told = |refusal: Refusal| edge.fail(AppError::from(refusal));
     // What says who the client is comes once, like everything; `resource` alone may repeat.
     let form = Form::read(&body).map_err(told)?;

@@ -9,11 +9,10 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::client_auth::authenticate;
 use super::edge::Shared;
-use super::token::read_form;
 
 /// Takes it back.
 pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
-    let form = match read_form(&request, payload, &edge).await {
+    let form = match edge.form(&request, payload).await {
         Ok(form) => form,
         Err(answer) => return answer,
     };

@@ -14,13 +14,11 @@ use crate::app::exchange::{Answer, PendingAnswer, TokenAnswer};
 use crate::app::{AppError, Countersign};
 use crate::domain::oauth::client::GrantType;
 use crate::domain::oauth::error_code::ErrorCode;
-use crate::domain::oauth::exchange::{ExchangeHeaders, Form, checked};
+use crate::domain::oauth::exchange::{ExchangeHeaders, checked};
 
-use super::edge::{Edge, MAX_BODY, Shared, call_id, media_type, unsupported};
+use super::edge::{Shared, call_id, media_type};
 use super::grant_token;
 use super::problem::Problem;
-
-const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Exchanges a job token, or redeems what a client brings.
 pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
@@ -32,7 +30,7 @@ pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpR
         edge.refused.count(address, edge.app.clock.monotonic());
         answer
     };
-    let form = match read_form(&request, payload, &edge).await {
+    let form = match edge.form(&request, payload).await {
         Ok(form) => form,
         Err(answer) => return refuse(answer),
     };
@@ -58,19 +56,6 @@ pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpR
             edge.fail(error)
         }
     }
-}
-
-/// Reads the body of a call as a form.
-///
-/// # Errors
-/// The answer.
-pub async fn read_form(request: &HttpRequest, payload: Payload, edge: &Edge) -> Result<Form, HttpResponse> {
-    let kind = text(request, header::CONTENT_TYPE.as_str()).unwrap_or_default();
-    if media_type(kind) != FORM {
-        return Err(unsupported(edge, FORM));
-    }
-    let body = edge.body(payload, MAX_BODY).await?;
-    Form::read(&body).map_err(|refusal| edge.fail(refusal.into()))
 }
 
 fn text<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {

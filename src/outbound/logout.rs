@@ -8,7 +8,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::OutboundError;
-use super::post::{Agent, agent, why_not};
+use super::agent::Agent;
 
 /// Time for one whole delivery.
 pub const LOGOUT_WITHIN: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ impl Teller {
     /// # Errors
     /// The system has no certificates of authorities.
     pub fn new(needs_roots: bool) -> Result<Self, OutboundError> {
-        Ok(Self(agent(needs_roots, LOGOUT_WITHIN)?))
+        Ok(Self(Agent::new(needs_roots, LOGOUT_WITHIN)?))
     }
 
     /// One try; it blocks.
@@ -31,11 +31,11 @@ impl Teller {
     /// # Errors
     /// Why the client was not told.
     pub fn tell(&self, uri: &Url, token: &str) -> Result<(), String> {
-        match self.0.post(uri.as_str()).send_form([("logout_token", token)]) {
+        let body = url::form_urlencoded::Serializer::new(String::new()).append_pair("logout_token", token).finish();
+        match self.0.post(uri, &[("content-type", "application/x-www-form-urlencoded")], body.as_bytes())? {
             // §2.8: 200, and 204 for frameworks that turn an empty 200 into it.
-            Ok(answer) if matches!(answer.status().as_u16(), 200 | 204) => Ok(()),
-            Ok(answer) => Err(format!("it answered with status {}", answer.status().as_u16())),
-            Err(error) => Err(why_not(&error, LOGOUT_WITHIN)),
+            200 | 204 => Ok(()),
+            status => Err(format!("it answered with status {status}")),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Implements Standard Webhooks 1.0 (`webhook-id`, `webhook-timestamp`, `webhook-signature`).
 //! Never holds up whoever has something to tell, lets no flood of requests crowd out a warning, and never shows a webhook's address: it is a secret of its own.
 
+mod agent;
 pub mod logout;
 mod post;
 pub mod push;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, fivefold};
 use post::Poster;
 use secret::Secret;
 
@@ -185,12 +186,6 @@ impl Line {
     }
 }
 
-/// The pause after so many failures: each is five times as long as the one before, until none is longer.
-fn pause(first: Duration, failures: usize) -> Duration {
-    let grown = u32::try_from(failures.saturating_sub(1)).map_or(u32::MAX, |steps| 5_u32.saturating_pow(steps));
-    first.saturating_mul(grown).min(LONGEST_PAUSE)
-}
-
 struct Worker {
     poster: Poster,
     lane: Lane,
@@ -223,7 +218,7 @@ impl Worker {
                 return Some(true);
             }
             if attempt < attempts {
-                match self.stopped.recv_timeout(pause(self.first_pause, attempt)) {
+                match self.stopped.recv_timeout(fivefold(self.first_pause, attempt, LONGEST_PAUSE)) {
                     Err(RecvTimeoutError::Timeout) => {}
                     _ => return None,
                 }

@@ -153,11 +153,12 @@ fn attack_044_a_flood_of_requests_crowds_out_no_warning() {
 
 #[test]
 fn pauses_grow_fivefold_and_none_is_longer_than_the_longest() {
-    let pauses: Vec<_> = (1..SECURITY_ATTEMPTS).map(|failures| pause(FIRST_PAUSE, failures)).collect();
+    let pauses: Vec<_> =
+        (1..SECURITY_ATTEMPTS).map(|failures| fivefold(FIRST_PAUSE, failures, LONGEST_PAUSE)).collect();
     assert_eq!(pauses[..3], [FIRST_PAUSE, FIRST_PAUSE * 5, FIRST_PAUSE * 25]);
     assert!(pauses.is_sorted() && pauses.last() == Some(&LONGEST_PAUSE), "{pauses:?}");
-    assert_eq!(pause(FIRST_PAUSE, usize::MAX), LONGEST_PAUSE);
-    assert_eq!(pause(LONGEST_PAUSE * 2, 1), LONGEST_PAUSE);
+    assert_eq!(fivefold(FIRST_PAUSE, usize::MAX, LONGEST_PAUSE), LONGEST_PAUSE);
+    assert_eq!(fivefold(LONGEST_PAUSE * 2, 1, LONGEST_PAUSE), LONGEST_PAUSE);
 }
 
 #[test]

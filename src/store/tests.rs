@@ -1,6 +1,7 @@
 pub(in crate::store) mod scratch;
 
 mod durability;
+mod provider;
 mod resume;
 
 use std::os::unix::fs::PermissionsExt as _;

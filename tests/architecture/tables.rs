@@ -125,7 +125,7 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         path: "openssl_probe",
-        places: &["src/upstream/fetch.rs", "src/outbound/post.rs", "src/cli/token/client.rs"],
+        places: &["src/upstream/fetch.rs", "src/outbound/agent.rs", "src/cli/token/client.rs"],
         instead: "let the client find the system's roots",
     },
     Room { path: "p256", places: &["src/cli/demo/"], instead: "let crypto/ make and read keys" },
@@ -143,7 +143,7 @@ pub const ROOMS: &[Room] = &[
     Room { path: "rusqlite", places: &["src/store/"], instead: "load the value in app/ and pass it in" },
     Room {
         path: "rustls",
-        places: &["src/upstream/", "src/outbound/post.rs", "src/http/serve.rs", "src/cli/"],
+        places: &["src/upstream/", "src/outbound/agent.rs", "src/http/serve.rs", "src/cli/"],
         instead: "open connections there",
     },
     Room {
@@ -164,7 +164,7 @@ pub const ROOMS: &[Room] = &[
             "src/cli/",
             "src/store/open.rs",
             "src/upstream/fetch.rs",
-            "src/outbound/post.rs",
+            "src/outbound/agent.rs",
         ],
         instead: "read the file in config/, crypto/ or cli/ and pass its bytes in",
     },
@@ -186,7 +186,7 @@ pub const ROOMS: &[Room] = &[
     Room { path: "tracing_subscriber", places: &["src/cli/"], instead: "set diagnostics up in cli/serve.rs" },
     Room {
         path: "ureq",
-        places: &["src/upstream/fetch.rs", "src/outbound/post.rs", "src/cli/"],
+        places: &["src/upstream/fetch.rs", "src/outbound/agent.rs", "src/cli/"],
         instead: "fetch in upstream/, send in outbound/",
     },
     Room { path: "unicode_normalization", places: &["src/domain/people/name.rs"], instead: "take a checked name" },

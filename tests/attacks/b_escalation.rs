@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::application::grafana;
 use crate::support::exchange::exchange_pairs;
 use crate::support::rules::{AWS, VAULT};
 use crate::support::wire::form;
@@ -11,12 +12,20 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 #[test]
 fn attack_041_an_audience_is_on_the_rules_list_or_refused() {
-    let server = Server::start();
+    // Nor is it a client of ours, or what a client has tokens for.
+    let server = Server::for_clients(vec![grafana()]);
     let key = collector();
     for environment in ["staging", "production"] {
-        for audience in
-            ["https://evil.example", "sts.amazonaws.com/", "STS.amazonaws.com", "sts.amazonaws.co", URL, "*"]
-        {
+        for audience in [
+            "https://evil.example",
+            "sts.amazonaws.com/",
+            "STS.amazonaws.com",
+            "sts.amazonaws.co",
+            URL,
+            "grafana",
+            "https://api.example.com",
+            "*",
+        ] {
             let token = server.job().environment(environment).sign();
             for asked in [vec![audience], vec![AWS, audience], vec![audience, AWS]] {
                 let before = Snapshot::of(&server);

@@ -404,6 +404,8 @@ fn attack_071_only_a_client_that_proves_itself_pushes_and_only_for_itself() {
     let answer = wrong.send().expect_error(401, "invalid_client", "client_unknown");
     assert!(answer.header("www-authenticate").unwrap().starts_with("Basic "));
     refused(server, &before, &answer, Logged::No);
+    let bound = server.call("POST", "/par").body(form, Request::good().form()).header("dpop", "a.b.c");
+    refused(server, &before, &bound.send().invalid("dpop_unsupported"), Logged::No);
     for (request, wire, code) in [
         (Request::of("wiki"), "invalid_client", "client_auth_mixed"),
         (Request::good().with("request_uri", "https://evil.example/"), "invalid_request", "parameter_invalid"),

@@ -7,7 +7,7 @@ use countersign::crypto::signing::SigningKey;
 use countersign::domain::ids::Digest;
 use countersign::domain::oauth::client::{Client, ClientAuth};
 use countersign::domain::oauth::client_auth::{ASSERTION_TYPE, Claimed};
-use countersign::domain::oauth::exchange::Form;
+use countersign::domain::oauth::form::Form;
 use countersign::domain::rules::TokenAlg;
 use serde_json::{Value, json};
 

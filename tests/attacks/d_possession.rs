@@ -1,6 +1,7 @@
 //! DPoP: tokens that whoever stole them cannot use.
 
 use countersign::domain::oauth::client::Client;
+use countersign::domain::oauth::dpop::MAX_DPOP_PROOF;
 use serde_json::{Value, json};
 
 use crate::support::clients::{
@@ -73,6 +74,7 @@ fn attack_070_a_proof_is_for_this_call_and_counts_once() {
         ("htu", json!("https://sign.shop.example/userinfo")),
         ("htu", json!("https://other.example/token")),
         ("htm", json!("GET")),
+        ("padding", json!("a".repeat(MAX_DPOP_PROOF))),
         ("iat", json!(now - 91)),
         ("iat", json!(now + 31)),
         ("jti", json!(null)),

@@ -6,9 +6,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use countersign::domain::assurance::Acr;
 use countersign::domain::ids::{Audience, ClientId, Digest, GroupName};
-use countersign::domain::oauth::client::{Client, ClientAuth, Consent, GrantType, Lifetimes, ResponseMode};
+use countersign::domain::oauth::client::{Client, ClientAuth, GrantType};
 use countersign::domain::oauth::scope::Scopes;
 use countersign::domain::rules::TokenAlg;
 use serde_json::json;
@@ -152,31 +151,12 @@ fn a_busy_server_shows_its_rules_refusals_issuers_keys_and_what_waits() {
 
 fn grafana() -> Client {
     Client {
-        id: ClientId::parse("grafana").unwrap(),
-        name: "Grafana".to_owned(),
         auth: ClientAuth::Basic(vec![Digest::of(b"new"), Digest::of(b"old")]),
         redirect_uris: vec!["https://grafana.example.com/login/generic_oauth".to_owned()],
-        native: false,
         grants: BTreeSet::from([GrantType::AuthorizationCode, GrantType::RefreshToken]),
         scopes: Scopes::parse("openid profile email groups offline_access").unwrap(),
-        resources: Vec::new(),
-        serves: Vec::new(),
         groups: Some(BTreeSet::from([GroupName::parse(GROUP).unwrap()])),
-        acr: Acr::Phr,
-        device_policy: None,
-        consent: Consent::NotAsked,
-        par: false,
-        dpop: false,
-        alg: TokenAlg::Rs256,
-        response_modes: BTreeSet::from([ResponseMode::Query]),
-        post_logout_redirect_uris: Vec::new(),
-        backchannel_logout_uri: None,
-        lifetimes: Lifetimes {
-            access_token: Duration::from_mins(10),
-            refresh: Duration::from_hours(12),
-            offline: Duration::from_hours(30 * 24),
-        },
-        logo: None,
+        ..Client::plain(ClientId::parse("grafana").unwrap(), "Grafana".to_owned())
     }
 }
 

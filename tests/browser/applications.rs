@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use countersign::domain::assurance::Acr;
 use countersign::domain::ids::{Audience, ClientId, GroupName};
-use countersign::domain::oauth::client::{Client, ClientAuth, Consent, GrantType, Lifetimes, Logo, ResponseMode};
+use countersign::domain::oauth::client::{Client, Consent, GrantType, Logo, ResponseMode};
 use countersign::domain::oauth::scope::Scopes;
-use countersign::domain::rules::TokenAlg;
 use serde_json::json;
 
 use crate::authenticator::Authenticator;
@@ -104,31 +103,14 @@ impl Application {
 
 fn client(id: &str, name: &str) -> Client {
     Client {
-        id: ClientId::parse(id).unwrap(),
-        name: name.to_owned(),
-        auth: ClientAuth::None,
         redirect_uris: vec!["http://127.0.0.1/cb".to_owned()],
         native: true,
         grants: BTreeSet::from([GrantType::AuthorizationCode, GrantType::RefreshToken]),
         scopes: Scopes::parse("openid profile groups offline_access wiki:write").unwrap(),
         resources: vec![Audience::parse("https://api.example.com").unwrap()],
-        serves: Vec::new(),
-        groups: None,
-        acr: Acr::Phr,
-        device_policy: None,
-        consent: Consent::NotAsked,
-        par: false,
-        dpop: false,
-        alg: TokenAlg::Rs256,
         response_modes: ResponseMode::ALL.into(),
-        post_logout_redirect_uris: Vec::new(),
-        backchannel_logout_uri: None,
-        lifetimes: Lifetimes {
-            access_token: Duration::from_mins(10),
-            refresh: Duration::from_hours(12),
-            offline: Duration::from_hours(30 * 24),
-        },
         logo: Some(Logo { media_type: "image/svg+xml", bytes: PICTURE.to_vec() }),
+        ..Client::plain(ClientId::parse(id).unwrap(), name.to_owned())
     }
 }
 

@@ -8,11 +8,13 @@ use countersign::domain::ids::{Audience, Digest, GroupName};
 use countersign::domain::oauth::client::{Client, GrantType};
 use countersign::domain::oauth::scope::Scopes;
 use countersign::domain::rules::TokenAlg;
+use countersign::store::grants::MAX_GRANTS_OF_PERSON;
 use serde_json::{Value, json};
 
+use crate::support::application::CHALLENGE;
 use crate::support::clients::{
-    Prover, SECRET, basic, client, code, code_pairs, code_with, introspect, post, public, redeem, refresh, server_with,
-    userinfo,
+    Prover, SECRET, authorize, basic, client, code, code_pairs, code_with, introspect, post, public, redeem, refresh,
+    server_with, userinfo,
 };
 use crate::support::gitlab::claims_of;
 use crate::support::server::ORIGIN;
@@ -413,4 +415,22 @@ fn a_proof_at_the_token_endpoint_is_for_it_whatever_host_is_named() {
     let answer = call.header("dpop", &proof).header("x-forwarded-host", "evil.example").send().expect(200);
     assert_eq!(answer.member("token_type"), "DPoP");
     assert_eq!(introspect(&scene.server, "grafana", &answer.member("access_token"))["token_type"], "DPoP");
+}
+
+#[test]
+fn a_person_gives_so_many_grants_and_one_more_ends_the_oldest() {
+    let scene = scene(vec![client("grafana")]);
+    let first = scene.tokens("grafana", "openid").member("refresh_token");
+    let second = scene.tokens("grafana", "openid").member("refresh_token");
+    let give = |times: usize| {
+        for _ in 0..times {
+            let asked = authorize(&scene.server, &scene.session, ("grafana", "openid", CHALLENGE), &[]);
+            assert!(asked.header("location").unwrap().contains("code="), "{asked:?}");
+        }
+    };
+    give(MAX_GRANTS_OF_PERSON - 2);
+    let first = refresh(&scene.server, "grafana", &first).expect(200).member("refresh_token");
+    give(1);
+    refresh(&scene.server, "grafana", &first).expect_error(400, "invalid_grant", "grant_over");
+    refresh(&scene.server, "grafana", &second).expect(200);
 }

@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
 
+use countersign::app::log_out::LOGOUTS_OF_CLIENT;
 use countersign::crypto::jwk::KeySet;
 use countersign::crypto::jwt::UnverifiedToken;
 use countersign::domain::oauth::client::Client;
@@ -129,4 +130,20 @@ fn suspending_a_person_tells_the_clients_too() {
     server.console(countersign::app::console::ConsoleCommand::Change { wish, propose: false });
     tell(&server);
     assert_eq!(claims_of(&heard.recv().unwrap())["sub"], mara.id);
+}
+
+#[test]
+fn so_many_calls_go_to_one_client_at_once() {
+    let (uri, heard) = endpoint(&["200 OK"; 5]);
+    let server = server_with(vec![told(&uri, "grafana")]);
+    let mut mara = Person::manager(&server, "Mara");
+    for _ in 0..5 {
+        let session = mara.sign_in(&server);
+        redeem(&server, "grafana", &code(&server, &session, "grafana", "openid")).expect(200);
+        sign_out(&server, &session);
+    }
+    tell(&server);
+    assert_eq!(heard.try_iter().count(), usize::try_from(LOGOUTS_OF_CLIENT).unwrap());
+    tell(&server);
+    assert_eq!(heard.try_iter().count(), 1);
 }

@@ -4,13 +4,10 @@
 //! Never follows a redirect away from the server.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use countersign::domain::assurance::Acr;
 use countersign::domain::ids::{Audience, ClientId};
-use countersign::domain::oauth::client::{Client, ClientAuth, Consent, GrantType, Lifetimes, ResponseMode};
+use countersign::domain::oauth::client::{Client, GrantType, ResponseMode};
 use countersign::domain::oauth::scope::Scopes;
-use countersign::domain::rules::TokenAlg;
 use serde_json::json;
 
 use super::server::{Server, URL};
@@ -26,31 +23,12 @@ pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 /// A public client that asks nobody and takes everybody.
 pub fn grafana() -> Client {
     Client {
-        id: ClientId::parse("grafana").unwrap(),
-        name: "Grafana".to_owned(),
-        auth: ClientAuth::None,
         redirect_uris: vec![REDIRECT.to_owned()],
-        native: false,
         grants: BTreeSet::from([GrantType::AuthorizationCode, GrantType::RefreshToken]),
         scopes: Scopes::parse("openid profile groups offline_access").unwrap(),
         resources: vec![Audience::parse("https://api.example.com").unwrap()],
-        serves: Vec::new(),
-        groups: None,
-        acr: Acr::Phr,
-        device_policy: None,
-        consent: Consent::NotAsked,
-        par: false,
-        dpop: false,
-        alg: TokenAlg::Rs256,
         response_modes: BTreeSet::from([ResponseMode::Query, ResponseMode::FormPost]),
-        post_logout_redirect_uris: Vec::new(),
-        backchannel_logout_uri: None,
-        lifetimes: Lifetimes {
-            access_token: Duration::from_mins(10),
-            refresh: Duration::from_hours(12),
-            offline: Duration::from_hours(30 * 24),
-        },
-        logo: None,
+        ..Client::plain(ClientId::parse("grafana").unwrap(), "Grafana".to_owned())
     }
 }
 

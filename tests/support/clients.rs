@@ -5,13 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use countersign::crypto::random;
 use countersign::crypto::signing::SigningKey;
-use countersign::domain::assurance::Acr;
 use countersign::domain::ids::{ClientId, Digest, Kid};
-use countersign::domain::oauth::client::{Client, ClientAuth, Consent, GrantType, Lifetimes, ResponseMode};
+use countersign::domain::oauth::client::{Client, ClientAuth, GrantType};
 use countersign::domain::oauth::scope::Scopes;
 use countersign::domain::rules::TokenAlg;
 use data_encoding::{BASE64, BASE64URL_NOPAD};
@@ -33,31 +31,11 @@ pub const SECRET: &str = "cs_a-secret-of-256-bits";
 /// The usual client: confidential, with refresh tokens.
 pub fn client(id: &str) -> Client {
     Client {
-        id: ClientId::parse(id).unwrap(),
-        name: "Grafana".to_owned(),
         auth: ClientAuth::Basic(vec![Digest::of(SECRET.as_bytes())]),
         redirect_uris: vec![REDIRECT.to_owned()],
-        native: false,
         grants: BTreeSet::from([GrantType::AuthorizationCode, GrantType::RefreshToken]),
         scopes: Scopes::parse("openid profile email groups offline_access").unwrap(),
-        resources: Vec::new(),
-        serves: Vec::new(),
-        groups: None,
-        acr: Acr::Phr,
-        device_policy: None,
-        consent: Consent::NotAsked,
-        par: false,
-        dpop: false,
-        alg: TokenAlg::Rs256,
-        response_modes: BTreeSet::from([ResponseMode::Query]),
-        post_logout_redirect_uris: Vec::new(),
-        backchannel_logout_uri: None,
-        lifetimes: Lifetimes {
-            access_token: Duration::from_mins(10),
-            refresh: Duration::from_hours(12),
-            offline: Duration::from_hours(30 * 24),
-        },
-        logo: None,
+        ..Client::plain(ClientId::parse(id).unwrap(), "Grafana".to_owned())
     }
 }
 
@@ -91,12 +69,29 @@ pub fn code(server: &Server, session: &str, client: &str, scopes: &str) -> Code 
 pub fn code_with(server: &Server, session: &str, client: &str, scopes: &str, more: &[(&str, &str)]) -> Code {
     let verifier = BASE64URL_NOPAD.encode(&random::bytes::<32>().unwrap());
     let challenge = BASE64URL_NOPAD.encode(Digest::of(verifier.as_bytes()).as_bytes());
+    let answer = authorize(server, session, (client, scopes, &challenge), more);
+    let location = url::Url::parse(answer.header("location").unwrap()).unwrap();
+    assert!(location.as_str().starts_with(REDIRECT), "{location}");
+    let code = location.query_pairs().find(|(name, _)| name == "code");
+    let code = code.unwrap_or_else(|| panic!("no code: {location}")).1.into_owned();
+    let snapshot = Snapshot::of(server);
+    let started = snapshot.of_kind("grant").filter(|entry| entry["outcome"] == "started").last().unwrap();
+    Code { text: code, verifier, grant: started["seq"].as_u64().unwrap() }
+}
+
+/// How the browser of whoever has this session goes back from `/authorize` to the client.
+pub fn authorize(
+    server: &Server,
+    session: &str,
+    (client, scopes, challenge): (&str, &str, &str),
+    more: &[(&str, &str)],
+) -> Answer {
     let usual = [
         ("client_id", client),
         ("redirect_uri", REDIRECT),
         ("response_type", "code"),
         ("scope", scopes),
-        ("code_challenge", &challenge),
+        ("code_challenge", challenge),
         ("code_challenge_method", "S256"),
         ("nonce", NONCE),
     ];
@@ -105,14 +100,7 @@ pub fn code_with(server: &Server, session: &str, client: &str, scopes: &str, mor
     pairs.extend(more);
     let asked = server.call("GET", &format!("/authorize?{}", form(&pairs))).header("cookie", session).send();
     let waits = asked.expect(303).header("location").unwrap().to_owned();
-    let answer = server.call("GET", &waits).header("cookie", session).send().expect(303);
-    let location = url::Url::parse(answer.header("location").unwrap()).unwrap();
-    assert!(location.as_str().starts_with(REDIRECT), "{location}");
-    let code = location.query_pairs().find(|(name, _)| name == "code");
-    let code = code.unwrap_or_else(|| panic!("no code: {location}")).1.into_owned();
-    let snapshot = Snapshot::of(server);
-    let started = snapshot.of_kind("grant").filter(|entry| entry["outcome"] == "started").last().unwrap();
-    Code { text: code, verifier, grant: started["seq"].as_u64().unwrap() }
+    server.call("GET", &waits).header("cookie", session).send().expect(303)
 }
 
 /// `Authorization: Basic …`.

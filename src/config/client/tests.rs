@@ -105,3 +105,45 @@ fn each_fault_has_its_sentence_and_its_cure() {
     let twice = checked(&format!("{WHOLE}[[client]]\n{WHOLE}")).unwrap_err();
     assert!(twice.contains("a second client"), "{twice}");
 }
+
+#[test]
+fn lists_addresses_and_times_have_their_limits() {
+    for (key, most, before, after) in [
+        ("secret_sha256", MAX_CLIENT_SECRETS, "5".repeat(61).as_str(), ""),
+        ("redirect_uris", client_uris::MAX_REDIRECT_URIS, "https://grafana.example.com/", "/cb"),
+        ("resources", MAX_CLIENT_RESOURCES, "https://api.example.com/", ""),
+        ("serves", MAX_CLIENT_RESOURCES, "https://api.example.com/", ""),
+        ("groups", MAX_CLIENT_GROUPS, "g", ""),
+    ] {
+        let list = |count: usize| {
+            let items: Vec<_> = (100..100 + count).map(|n| format!("\"{before}{n}{after}\"")).collect();
+            with(&format!("{key} = [{}]", items.join(", ")))
+        };
+        assert!(list(most).is_ok(), "{key}");
+        assert!(list(most + 1).unwrap_err().contains(&most.to_string()), "{key}");
+    }
+    let long = |bytes: usize| with(&format!("redirect_uris = [\"https://a.example/{}\"]", "a".repeat(bytes - 18)));
+    assert!(long(client_uris::MAX_REDIRECT_URI_BYTES).is_ok());
+    assert!(long(client_uris::MAX_REDIRECT_URI_BYTES + 1).unwrap_err().contains("is no URI"));
+    for (key, least, most) in [
+        ("access_token_lifetime", time::ACCESS_TOKEN_LEAST, time::ACCESS_TOKEN_MOST),
+        ("refresh_lifetime", time::REFRESH_LEAST, time::REFRESH_MOST),
+        ("offline_lifetime", time::REFRESH_LEAST, time::OFFLINE_MOST),
+    ] {
+        let lives = |seconds: u64| with(&format!("{key} = \"{seconds}s\""));
+        assert!(lives(least.as_secs()).is_ok() && lives(most.as_secs()).is_ok(), "{key}");
+        assert!(lives(least.as_secs() - 1).is_err() && lives(most.as_secs() + 1).is_err(), "{key}");
+    }
+}
+
+#[test]
+fn there_are_so_many_clients_and_no_more() {
+    let many = |count: usize| {
+        let one = |n: usize| {
+            format!("id = \"c{n}\"\nname = \"C\"\nauth = \"none\"\nredirect_uris = [\"https://c{n}.example/\"]\n")
+        };
+        checked(&(0..count).map(one).collect::<Vec<_>>().join("[[client]]\n"))
+    };
+    assert_eq!(many(MAX_CLIENTS).unwrap().len(), MAX_CLIENTS);
+    assert!(many(MAX_CLIENTS + 1).unwrap_err().contains("is the most"));
+}

@@ -77,6 +77,15 @@ fn what_is_no_public_key_makes_the_set_unusable() {
     assert!(set(&[]).unwrap_err().contains("0 keys"));
     assert!(ClientKeys::parse(b"{}").is_err());
     assert!(ClientKeys::parse(&vec![b' '; MAX_CLIENT_KEYS_BYTES + 1]).is_err());
+    let many = |count: usize| {
+        let one = |n: usize| {
+            let mut jwk = EC.public_jwk();
+            jwk["kid"] = n.to_string().into();
+            jwk
+        };
+        set(&(0..count).map(one).collect::<Vec<_>>())
+    };
+    assert!(many(MAX_CLIENT_KEYS).is_ok() && many(MAX_CLIENT_KEYS + 1).is_err());
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::domain::assurance::Acr;
 use crate::domain::assurance::policy::DevicePolicy;
 use crate::domain::ids::{Audience, ClientId, Digest, GroupName};
 use crate::domain::rules::TokenAlg;
+use crate::domain::time::{ACCESS_TOKEN, OFFLINE, REFRESH};
 
 /// What stands before a client's id in the `sub` of its own tokens, so that it is nobody else's; no issuer is called so.
 pub const CLIENT_PREFIX: &str = "client";
@@ -73,6 +74,20 @@ pub struct Lifetimes {
     pub refresh: Duration,
     /// How long a refresh token may rest with `offline_access`.
     pub offline: Duration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self { access_token: ACCESS_TOKEN, refresh: REFRESH, offline: OFFLINE }
+    }
+}
+
+impl Lifetimes {
+    /// How long a refresh token may rest.
+    #[must_use]
+    pub const fn rest(&self, offline: bool) -> Duration {
+        if offline { self.offline } else { self.refresh }
+    }
 }
 
 /// A client's picture.
@@ -197,6 +212,34 @@ impl ResponseMode {
 }
 
 impl Client {
+    /// A public client that says nothing but who it is: everything is as it is where the configuration is silent.
+    #[must_use]
+    pub fn plain(id: ClientId, name: String) -> Self {
+        Self {
+            id,
+            name,
+            auth: ClientAuth::None,
+            redirect_uris: Vec::new(),
+            native: false,
+            grants: BTreeSet::from([GrantType::AuthorizationCode]),
+            scopes: Scopes::openid(),
+            resources: Vec::new(),
+            serves: Vec::new(),
+            groups: None,
+            acr: Acr::Phr,
+            device_policy: None,
+            consent: Consent::NotAsked,
+            par: false,
+            dpop: false,
+            alg: TokenAlg::Rs256,
+            response_modes: BTreeSet::from([ResponseMode::Query]),
+            post_logout_redirect_uris: Vec::new(),
+            backchannel_logout_uri: None,
+            lifetimes: Lifetimes::default(),
+            logo: None,
+        }
+    }
+
     /// Whether it cannot prove who it is (RFC 6749 §2.1).
     #[must_use]
     pub const fn is_public(&self) -> bool {

@@ -10,7 +10,8 @@ use data_encoding::BASE64;
 use serde_json::{Map, Value};
 
 use super::error_code::ErrorCode;
-use super::exchange::{Form, SubjectToken};
+use super::exchange::SubjectToken;
+use super::form::Form;
 use crate::domain::ids::{ClientId, Digest};
 use crate::domain::rules::Refusal;
 use crate::domain::time::{LEEWAY, Timestamp};
@@ -62,12 +63,6 @@ pub enum Claimed {
 }
 
 impl Claimed {
-    /// Whether the header was used, which the answer then names (RFC 6749 §5.2).
-    #[must_use]
-    pub const fn is_by_header(&self) -> bool {
-        matches!(self, Self::Basic(..))
-    }
-
     /// Reads how a client says who it is.
     ///
     /// # Errors
@@ -248,6 +243,10 @@ mod tests {
         let long = format!("client_id=a&client_secret={}", "x".repeat(MAX_CLIENT_SECRET + 1));
         assert_eq!(read(None, &long), Err(ErrorCode::ClientUnknown));
         assert_eq!(read(Some(&header("grafana:")), ""), Err(ErrorCode::ClientUnknown), "no secret is none");
+        let assertion =
+            |bytes: usize| format!("client_assertion_type={ASSERTION_TYPE}&client_assertion={}", "a".repeat(bytes));
+        assert!(read(None, &assertion(MAX_CLIENT_ASSERTION)).is_ok());
+        assert_eq!(read(None, &assertion(MAX_CLIENT_ASSERTION + 1)), Err(ErrorCode::ClientAssertionInvalid));
         let other = "client_assertion=a.b.c&client_assertion_type=urn:x";
         assert_eq!(read(None, other), Err(ErrorCode::ClientAssertionInvalid));
     }

@@ -20,7 +20,7 @@ pub const DPOP_AGE: Duration = Duration::from_mins(1);
 /// How long one server nonce is given out; the one before it counts, too.
 pub const DPOP_NONCE: Duration = Duration::from_mins(5);
 /// Longest proof, in bytes.
-pub const MAX_PROOF: usize = 8 * 1024;
+pub const MAX_DPOP_PROOF: usize = 8 * 1024;
 
 /// The call that a proof must be for.
 #[derive(Debug, Clone, Copy)]

@@ -3,16 +3,14 @@
 //! Implements RFC 8693 §2.1, RFC 6749 §3.2 (a parameter occurs once), RFC 8707 §2.
 //! Never looks inside the job token.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::domain::ids::Audience;
 use crate::domain::rules::Refusal;
 
 use super::error_code::ErrorCode;
+use super::form::Form;
 
-/// Most parameters of a form.
-pub const MAX_PARAMETERS: usize = 64;
 /// Most audiences of a call.
 pub const MAX_AUDIENCES: usize = 8;
 /// Longest job token, in bytes.
@@ -131,7 +129,7 @@ pub fn parse(body: &[u8], headers: ExchangeHeaders<'_>) -> Result<ExchangeForm, 
 pub fn checked(form: &Form, headers: ExchangeHeaders<'_>) -> Result<ExchangeForm, Refusal> {
     form.grant_type()?;
     if headers.has_dpop {
-        return Err(refuse(ErrorCode::DpopUnsupported, "the `DPoP` header is not supported yet"));
+        return Err(refuse(ErrorCode::DpopUnsupported, "the exchange of a job's token takes no `DPoP` header"));
     }
     form.no_actor()?;
     form.no_scope()?;
@@ -142,68 +140,11 @@ pub fn checked(form: &Form, headers: ExchangeHeaders<'_>) -> Result<ExchangeForm
     Ok(ExchangeForm { subject_token, audiences, issued_token_type, collector })
 }
 
-/// The parameters of a form, each once but for `audience` and `resource`.
-pub struct Form {
-    once: BTreeMap<String, String>,
-    /// Each with whether it is a `resource`.
-    audiences: Vec<(bool, String)>,
-}
-
 impl Form {
-    /// Takes a form apart.
-    ///
-    /// # Errors
-    /// `parameter_repeated`, or `parameter_invalid` where it is not UTF-8 or has too many.
-    pub fn read(body: &[u8]) -> Result<Self, Refusal> {
-        if std::str::from_utf8(body).is_err() {
-            return Err(refuse(ErrorCode::ParameterInvalid, "the form is not UTF-8"));
-        }
-        let mut form = Self { once: BTreeMap::new(), audiences: Vec::new() };
-        for (at, (name, value)) in url::form_urlencoded::parse(body).enumerate() {
-            if at >= MAX_PARAMETERS {
-                let text = format!("the form has more than {MAX_PARAMETERS} parameters");
-                return Err(refuse(ErrorCode::ParameterInvalid, text));
-            }
-            match name.as_ref() {
-                "audience" | "resource" => form.audiences.push((name == "resource", value.into_owned())),
-                _ => {
-                    if form.once.insert(name.clone().into_owned(), value.into_owned()).is_some() {
-                        let shown: String = name.chars().take(40).collect();
-                        let text = format!("the parameter `{shown}` occurs more than once");
-                        return Err(refuse(ErrorCode::ParameterRepeated, text));
-                    }
-                }
-            }
-        }
-        Ok(form)
-    }
-
-    /// RFC 6749 §3.2: a parameter without a value counts as absent.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.once.get(name).map(String::as_str).filter(|value| !value.is_empty())
-    }
-
-    /// A parameter that must be there.
-    ///
-    /// # Errors
-    /// `parameter_missing`.
-    pub fn require(&self, name: &str) -> Result<&str, Refusal> {
-        self.get(name).ok_or_else(|| refuse(ErrorCode::ParameterMissing, format!("the parameter `{name}` is missing")))
-    }
-
-    /// The `resource` parameters (RFC 8707 §2), in order.
-    pub fn resources(&self) -> impl Iterator<Item = &str> {
-        self.audiences
-            .iter()
-            .filter(|(is_resource, value)| *is_resource && !value.is_empty())
-            .map(|(_, value)| value.as_str())
-    }
-
     fn grant_type(&self) -> Result<(), Refusal> {
         match self.require("grant_type")? {
             GRANT_TYPE => Ok(()),
-            _ => Err(refuse(ErrorCode::GrantUnsupported, "`grant_type` is not the token exchange")),
+            _ => Err(refuse(ErrorCode::GrantUnsupported, "`grant_type` is none that this server has")),
         }
     }
 

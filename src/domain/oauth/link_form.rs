@@ -7,7 +7,8 @@ use crate::domain::people::proof::LinkCode;
 use crate::domain::rules::Refusal;
 
 use super::error_code::ErrorCode;
-use super::exchange::{Form, SubjectToken, bounded};
+use super::exchange::{SubjectToken, bounded};
+use super::form::Form;
 
 /// A well-formed call.
 #[derive(Debug, Clone, PartialEq, Eq)]

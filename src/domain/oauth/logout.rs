@@ -10,11 +10,11 @@ use url::Url;
 
 use crate::domain::ids::{ClientId, PersonId, SessionId};
 use crate::domain::rules::Refusal;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Timestamp, fivefold};
 
 use super::client::Client;
 use super::error_code::ErrorCode;
-use super::exchange::Form;
+use super::form::Form;
 
 /// Longest `id_token_hint`, in bytes.
 pub const MAX_ID_TOKEN_HINT: usize = 16 * 1024;
@@ -65,7 +65,7 @@ impl std::fmt::Debug for IdTokenHint {
 
 /// What a verified ID token says: the signature is ours; that it is past its end means nothing here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hinted {
+pub struct HintedSession {
     /// Whose it is.
     pub person: PersonId,
     /// For whom it was made.
@@ -131,7 +131,10 @@ pub fn parse(parameters: &[u8]) -> Result<LogoutRequest, Refusal> {
 ///
 /// # Errors
 /// They are not.
-pub fn asking<'a>(request: &'a LogoutRequest, hinted: Option<&'a Hinted>) -> Result<Option<&'a ClientId>, Refusal> {
+pub fn asking<'a>(
+    request: &'a LogoutRequest,
+    hinted: Option<&'a HintedSession>,
+) -> Result<Option<&'a ClientId>, Refusal> {
     match (hinted.map(|hinted| &hinted.client), request.client.as_ref()) {
         (Some(hinted), Some(named)) if hinted != named => Err(Refusal::new(
             ErrorCode::ParameterInvalid,
@@ -149,7 +152,7 @@ pub fn asking<'a>(request: &'a LogoutRequest, hinted: Option<&'a Hinted>) -> Res
 pub fn course(
     request: &LogoutRequest,
     client: Option<&Client>,
-    hinted: Option<&Hinted>,
+    hinted: Option<&HintedSession>,
     here: Option<Here<'_>>,
 ) -> Result<Course, Refusal> {
     let afterwards = afterwards(request, client)?;
@@ -214,56 +217,26 @@ pub struct Told {
 /// When a client that could not be told is tried again, after so many tries; `None` where it is given up.
 #[must_use]
 pub fn next_try(tries: u32, now: Timestamp) -> Option<Timestamp> {
-    if tries >= LOGOUT_ATTEMPTS {
-        return None;
-    }
-    let pause = LOGOUT_FIRST_PAUSE.saturating_mul(5_u32.saturating_pow(tries.saturating_sub(1)));
-    Some(now + pause.min(LOGOUT_LONGEST_PAUSE))
+    let failures = usize::try_from(tries).unwrap_or(usize::MAX);
+    (tries < LOGOUT_ATTEMPTS).then(|| now + fivefold(LOGOUT_FIRST_PAUSE, failures, LOGOUT_LONGEST_PAUSE))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::assurance::Acr;
-    use crate::domain::oauth::client::{ClientAuth, Consent, Lifetimes};
-    use crate::domain::oauth::scope::Scopes;
-    use crate::domain::rules::TokenAlg;
 
     const REGISTERED: &str = "https://grafana.example.com/signed-out";
 
     fn grafana() -> Client {
-        let day = Duration::from_hours(24);
-        Client {
-            id: ClientId::parse("grafana").unwrap(),
-            serves: Vec::new(),
-            name: "Grafana".to_owned(),
-            auth: ClientAuth::None,
-            redirect_uris: Vec::new(),
-            native: false,
-            grants: std::collections::BTreeSet::new(),
-            scopes: Scopes::default(),
-            resources: Vec::new(),
-            groups: None,
-            acr: Acr::Phr,
-            device_policy: None,
-            consent: Consent::NotAsked,
-            par: false,
-            dpop: false,
-            alg: TokenAlg::Rs256,
-            response_modes: std::collections::BTreeSet::new(),
-            post_logout_redirect_uris: Vec::new(),
-            backchannel_logout_uri: None,
-            lifetimes: Lifetimes { access_token: day, refresh: day, offline: day },
-            logo: None,
-        }
+        Client::plain(ClientId::parse("grafana").unwrap(), "Grafana".to_owned())
     }
 
     fn person(letter: &str) -> PersonId {
         PersonId::parse(&format!("p{}", letter.repeat(16))).unwrap()
     }
 
-    fn hinted() -> Hinted {
-        Hinted { person: person("a"), client: grafana().id, sid: SessionId::from_random([1; 16]) }
+    fn hinted() -> HintedSession {
+        HintedSession { person: person("a"), client: grafana().id, sid: SessionId::from_random([1; 16]) }
     }
 
     fn client() -> Client {
@@ -278,12 +251,12 @@ mod tests {
     fn attack_075_only_a_token_of_this_very_session_ends_it_without_a_word() {
         let (mine, sid) = (person("a"), SessionId::from_random([1; 16]));
         let here = Here { person: &mine, sid: &sid };
-        let course = |hinted: Option<&Hinted>, here| course(&wish(None), Some(&client()), hinted, here).unwrap();
+        let course = |hinted: Option<&HintedSession>, here| course(&wish(None), Some(&client()), hinted, here).unwrap();
         assert_eq!(course(Some(&hinted()), Some(here)), Course::End(None));
         assert_eq!(course(None, Some(here)), Course::Ask(None));
-        let other_session = Hinted { sid: SessionId::from_random([2; 16]), ..hinted() };
+        let other_session = HintedSession { sid: SessionId::from_random([2; 16]), ..hinted() };
         assert_eq!(course(Some(&other_session), Some(here)), Course::Ask(None));
-        let somebody_else = Hinted { person: person("b"), ..hinted() };
+        let somebody_else = HintedSession { person: person("b"), ..hinted() };
         assert_eq!(course(Some(&somebody_else), Some(here)), Course::Ask(None));
         assert_eq!(course(Some(&hinted()), None), Course::Over(None));
     }

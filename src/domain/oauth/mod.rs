@@ -9,6 +9,7 @@ pub mod client_auth;
 pub mod dpop;
 pub mod error_code;
 pub mod exchange;
+pub mod form;
 pub mod grant;
 pub mod link_form;
 pub mod logout;

@@ -103,6 +103,12 @@ impl Scopes {
         Ok(Self(scopes))
     }
 
+    /// `openid` alone: a person signs in, and nothing more is told of them.
+    #[must_use]
+    pub fn openid() -> Self {
+        Self(BTreeSet::from([Scope(OPENID.to_owned())]))
+    }
+
     /// Whether a scope is among them.
     #[must_use]
     pub fn has(&self, scope: &str) -> bool {

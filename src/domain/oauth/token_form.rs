@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::client::GrantType;
 use super::error_code::ErrorCode;
-use super::exchange::Form;
+use super::form::Form;
 use super::scope::Scopes;
 use crate::domain::ids::{Audience, Digest};
 use crate::domain::rules::Refusal;

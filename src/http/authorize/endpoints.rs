@@ -16,13 +16,11 @@ use crate::domain::oauth::authorize::interaction::Interaction;
 use crate::domain::oauth::authorize::parameters::Parameters;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::http::bodies::EmptyBody;
-use crate::http::edge::{Edge, MAX_BODY, Shared, json_answer, media_type};
+use crate::http::edge::{Edge, MAX_BODY, Shared, is_form, json_answer};
 use crate::http::{problem, session};
 
 use super::answer::{to_application, unread, wrong};
 use super::view::{consent_view, outside_view};
-
-const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A request in the query.
 pub async fn get(request: HttpRequest, edge: Shared) -> HttpResponse {
@@ -31,8 +29,7 @@ pub async fn get(request: HttpRequest, edge: Shared) -> HttpResponse {
 
 /// A request as a form.
 pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if media_type(kind) != FORM {
+    if !is_form(&request) {
         let error = AppError::refused(ErrorCode::ParameterInvalid, "the request is not a form");
         return unread(&edge, error, "Content-Type");
     }

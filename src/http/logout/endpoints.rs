@@ -3,7 +3,7 @@
 //! Implements OpenID Connect RP-Initiated Logout 1.0 §2 (GET and POST), §3.
 //! Never redirects to a URI that is not the asking client's.
 
-use actix_web::http::{StatusCode, header};
+use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -11,15 +11,13 @@ use crate::app::AppError;
 use crate::app::log_out::LogoutAnswer;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::logout::{Afterwards, Course, parse};
-use crate::http::edge::{Edge, MAX_BODY, Shared, media_type, unsupported};
+use crate::http::edge::{Edge, Shared};
 use crate::http::{problem, session};
 
 use super::view::{ask_view, done_view};
 
 /// Longest query of a form that is sent on as one, in bytes: below what proxies take.
 pub const MAX_LOGOUT_QUERY: usize = 7 * 1024;
-
-const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Signs out, or asks.
 pub async fn get(request: HttpRequest, edge: Shared) -> HttpResponse {
@@ -39,11 +37,7 @@ pub async fn get(request: HttpRequest, edge: Shared) -> HttpResponse {
 
 /// The same for a form: no cookie comes with one of another site, so it is asked for again as a query of ours.
 pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if media_type(kind) != FORM {
-        return unsupported(&edge, FORM);
-    }
-    let body = match edge.body(payload, MAX_BODY).await {
+    let body = match edge.form_body(&request, payload).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };

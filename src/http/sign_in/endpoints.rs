@@ -13,7 +13,7 @@ use crate::app::sign_in::Browser;
 use crate::domain::oauth::authorize::interaction::Interaction;
 use crate::domain::session::device_hint;
 use crate::http::bodies::PasskeyBody;
-use crate::http::edge::{Edge, Shared, json_answer};
+use crate::http::edge::{Edge, Shared, asked, json_answer};
 use crate::http::{problem, session};
 
 use super::view::{ForApplication, SignInInput, sign_in_view};
@@ -36,18 +36,17 @@ pub struct SignOutBody {
 
 /// The page. Whoever is signed in goes on, unless a fresh touch is wanted.
 pub async fn page(request: HttpRequest, edge: Shared) -> HttpResponse {
-    let query: Vec<(String, String)> =
-        url::form_urlencoded::parse(request.query_string().as_bytes()).into_owned().collect();
-    let said = |wanted: &str| query.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
-    if let Some(id) = said("for") {
-        return for_application(&request, &edge, (id, said("again").is_some()));
+    let again = asked::<String>(&request, "again").is_some();
+    if let Some(id) = asked::<String>(&request, "for") {
+        return for_application(&request, &edge, (&id, again));
     }
-    let next = said("next").and_then(session::local_path).unwrap_or_else(|| "/".to_owned());
+    let next = asked::<String>(&request, "next").and_then(|path| session::local_path(&path));
+    let next = next.unwrap_or_else(|| "/".to_owned());
     let signed_in = match session::who(&edge, &request).await {
         Ok(signed_in) => signed_in,
         Err(error) => return edge.fail_page(error),
     };
-    if signed_in.is_some() && said("again").is_none() {
+    if signed_in.is_some() && !again {
         return session::see(&next);
     }
     let view = sign_in_view(&SignInInput {

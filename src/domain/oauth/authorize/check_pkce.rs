@@ -3,9 +3,8 @@
 //! Implements RFC 7636 §4.3 and §4.4.1, RFC 9700 §2.1.1 (for every client, S256 alone).
 //! Never lets a code out that anybody who reads it could redeem.
 
-use data_encoding::BASE64URL_NOPAD;
-
 use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::oauth::pkce::is_challenge;
 use crate::domain::rules::Refusal;
 
 use super::{Asked, Draft, refuse};
@@ -18,7 +17,7 @@ pub(super) fn run(asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Refusal> {
     if asked.said.get("code_challenge_method") != Some("S256") {
         return Err(refuse(ErrorCode::PkceRequired, "`code_challenge_method` is not `S256`"));
     }
-    if BASE64URL_NOPAD.decode(challenge.as_bytes()).ok().is_none_or(|bytes| bytes.len() != 32) {
+    if !is_challenge(challenge) {
         return Err(refuse(ErrorCode::PkceRequired, "`code_challenge` is not a SHA-256 in 43 characters of base64url"));
     }
     draft.code_challenge = Some(challenge.to_owned());

@@ -9,9 +9,6 @@ use crate::domain::rules::Refusal;
 use super::redirect_uri::is_registered;
 use super::{Asked, Draft, check_request_object, refuse};
 
-/// Longest redirect URI, in bytes.
-pub const MAX_REDIRECT_URI: usize = 2048;
-
 pub(super) fn run(asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Refusal> {
     if asked.said.is_repeated("redirect_uri") {
         return Err(refuse(ErrorCode::ParameterRepeated, "the parameter `redirect_uri` occurs more than once"));
@@ -22,8 +19,7 @@ pub(super) fn run(asked: &Asked<'_>, draft: &mut Draft) -> Result<(), Refusal> {
         return Err(refuse(ErrorCode::ParameterMissing, "the parameter `redirect_uri` is missing"));
     };
     let client = draft.client()?;
-    let known = given.len() <= MAX_REDIRECT_URI
-        && client.redirect_uris.iter().any(|registered| is_registered(registered, given, client.native));
+    let known = client.redirect_uris.iter().any(|registered| is_registered(registered, given, client.native));
     if !known {
         return Err(refuse(ErrorCode::RedirectUriUnknown, "`redirect_uri` is none that is registered for the client"));
     }

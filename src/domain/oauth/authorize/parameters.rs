@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::domain::oauth::exchange::MAX_PARAMETERS;
+use crate::domain::oauth::form::MAX_PARAMETERS;
 use crate::domain::rules::Refusal;
 
 use super::invalid;

@@ -280,3 +280,42 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn each_parameter_is_as_long_as_its_limit_and_no_longer() {
+    let taken = |name: &str, value: &str| of(&clients(), &with(&[(name, value)])).is_ok();
+    let wrong =
+        |name: &str, value: &str| told(&[(name, value)], ErrorCode::ParameterInvalid, OAuthCode::InvalidRequest);
+    for (name, most) in [("state", check_state::MAX_STATE), ("nonce", check_nonce::MAX_NONCE)] {
+        assert!(taken(name, &"a".repeat(most)), "{name}");
+        wrong(name, &"a".repeat(most + 1));
+    }
+    let padded = |bytes: usize| format!("{{\"x\":\"{}\"}}", "a".repeat(bytes - 8));
+    assert!(taken("claims", &padded(check_claims::MAX_CLAIMS)));
+    wrong("claims", &padded(check_claims::MAX_CLAIMS + 1));
+    let named = |count: usize| {
+        let names: Vec<_> = (0..count).map(|n| format!("\"c{n}\":null")).collect();
+        format!("{{\"userinfo\":{{{}}}}}", names.join(","))
+    };
+    assert!(taken("claims", &named(check_claims::MAX_CLAIM_NAMES)));
+    wrong("claims", &named(check_claims::MAX_CLAIM_NAMES + 1));
+    let hinted = |bytes: usize| of(&clients(), &with(&[("login_hint", &"a".repeat(bytes))])).unwrap().login_hint;
+    assert!(
+        hinted(MAX_LOGIN_HINT).is_some() && hinted(MAX_LOGIN_HINT + 1).is_none(),
+        "what cannot be shown is dropped"
+    );
+}
+
+#[test]
+fn a_request_names_so_many_services_and_no_more() {
+    let services: Vec<_> = (0..=check_resource::MAX_RESOURCES).map(|n| format!("https://api{n}.example.com")).collect();
+    let resources = services.iter().map(|one| Audience::parse(one).unwrap()).collect();
+    let wide = [Arc::new(Client { resources, ..client() })];
+    let asked = |count: usize| {
+        let named: Vec<_> = services.iter().take(count).map(|one| ("resource", one.as_str())).collect();
+        of(&wide, &with(&named))
+    };
+    assert_eq!(asked(check_resource::MAX_RESOURCES).unwrap().resources.len(), check_resource::MAX_RESOURCES);
+    let refused = asked(check_resource::MAX_RESOURCES + 1).unwrap_err();
+    assert_eq!(refused.refusal().code, ErrorCode::ResourceNotAllowed);
+}

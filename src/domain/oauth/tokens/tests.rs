@@ -11,37 +11,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::assurance::Acr;
 use crate::domain::ids::ClientId;
-use crate::domain::oauth::client::{ClientAuth, Consent, Lifetimes};
+use crate::domain::oauth::client::Lifetimes;
 use crate::domain::people::email::Email;
-use crate::domain::rules::TokenAlg;
 
 fn client(scopes: &str) -> Client {
     Client {
-        id: ClientId::parse("grafana").unwrap(),
-        name: "Grafana".to_owned(),
-        auth: ClientAuth::None,
-        redirect_uris: Vec::new(),
-        native: false,
-        grants: BTreeSet::new(),
         scopes: Scopes::parse(scopes).unwrap(),
-        resources: Vec::new(),
-        serves: Vec::new(),
-        groups: None,
-        acr: Acr::Phr,
-        device_policy: None,
-        consent: Consent::NotAsked,
-        par: false,
-        dpop: false,
-        alg: TokenAlg::Rs256,
-        response_modes: BTreeSet::new(),
-        post_logout_redirect_uris: Vec::new(),
-        backchannel_logout_uri: None,
-        lifetimes: Lifetimes {
-            access_token: Duration::from_mins(5),
-            refresh: Duration::from_hours(1),
-            offline: Duration::from_hours(1),
-        },
-        logo: None,
+        lifetimes: Lifetimes { access_token: Duration::from_mins(5), ..Lifetimes::default() },
+        ..Client::plain(ClientId::parse("grafana").unwrap(), "Grafana".to_owned())
     }
 }
 
