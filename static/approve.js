@@ -1,7 +1,7 @@
 // The approval page. A tap never waits for the network: what a passkey signs is fetched and checked beforehand.
 // Everything that the server says arrives as rendered HTML; errors find their words in the page's templates.
 
-import { announce, clock, copyLink, credentialJson, Failure, now, post, sha256, showTimes, supported, usePasskey } from './passkey.js';
+import { announce, clock, copyLink, credentialJson, Failure, forget, now, post, sha256, showTimes, supported, usePasskey } from './passkey.js';
 import { fillList, shows } from './statement.js';
 
 const RENEW = 240_000; // the server keeps a ceremony for 300 s
@@ -21,6 +21,7 @@ let prepared = null; // the statement that the next touch signs, checked
 let wanted = null; // { decision, reason } that should be prepared
 let signing = null; // AbortController of the passkey window that is open
 let mine = null; // what the reader has signed here
+let user = null; // the user name whose keys are looked for, where none was offered
 let panel = 'choose';
 let timer = 0;
 
@@ -34,7 +35,7 @@ async function prepare(asked) {
   wanted = asked;
   clearTimeout(timer);
   try {
-    const options = await post(`${path}/options`, asked);
+    const options = await post(`${path}/options`, user === null ? asked : { ...asked, user });
     if (wanted !== asked) return;
     const statement = JSON.parse(options.statement);
     if (await sha256(options.statement) !== options.publicKey.challenge || !agrees(statement, asked)) throw new Failure('mismatch');
@@ -47,6 +48,7 @@ async function prepare(asked) {
     if (wanted !== asked) return;
     prepared = null;
     if (MOVED_ON.includes(fault.code)) return void refresh();
+    if (user !== null && fault.code === 'parameter_invalid') return void note(`${fault.description} ${fault.hint}`.trim());
     if (fault.code === 'mismatch') return void problem(fault);
     note(navigator.onLine ? `${fault.description || 'This page does not reach the server.'} Trying again.` : 'No connection. Nothing was sent.');
     timer = setTimeout(renew, RETRY);
@@ -69,8 +71,10 @@ function enable() {
   const approve = find('[data-act=approve]');
   const denial = find('[data-act=sign-denial]');
   const deny = find('[data-act=deny]');
+  const use = find('[data-act=use]');
   if (approve) approve.disabled = !(ready && prepared.decision === 'approve') || secondsLeft() <= 0;
   if (denial) denial.disabled = !(ready && prepared.decision === 'deny' && prepared.reason === reason());
+  if (use) use.disabled = !ready;
   if (deny) deny.disabled = Boolean(signing) || !supported();
 }
 
@@ -111,6 +115,7 @@ function problem(fault) {
 // Back to the state as it stands, with a fresh statement where one can be signed.
 function start() {
   wanted = null;
+  user = null;
   prepared = null;
   note('');
   show('choose');
@@ -119,6 +124,17 @@ function start() {
   } else if (find('[data-act=approve]')) {
     prepare({ decision: 'approve' });
   }
+}
+
+// For keys that hold no account: the browser is told which ones to look for.
+async function look() {
+  const field = find('#user');
+  const name = field.value.trim();
+  if (!name) return void field.focus();
+  user = name;
+  prepared = null;
+  await prepare({ ...wanted });
+  if (prepared && user === name) problem(new Failure('found'));
 }
 
 // ---- deny -----------------------------------------------------------------------------------------------------
@@ -156,7 +172,10 @@ function sign() {
   clearTimeout(timer);
   show('sign');
   asked
-    .then((credential) => post(`${path}/decision`, { ceremony: used.ceremony, response: credentialJson(credential) }))
+    .then((credential) => post(`${path}/decision`, { ceremony: used.ceremony, response: credentialJson(credential) }).catch((fault) => {
+      if (fault.code === 'passkey_unknown') forget(used.publicKey.rpId, credential.id);
+      throw fault;
+    }))
     .then((answer) => {
       mine = used.decision;
       // The stream may have been faster than this answer.
@@ -275,6 +294,8 @@ function tick() {
 const ACTS = {
   approve: sign,
   'sign-denial': sign,
+  use: sign,
+  find: look,
   deny: () => {
     clearTimeout(timer);
     wanted = null;

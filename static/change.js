@@ -1,6 +1,6 @@
 // The page of a change. A tap never waits for the network: what a passkey signs is fetched and checked beforehand.
 
-import { announce, copyLink, credentialJson, Failure, post, sha256, showTimes, supported, usePasskey } from './passkey.js';
+import { announce, copyLink, credentialJson, Failure, forget, post, sha256, showTimes, supported, usePasskey } from './passkey.js';
 import { fillList, shows } from './statement.js';
 
 const RENEW = 240_000; // the server keeps a ceremony for 300 s
@@ -15,28 +15,32 @@ const find = (selector) => main.querySelector(selector);
 
 let prepared = null; // the statement that the next touch signs, checked
 let wanted = null; // 'approve' or 'deny'
+let user = null; // the user name whose keys are looked for, where none was offered
 let signing = null; // AbortController of the passkey window that is open
 let panel = 'choose';
 let timer = 0;
 
 async function prepare(decision) {
   wanted = decision;
+  const whose = user;
+  const overtaken = () => wanted !== decision || user !== whose;
   clearTimeout(timer);
   try {
-    const options = await post(`${path}/options`, { decision });
-    if (wanted !== decision) return;
+    const options = await post(`${path}/options`, whose === null ? { decision } : { decision, user: whose });
+    if (overtaken()) return;
     const statement = JSON.parse(options.statement);
     const same = statement.decision === decision && shows(statement, 'change');
     if (!same || await sha256(options.statement) !== options.publicKey.challenge) throw new Failure('mismatch');
-    if (wanted !== decision) return;
+    if (overtaken()) return;
     prepared = { decision, ceremony: options.ceremony, publicKey: options.publicKey, at: Date.now() };
     fillList(statement);
     note('');
     timer = setTimeout(renew, RENEW);
   } catch (fault) {
-    if (wanted !== decision) return;
+    if (overtaken()) return;
     prepared = null;
     if (MOVED_ON.includes(fault.code)) return void location.reload();
+    if (whose !== null && fault.code === 'parameter_invalid') return void note(`${fault.description} ${fault.hint}`.trim());
     if (fault.code === 'mismatch') return void problem(fault);
     note(navigator.onLine ? `${fault.description || 'This page does not reach the server.'} Trying again.` : 'No connection. Nothing was sent.');
     timer = setTimeout(renew, RETRY);
@@ -57,6 +61,7 @@ function enable() {
   const set = (act, on) => { const button = find(`[data-act=${act}]`); if (button) button.disabled = !on; };
   set('sign', ready && prepared.decision === 'approve');
   set('sign-refusal', ready && prepared.decision === 'deny');
+  set('use', ready);
   set('refuse', !signing && supported());
 }
 
@@ -94,6 +99,7 @@ function problem(fault) {
 // Back to the change as it stands, with a fresh statement where one can be signed.
 function start() {
   wanted = null;
+  user = null;
   prepared = null;
   clearTimeout(timer);
   note('');
@@ -105,6 +111,17 @@ function start() {
   }
 }
 
+// For keys that hold no account: the browser is told which ones to look for.
+async function look() {
+  const field = find('#user');
+  const name = field.value.trim();
+  if (!name) return void field.focus();
+  user = name;
+  prepared = null;
+  await prepare(wanted);
+  if (prepared && user === name) problem(new Failure('found'));
+}
+
 // Runs inside the tap itself: nothing may be awaited before the passkey window is asked for.
 function sign() {
   const used = prepared;
@@ -112,11 +129,13 @@ function sign() {
   signing = new AbortController();
   const asked = usePasskey(used.publicKey, signing.signal);
   prepared = null;
-  wanted = null;
   clearTimeout(timer);
   show('sign');
   asked
-    .then((credential) => post(`${path}/signature`, { ceremony: used.ceremony, response: credentialJson(credential) }))
+    .then((credential) => post(`${path}/signature`, { ceremony: used.ceremony, response: credentialJson(credential) }).catch((fault) => {
+      if (fault.code === 'passkey_unknown') forget(used.publicKey.rpId, credential.id);
+      throw fault;
+    }))
     .then((answer) => {
       signing = null;
       swap(answer);
@@ -144,6 +163,8 @@ function swap(answer) {
 const ACTS = {
   sign,
   'sign-refusal': sign,
+  use: sign,
+  find: look,
   refuse: () => {
     prepared = null;
     show('refuse');

@@ -1,6 +1,6 @@
 // The enrolment page: three steps on one page, a passkey made inside the tap itself.
 
-import { announce, copyLink, credentialJson, Failure, makePasskey, post, showTimes, supported } from './passkey.js';
+import { announce, copyLink, credentialJson, Failure, forget, makePasskey, post, showTimes, supported } from './passkey.js';
 
 const RENEW = 240_000; // the server keeps a ceremony for 300 s
 const STALE = 285_000;
@@ -110,8 +110,7 @@ function refused(fault, id, rpId) {
     prepare();
     return note('No connection. Nothing was kept.');
   }
-  // Where the browser can, it forgets the key that we did not keep.
-  if (id) PublicKeyCredential.signalUnknownCredential?.({ rpId, credentialId: id })?.catch(() => {});
+  if (id) forget(rpId, id);
   const place = step('refused');
   place.querySelector('[data-description]').textContent = fault.description;
   place.querySelector('[data-hint]').textContent = fault.hint;

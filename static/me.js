@@ -5,7 +5,7 @@ import { credentialJson, Failure, find, makePasskey, note, now, post, showStep, 
 const RENEW = 240_000; // the server keeps a ceremony for 300 s
 const STALE = 285_000;
 
-const { here, freshUntil } = document.body.dataset;
+const { here, freshUntil, rpId, userId } = document.body.dataset;
 const signIn = `/sign-in?next=${encodeURIComponent(here)}`;
 
 let prepared = null;
@@ -58,10 +58,22 @@ const again = () => location.reload();
 const itemOf = (button) => button.closest('.item');
 const pathOf = (button, what) => `/me/passkeys/${itemOf(button).dataset.passkey}/${what}`;
 
-function removed(left) {
-  // Where the browser can, it forgets the key.
-  PublicKeyCredential.signalAllAcceptedCredentials?.(left)?.catch(() => {});
-  again();
+// Where the browser can, it forgets the keys that were removed, here or elsewhere, so that it offers them no more. Those
+// that are suspended may come back, and stay.
+function tellWhichAreLeft() {
+  if (!userId) return;
+  const kept = [...document.querySelectorAll('[data-credential]')].map((item) => item.dataset.credential);
+  window.PublicKeyCredential?.signalAllAcceptedCredentials?.({ rpId, userId, allAcceptedCredentialIds: kept })?.catch(() => {});
+}
+
+function remove(button) {
+  const item = itemOf(button);
+  act(pathOf(button, 'remove'), {}, () => {
+    // The session may have ended with the key: the next page need not be this one.
+    item.remove();
+    tellWhichAreLeft();
+    again();
+  });
 }
 
 const isFresh = () => now() < Date.parse(freshUntil);
@@ -135,7 +147,7 @@ const ACTS = {
   'ask-report': (button) => panel(itemOf(button), 'report'),
   'ask-remove': (button) => (isFresh() ? panel(itemOf(button), 'remove') : show('stale')),
   save: (button) => act(pathOf(button, 'name'), { name: itemOf(button).querySelector('input').value.trim() }, again),
-  remove: (button) => act(pathOf(button, 'remove'), {}, removed),
+  remove,
   report: (button) => act(pathOf(button, 'report'), {}, again),
   'ask-forget': (button) => panel(itemOf(button), 'forget'),
   forget: (button) => act(`/me/applications/${itemOf(button).dataset.application}/forget`, {}, again),
@@ -158,3 +170,4 @@ window.addEventListener('offline', () => note('No connection. Nothing was sent.'
 showTimes();
 setInterval(showTimes, 10_000);
 enable();
+tellWhichAreLeft();

@@ -1,7 +1,7 @@
 // The sign-in page: the browser offers passkeys by itself where it can, and a button asks for one. A tap never waits
 // for the network: what a passkey answers is fetched beforehand.
 
-import { announce, copyLink, credentialJson, Failure, find, post, requestOptions, showStep, supported, usePasskey } from './passkey.js';
+import { announce, copyLink, credentialJson, Failure, find, forget, post, requestOptions, showStep, supported, usePasskey } from './passkey.js';
 
 const RENEW = 240_000; // the server keeps a ceremony for 300 s
 const STALE = 285_000;
@@ -109,10 +109,7 @@ async function answer(used, credential) {
     await post('/sign-in/session', { ceremony: used.ceremony, response: credentialJson(credential) });
     location.replace(next);
   } catch (fault) {
-    if (fault.code === 'passkey_unknown') {
-      // Where the browser can, it forgets the key that is not known here.
-      PublicKeyCredential.signalUnknownCredential?.({ rpId: used.publicKey.rpId, credentialId: credential.id })?.catch(() => {});
-    }
+    if (fault.code === 'passkey_unknown') forget(used.publicKey.rpId, credential.id);
     refused(fault);
   }
 }

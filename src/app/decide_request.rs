@@ -24,7 +24,7 @@ use crate::store::passkeys::{CeremonyRow, PasskeyRow, SuspendedWhy};
 use crate::store::requests::{DecisionRow, RequestRow};
 use crate::store::{StoreError, Unit};
 
-use super::ceremony::{Ceremony, challenge_unknown};
+use super::ceremony::{Asked, Ceremony, challenge_unknown};
 use super::course::refusal;
 use super::entitled::{entitled, still_open, unchanged};
 use super::push_requests::PushJob;
@@ -39,6 +39,8 @@ pub struct Intent {
     pub choice: Choice,
     /// Why not.
     pub reason: Option<String>,
+    /// Whose passkeys to look for, where none was offered.
+    pub user: Option<String>,
 }
 
 /// What was recorded.
@@ -83,13 +85,14 @@ impl Countersign {
         self.settle_changes_if_possible().await;
         let intent = intent.checked()?;
         self.find_request(id)?;
+        let listed = intent.user.as_deref().map(|name| self.keys_of_name(name)).transpose()?;
         let ceremony = random::text::<CEREMONY_ID>()?;
         let nonce = Bytes(random::bytes::<32>()?.to_vec());
         let (request_id, ceremony_id, choice) = (id.clone(), ceremony.clone(), intent.choice);
         let (rules, vouching) = (self.rules(), self.vouching.clone());
-        let statement = self
+        let asked = self
             .store
-            .write(move |unit| -> Result<Vec<u8>, AppError> {
+            .write(move |unit| -> Result<Asked, AppError> {
                 let row = unit.reader().request(&request_id)?.ok_or_else(unknown_request)?;
                 if choice == Choice::Approve && !unchanged(&rules.rules, &row) {
                     return Err(refusal(ErrorCode::RuleChanged, "the rule changed after this request was made").into());
@@ -103,24 +106,24 @@ impl Countersign {
                     request: row.request,
                     reason: intent.reason,
                 });
-                let bytes = statement.to_bytes()?;
-                unit.start_approval(&ceremony_id, &request_id, &bytes)?;
-                Ok(bytes)
+                let statement = statement.to_bytes()?;
+                unit.start_approval(&ceremony_id, &request_id, (&statement, listed.as_deref()))?;
+                Ok(Asked { statement, listed })
             })
             .await?;
-        self.ask_to_sign(ceremony, statement)
+        self.ask_to_sign(ceremony, asked)
     }
 
     /// Finishes a ceremony: verifies the assertion over the server's own statement, then records the decision.
     pub async fn finish_decision(&self, id: &RequestId, ceremony: &str, response: &Value) -> Result<Decided, AppError> {
         self.steady_now()?;
         let row = self.find_request(id)?;
-        let statement = self.take_approval(id, ceremony).await?;
-        let Ok(Statement::Approval(approval)) = Statement::from_bytes(&statement) else {
+        let asked = self.take_approval(id, ceremony).await?;
+        let Ok(Statement::Approval(approval)) = Statement::from_bytes(&asked.statement) else {
             return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is not over a decision"));
         };
         let (passkey, person) = self.passkey_of(response)?;
-        let verified = match self.is_signed((&passkey, &person), &statement, response) {
+        let verified = match self.is_signed((&passkey, &person), &asked, response) {
             // The signature was good: this is the key or its copy, and that stays in the log.
             Err(error @ PasskeyError::CounterRolledBack { .. }) => {
                 let refusal = refusal(error.code(), error.to_string());
@@ -130,7 +133,7 @@ impl Countersign {
             }
             verified => verified?,
         };
-        let decided = self.record_decision(approval, statement, passkey, verified).await;
+        let decided = self.record_decision(approval, asked.statement, passkey, verified).await;
         // Also where the answer is no: the request may have been found to be over.
         self.waiting.wake(id);
         if decided.is_ok() {
@@ -140,7 +143,7 @@ impl Countersign {
     }
 
     /// Takes the ceremony in a unit of its own, so that it is gone whatever comes of it.
-    async fn take_approval(&self, id: &RequestId, ceremony: &str) -> Result<Vec<u8>, AppError> {
+    async fn take_approval(&self, id: &RequestId, ceremony: &str) -> Result<Asked, AppError> {
         let ceremony = ceremony.to_owned();
         let taken = self
             .store
@@ -152,7 +155,7 @@ impl Countersign {
         match taken {
             Some((row, now)) if row.is_fresh(now) => {
                 if row.subject == id.as_str() {
-                    Ok(row.statement)
+                    Ok(Asked { statement: row.statement, listed: row.listed })
                 } else {
                     let text = "this ceremony is over another request";
                     Err(AppError::refused(ErrorCode::StatementMismatch, text))

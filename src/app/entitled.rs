@@ -22,6 +22,7 @@ use crate::store::requests::RequestRow;
 use crate::store::{Reader, StoreError, Unit};
 
 use super::AppError;
+use super::find_passkey::{able, unknown};
 use super::known::{approval_terms, approvers, device_of, groups_of, judged};
 use super::starters::{Starters, starters_of};
 
@@ -82,9 +83,8 @@ pub(super) fn entitled(
 
 /// The person of a passkey, where both are active and nothing else was signed with it meanwhile.
 pub(super) fn is_known(reader: &Reader<'_>, passkey: &PasskeyRow) -> Result<PersonRow, AppError> {
-    let unknown = || AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not known here (any more)");
-    let known = reader.passkey(&passkey.credential_id)?.filter(|row| row.suspended.is_none()).ok_or_else(unknown)?;
-    let person = reader.person(&passkey.person)?.filter(|row| row.suspended.is_none()).ok_or_else(unknown)?;
+    let known = reader.passkey(&passkey.credential_id)?.ok_or_else(unknown)?;
+    let person = able(reader, &known)?;
     // Two answers of one key at once: the second was verified against a counter that is old by now.
     if known.credential != passkey.credential {
         return Err(AppError::refused(ErrorCode::AssertionInvalid, "this passkey was used at the same moment"));

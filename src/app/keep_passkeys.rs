@@ -57,15 +57,6 @@ pub struct AddedPasskey {
     pub entry: u64,
 }
 
-/// What is left after a passkey was removed: what the browser is told to keep.
-#[derive(Debug)]
-pub struct Left {
-    /// The person's user handle, which their own authenticators know.
-    pub user_handle: [u8; 16],
-    /// The credential ids that are still accepted.
-    pub credentials: Vec<Vec<u8>>,
-}
-
 /// One that works stays; and for one that may approve another one that may: whoever added one a moment ago does not take
 /// the owner's away.
 fn stays_able(passkey: &PasskeyRow, left: &[PasskeyRow], now: Timestamp) -> Result<(), AppError> {
@@ -114,7 +105,7 @@ impl Countersign {
     }
 
     /// Removes a passkey of one's own; the last one that works stays.
-    pub async fn remove_own_passkey(&self, session: Option<Digest>, id: i64) -> Result<Left, AppError> {
+    pub async fn remove_own_passkey(&self, session: Option<Digest>, id: i64) -> Result<(), AppError> {
         self.steady_now()?;
         let limits = self.settings.sessions;
         self.store
@@ -124,9 +115,8 @@ impl Countersign {
                 let mut left = active_passkeys(&unit.reader(), &me.person.id)?;
                 left.retain(|row| row.id != passkey.id);
                 stays_able(&passkey, &left, me.now)?;
-                let credentials = left.into_iter().map(|row| row.credential_id).collect();
                 suspend(unit, &passkey, SuspendedWhy::Removed, Some(me.session.entry))?;
-                Ok(Left { user_handle: me.person.user_handle, credentials })
+                Ok(())
             })
             .await
     }

@@ -22,9 +22,10 @@ use crate::store::links::{Brought, LinkCodeRow, ProvedRow};
 use crate::store::passkeys::{CeremonyRow, PasskeyRow};
 use crate::store::{Reader, StoreError, Unit};
 
-use super::ceremony::{Ceremony, challenge_unknown};
+use super::ceremony::{Asked, Ceremony, challenge_unknown};
 use super::decide_request::assertion_document;
 use super::entitled::is_known;
+use super::find_passkey::keys_of;
 use super::tie_user::{document, void_requests_of};
 use super::use_session::{SignedIn, actor, log_time};
 use super::{AppError, Countersign};
@@ -199,10 +200,11 @@ impl Countersign {
             let (_, brought) = brought_to(&unit.reader(), &me, &proof)?;
             may_prove(&unit.reader(), &me, &brought.user)?;
             let at = unit.now();
+            let own = keys_of(&unit.reader(), &me.person.id)?;
             let statement = Statement::Link(Link { nonce, at, issuer, person: me.person.id, user: brought.user });
-            let bytes = statement.to_bytes()?;
-            unit.start_link_ceremony(&ceremony, &me.session.secret_sha256, &bytes)?;
-            Ok(bytes)
+            let statement = statement.to_bytes()?;
+            unit.start_link_ceremony(&ceremony, &me.session.secret_sha256, (&statement, &own))?;
+            Ok(Asked { statement, listed: Some(own) })
         });
         self.ask_to_sign(id, started.await?)
     }
@@ -215,15 +217,15 @@ impl Countersign {
         response: &Value,
     ) -> Result<Proved, AppError> {
         self.steady_now()?;
-        let statement = self.take_link_ceremony(session.as_ref(), ceremony).await?;
-        let Ok(Statement::Link(said)) = Statement::from_bytes(&statement) else {
+        let asked = self.take_link_ceremony(session.as_ref(), ceremony).await?;
+        let Ok(Statement::Link(said)) = Statement::from_bytes(&asked.statement) else {
             return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is not over a GitLab user"));
         };
         let (passkey, person) = self.passkey_of(response)?;
         if person.id != said.person {
             return Err(AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not yours"));
         }
-        let verified = match self.is_signed((&passkey, &person), &statement, response) {
+        let verified = match self.is_signed((&passkey, &person), &asked, response) {
             Err(error @ PasskeyError::CounterRolledBack { .. }) => {
                 return Err(self.suspect(&person, passkey, error).await);
             }
@@ -239,7 +241,7 @@ impl Countersign {
             let (code, brought) =
                 row.and_then(|row| Some((row.code_sha256, row.brought?))).ok_or_else(unknown_proof)?;
             may_prove(&unit.reader(), &me, &brought.user)?;
-            let signed = Signed { statement, passkey, verified, brought };
+            let signed = Signed { statement: asked.statement, passkey, verified, brought };
             let entry = write_link(unit, &me.person.id, signed)?;
             unit.end_link_code(&code)?;
             let voided = void_requests_of(unit, &said.user.issuer, &said.user.user_id)?;
@@ -265,7 +267,7 @@ impl Countersign {
     }
 
     /// Takes the ceremony in a unit of its own, so that it is gone whatever comes of it.
-    async fn take_link_ceremony(&self, session: Option<&Digest>, ceremony: &str) -> Result<Vec<u8>, AppError> {
+    async fn take_link_ceremony(&self, session: Option<&Digest>, ceremony: &str) -> Result<Asked, AppError> {
         let ceremony = ceremony.to_owned();
         let taken = self.store.write(move |unit| -> Result<Option<CeremonyRow>, StoreError> {
             let now = unit.now();
@@ -275,7 +277,7 @@ impl Countersign {
         if session.is_none_or(|digest| row.subject != digest.to_string()) {
             return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is of another session"));
         }
-        Ok(row.statement)
+        Ok(Asked { statement: row.statement, listed: row.listed })
     }
 }
 

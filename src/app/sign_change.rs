@@ -26,7 +26,7 @@ use crate::store::passkeys::{PasskeyRow, SuspendedWhy};
 use crate::store::{StoreError, Unit};
 
 use super::apply_change;
-use super::ceremony::{Ceremony, challenge_unknown};
+use super::ceremony::{Asked, Ceremony, challenge_unknown};
 use super::course::refusal;
 use super::entitled::{is_known, may_approve};
 use super::known::judged;
@@ -54,27 +54,32 @@ pub fn unknown_change() -> AppError {
 }
 
 impl Countersign {
-    /// Starts a ceremony over a change.
+    /// Starts a ceremony over a change. With a user name the browser is told which keys to look for.
     ///
     /// # Errors
     /// There is no such change, or it is over.
-    pub async fn begin_signature(&self, id: &ChangeId, choice: Choice) -> Result<Ceremony, AppError> {
+    pub async fn begin_signature(
+        &self,
+        id: &ChangeId,
+        (choice, user): (Choice, Option<&str>),
+    ) -> Result<Ceremony, AppError> {
         self.steady_now()?;
         self.settle_changes().await?;
         self.store.read(|reader| reader.change(id)?.ok_or_else(unknown_change))?;
+        let listed = user.map(|name| self.keys_of_name(name)).transpose()?;
         let ceremony = random::text::<16>()?;
         let nonce = Bytes(random::bytes::<32>()?.to_vec());
         let (change_id, ceremony_id, terms) = (id.clone(), ceremony.clone(), self.settings.people);
-        let statement = self.store.write(move |unit| -> Result<Vec<u8>, AppError> {
+        let asked = self.store.write(move |unit| -> Result<Asked, AppError> {
             let row = unit.reader().change(&change_id)?.ok_or_else(unknown_change)?;
             still_open(stands(&unit.reader(), &row, &terms, unit.now())?)?;
             let statement =
                 Statement::Change(Countersignature { decision: choice, nonce, at: unit.now(), change: row.change });
-            let bytes = statement.to_bytes()?;
-            unit.start_change_ceremony(&ceremony_id, &change_id, &bytes)?;
-            Ok(bytes)
+            let statement = statement.to_bytes()?;
+            unit.start_change_ceremony(&ceremony_id, &change_id, (&statement, listed.as_deref()))?;
+            Ok(Asked { statement, listed })
         });
-        self.ask_to_sign(ceremony, statement.await?)
+        self.ask_to_sign(ceremony, asked.await?)
     }
 
     /// Finishes a ceremony: verifies the assertion over the server's own statement, then records what it does.
@@ -85,13 +90,13 @@ impl Countersign {
         self.steady_now()?;
         self.settle_changes().await?;
         self.store.read(|reader| reader.change(id)?.ok_or_else(unknown_change))?;
-        let statement = self.take_change_ceremony(id, ceremony).await?;
-        let Ok(Statement::Change(signed)) = Statement::from_bytes(&statement) else {
+        let asked = self.take_change_ceremony(id, ceremony).await?;
+        let Ok(Statement::Change(signed)) = Statement::from_bytes(&asked.statement) else {
             return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is not over a change"));
         };
         let change = signed.change.clone();
         let (passkey, person) = self.passkey_of(response)?;
-        let verified = self.is_signed((&passkey, &person), &statement, response);
+        let verified = self.is_signed((&passkey, &person), &asked, response);
         let now = self.clock.monotonic();
         let rejected = Rejected { change: id.clone(), passkey: passkey.entry, by: passkey.person.clone() };
         let verified = match verified {
@@ -123,7 +128,8 @@ impl Countersign {
                 Ok(()) => {
                     let facts = (verified.facts, passkey.registered);
                     let proved = (&judged(&trusted, facts, &passkey.vouched, unit.now())).into();
-                    let made = Made { choice: signed.decision, statement, passkey, verified, proved };
+                    let (choice, statement) = (signed.decision, asked.statement);
+                    let made = Made { choice, statement, passkey, verified, proved };
                     let (signed, voided) = record(unit, &row, made, &terms)?;
                     next_due.set(unit.reader().next_due()?);
                     Ok(Ok((signed, voided)))
@@ -148,14 +154,16 @@ impl Countersign {
         Ok(signed)
     }
 
-    async fn take_change_ceremony(&self, id: &ChangeId, ceremony: &str) -> Result<Vec<u8>, AppError> {
+    async fn take_change_ceremony(&self, id: &ChangeId, ceremony: &str) -> Result<Asked, AppError> {
         let ceremony = ceremony.to_owned();
         let taken = self.store.write(move |unit| -> Result<_, StoreError> {
             let now = unit.now();
             Ok(unit.take_change_ceremony(&ceremony)?.map(|row| (row, now)))
         });
         match taken.await? {
-            Some((row, now)) if row.is_fresh(now) && row.subject == id.as_str() => Ok(row.statement),
+            Some((row, now)) if row.is_fresh(now) && row.subject == id.as_str() => {
+                Ok(Asked { statement: row.statement, listed: row.listed })
+            }
             Some((row, now)) if row.is_fresh(now) => {
                 Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is over another change"))
             }

@@ -8,18 +8,17 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::crypto::random;
-use crate::domain::ids::{Digest, MAX_NAME_CHARS, PersonId, SessionId};
+use crate::domain::ids::{Digest, PersonId, SessionId};
 use crate::domain::log::entry::Event;
-use crate::domain::oauth::error_code::ErrorCode;
-use crate::domain::session::{SessionEnd, SessionTimes, decoys};
+use crate::domain::session::{SessionEnd, SessionTimes};
 use crate::domain::time::CEREMONY;
 use crate::passkeys::PasskeyError;
 use crate::passkeys::assertion::{self, Verification};
 use crate::store::passkeys::PasskeyRow;
 use crate::store::sessions::{SessionRow, SignInRow};
-use crate::store::{Reader, StoreError, Unit};
+use crate::store::{StoreError, Unit};
 
-use super::ceremony::{challenge_unknown, stored};
+use super::ceremony::{challenge_unknown, stored, verified};
 use super::decide_request::assertion_document;
 use super::entitled::is_known;
 use super::grants::end_of_session;
@@ -69,32 +68,14 @@ impl Countersign {
         Ok(SignIn { id, options: assertion::options(&self.relying_party, challenge, &allow) })
     }
 
-    /// The credential ids for a user name or a person's id; a name that nobody has gets ids that nobody has.
-    fn keys_of_name(&self, name: &str) -> Result<Vec<Vec<u8>>, AppError> {
-        let name = name.trim();
-        if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
-            let text = format!("a user name has 1 to {MAX_NAME_CHARS} characters and no control characters");
-            return Err(AppError::refused(ErrorCode::ParameterInvalid, text));
-        }
-        self.store.read(|reader| {
-            let decoys = decoys(&reader.decoys()?, name);
-            let known = known_keys(reader, name)?;
-            Ok(if known.is_empty() { decoys } else { known })
-        })
-    }
-
     /// Finishes a sign-in: verifies, then begins a session in one unit with its entry.
     pub async fn finish_sign_in(&self, ceremony: &str, response: &Value, browser: Browser) -> Result<Begun, AppError> {
         self.steady_now()?;
         let SignInRow { challenge, listed, .. } = self.take_sign_in(ceremony).await?;
         let (passkey, person) = self.passkey_of(response)?;
         let stored = stored(&passkey, &person);
-        let verified = match &listed {
-            Some(listed) if !listed.contains(&passkey.credential_id) => Err(PasskeyError::PasskeyUnknown),
-            Some(_) => assertion::verify_listed(&self.relying_party, challenge, &stored, response),
-            None => assertion::verify(&self.relying_party, challenge, &stored, response),
-        };
-        let verified = match verified {
+        let asked = (challenge, listed.as_deref());
+        let verified = match verified(&self.relying_party, asked, &stored, response) {
             Err(error @ PasskeyError::CounterRolledBack { .. }) => {
                 return Err(self.suspect(&person, passkey, error).await);
             }
@@ -140,19 +121,6 @@ impl Countersign {
         });
         taken.await?.ok_or_else(challenge_unknown)
     }
-}
-
-fn known_keys(reader: &Reader<'_>, name: &str) -> Result<Vec<Vec<u8>>, StoreError> {
-    let called = name.to_lowercase();
-    let mut keys = Vec::new();
-    for person in reader.people()? {
-        let meant = person.id.as_str() == called || person.name.to_lowercase() == called;
-        if meant && person.suspended.is_none() {
-            let own = reader.passkeys_of(&person.id)?.into_iter().filter(|key| key.suspended.is_none());
-            keys.extend(own.map(|key| key.credential_id));
-        }
-    }
-    Ok(keys)
 }
 
 /// Ends the oldest session where a person has as many as they may.

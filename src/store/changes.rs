@@ -14,7 +14,7 @@ use crate::domain::statement::Choice;
 use crate::domain::time::{CEREMONY, Timestamp};
 
 use super::columns::{as_i64, collect, corrupt, first, index, optional_time, parsed, time};
-use super::passkeys::{CeremonyRow, MAX_CEREMONIES, ceremony};
+use super::passkeys::{CeremonyRow, MAX_CEREMONIES, as_listed, ceremony};
 use super::{Reader, StoreError, Unit};
 
 /// What the store keeps of a change's state.
@@ -227,8 +227,13 @@ impl Unit<'_> {
         if changed == 1 { Ok(()) } else { Err(corrupt("change")) }
     }
 
-    /// Starts a ceremony over a change.
-    pub fn start_change_ceremony(&mut self, id: &str, of: &ChangeId, statement: &[u8]) -> Result<(), StoreError> {
+    /// Starts a ceremony over a change, for the passkeys that are listed or any.
+    pub fn start_change_ceremony(
+        &mut self,
+        id: &str,
+        of: &ChangeId,
+        (statement, listed): (&[u8], Option<&[Vec<u8>]>),
+    ) -> Result<(), StoreError> {
         let now = self.now();
         self.conn()
             .prepare_cached("DELETE FROM change_ceremony WHERE started < ?1")?
@@ -237,14 +242,15 @@ impl Unit<'_> {
                      (SELECT id FROM change_ceremony WHERE change = ?1 ORDER BY started DESC LIMIT ?2)";
         let keep = i64::try_from(MAX_CEREMONIES - 1).unwrap_or(0);
         self.conn().prepare_cached(prune)?.execute(params![of.as_str(), keep])?;
-        let sql = "INSERT INTO change_ceremony (id, change, statement, started) VALUES (?1, ?2, ?3, ?4)";
-        self.conn().prepare_cached(sql)?.execute(params![id, of.as_str(), statement, now.millis()])?;
+        let sql = "INSERT INTO change_ceremony (id, change, statement, listed, started) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let values = params![id, of.as_str(), statement, as_listed(listed)?, now.millis()];
+        self.conn().prepare_cached(sql)?.execute(values)?;
         Ok(())
     }
 
     /// Takes a ceremony over a change: it is gone afterwards, whatever comes of it.
     pub fn take_change_ceremony(&mut self, id: &str) -> Result<Option<CeremonyRow>, StoreError> {
-        let sql = "DELETE FROM change_ceremony WHERE id = ?1 RETURNING change AS subject, statement, started";
+        let sql = "DELETE FROM change_ceremony WHERE id = ?1 RETURNING change AS subject, statement, listed, started";
         first(&mut self.conn().prepare_cached(sql)?, params![id], ceremony)
     }
 }

@@ -12,7 +12,7 @@ use crate::domain::people::proof::LinkedUser;
 use crate::domain::time::{CEREMONY, LINK_CODE, Timestamp};
 
 use super::columns::{as_i64, collect, corrupt, digest, first, index, optional_time, parsed, time};
-use super::passkeys::{CeremonyRow, MAX_CEREMONIES, ceremony};
+use super::passkeys::{CeremonyRow, MAX_CEREMONIES, as_listed, ceremony};
 use super::{Reader, StoreError, Unit};
 
 /// Most codes of a person that a job may still bring, or that wait for their signature; another one ends the oldest.
@@ -214,8 +214,13 @@ impl Unit<'_> {
         Ok(())
     }
 
-    /// Starts a ceremony in a session over what a job brought.
-    pub fn start_link_ceremony(&mut self, id: &str, session: &Digest, statement: &[u8]) -> Result<(), StoreError> {
+    /// Starts a ceremony in a session over what a job brought, for the passkeys of the session's owner.
+    pub fn start_link_ceremony(
+        &mut self,
+        id: &str,
+        session: &Digest,
+        (statement, listed): (&[u8], &[Vec<u8>]),
+    ) -> Result<(), StoreError> {
         let now = self.now();
         self.conn()
             .prepare_cached("DELETE FROM link_ceremony WHERE started < ?1")?
@@ -224,15 +229,16 @@ impl Unit<'_> {
                      (SELECT id FROM link_ceremony WHERE session = ?1 ORDER BY started DESC LIMIT ?2)";
         let keep = i64::try_from(MAX_CEREMONIES - 1).unwrap_or(0);
         self.conn().prepare_cached(prune)?.execute(params![session.as_bytes(), keep])?;
-        let sql = "INSERT INTO link_ceremony (id, session, statement, started) VALUES (?1, ?2, ?3, ?4)";
-        self.conn().prepare_cached(sql)?.execute(params![id, session.as_bytes(), statement, now.millis()])?;
+        let sql = "INSERT INTO link_ceremony (id, session, statement, listed, started) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let values = params![id, session.as_bytes(), statement, as_listed(Some(listed))?, now.millis()];
+        self.conn().prepare_cached(sql)?.execute(values)?;
         Ok(())
     }
 
     /// Takes such a ceremony: it is gone afterwards, whatever comes of it.
     pub fn take_link_ceremony(&mut self, id: &str) -> Result<Option<CeremonyRow>, StoreError> {
         let sql = "DELETE FROM link_ceremony WHERE id = ?1
-                   RETURNING lower(hex(session)) AS subject, statement, started";
+                   RETURNING lower(hex(session)) AS subject, statement, listed, started";
         first(&mut self.conn().prepare_cached(sql)?, params![id], ceremony)
     }
 }

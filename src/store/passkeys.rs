@@ -97,6 +97,8 @@ pub struct CeremonyRow {
     pub subject: String,
     /// The canonical statement whose SHA-256 is the challenge.
     pub statement: Vec<u8>,
+    /// The credential ids that the browser was given, where it was told which to look for.
+    pub listed: Option<Vec<Vec<u8>>>,
     /// When it started.
     pub started: Timestamp,
 }
@@ -148,7 +150,23 @@ pub(super) fn vouched(row: &Row<'_>) -> Result<Vouched, StoreError> {
 }
 
 pub(super) fn ceremony(row: &Row<'_>) -> Result<CeremonyRow, StoreError> {
-    Ok(CeremonyRow { subject: row.get("subject")?, statement: row.get("statement")?, started: time(row, "started")? })
+    Ok(CeremonyRow {
+        subject: row.get("subject")?,
+        statement: row.get("statement")?,
+        listed: listed(row)?,
+        started: time(row, "started")?,
+    })
+}
+
+/// Credential ids that a browser was given.
+pub(super) fn listed(row: &Row<'_>) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+    let listed: Option<String> = row.get("listed")?;
+    listed.map(|text| serde_json::from_str(&text)).transpose().map_err(|_| corrupt("listed"))
+}
+
+/// Credential ids as they are kept.
+pub(super) fn as_listed(ids: Option<&[Vec<u8>]>) -> Result<Option<String>, StoreError> {
+    ids.map(serde_json::to_string).transpose().map_err(|_| corrupt("listed"))
 }
 
 impl Reader<'_> {
@@ -247,8 +265,13 @@ impl Unit<'_> {
         Ok(())
     }
 
-    /// Starts an approval ceremony.
-    pub fn start_approval(&mut self, id: &str, request: &RequestId, statement: &[u8]) -> Result<(), StoreError> {
+    /// Starts an approval ceremony, over the passkeys that are listed or any.
+    pub fn start_approval(
+        &mut self,
+        id: &str,
+        request: &RequestId,
+        (statement, listed): (&[u8], Option<&[Vec<u8>]>),
+    ) -> Result<(), StoreError> {
         let now = self.now();
         self.conn()
             .prepare_cached("DELETE FROM approval_ceremony WHERE started < ?1")?
@@ -257,14 +280,16 @@ impl Unit<'_> {
                      (SELECT id FROM approval_ceremony WHERE request = ?1 ORDER BY started DESC LIMIT ?2)";
         let keep = i64::try_from(MAX_CEREMONIES - 1).unwrap_or(0);
         self.conn().prepare_cached(prune)?.execute(params![request.as_str(), keep])?;
-        let sql = "INSERT INTO approval_ceremony (id, request, statement, started) VALUES (?1, ?2, ?3, ?4)";
-        self.conn().prepare_cached(sql)?.execute(params![id, request.as_str(), statement, now.millis()])?;
+        let sql = "INSERT INTO approval_ceremony (id, request, statement, listed, started) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let values = params![id, request.as_str(), statement, as_listed(listed)?, now.millis()];
+        self.conn().prepare_cached(sql)?.execute(values)?;
         Ok(())
     }
 
     /// Takes an approval ceremony: it is gone afterwards, whatever comes of it.
     pub fn take_approval(&mut self, id: &str) -> Result<Option<CeremonyRow>, StoreError> {
-        let sql = "DELETE FROM approval_ceremony WHERE id = ?1 RETURNING request AS subject, statement, started";
+        let sql =
+            "DELETE FROM approval_ceremony WHERE id = ?1 RETURNING request AS subject, statement, listed, started";
         first(&mut self.conn().prepare_cached(sql)?, params![id], ceremony)
     }
 
@@ -286,7 +311,7 @@ impl Unit<'_> {
     /// Takes a registration ceremony: it is gone afterwards, whatever comes of it.
     pub fn take_registration(&mut self, id: &str) -> Result<Option<CeremonyRow>, StoreError> {
         let sql = "DELETE FROM registration_ceremony WHERE id = ?1
-                   RETURNING lower(hex(invitation)) AS subject, statement, started";
+                   RETURNING lower(hex(invitation)) AS subject, statement, NULL AS listed, started";
         first(&mut self.conn().prepare_cached(sql)?, params![id], ceremony)
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::session::SessionTimes;
 use crate::domain::time::{CEREMONY, Timestamp};
 
 use super::columns::{as_i64, collect, corrupt, digest, first, index, optional_time, parsed, time};
-use super::passkeys::{CeremonyRow, MAX_CEREMONIES};
+use super::passkeys::{CeremonyRow, MAX_CEREMONIES, as_listed, ceremony, listed};
 use super::{Reader, StoreError, Unit};
 
 /// Most sign-ins under way, of everybody together; starting another ends the oldest.
@@ -69,9 +69,7 @@ fn session(row: &Row<'_>) -> Result<SessionRow, StoreError> {
 }
 
 fn sign_in(row: &Row<'_>) -> Result<SignInRow, StoreError> {
-    let listed: Option<String> = row.get("listed")?;
-    let listed = listed.map(|text| serde_json::from_str::<Vec<Vec<u8>>>(&text).map_err(|_| corrupt("listed")));
-    Ok(SignInRow { challenge: digest(row, "challenge")?, listed: listed.transpose()?, started: time(row, "started")? })
+    Ok(SignInRow { challenge: digest(row, "challenge")?, listed: listed(row)?, started: time(row, "started")? })
 }
 
 impl Reader<'_> {
@@ -156,7 +154,7 @@ impl Unit<'_> {
                      (SELECT id FROM sign_in_ceremony ORDER BY started DESC LIMIT -1 OFFSET ?1)";
         let keep = i64::try_from(MAX_SIGN_INS - 1).unwrap_or(0);
         self.conn().prepare_cached(prune)?.execute(params![keep])?;
-        let listed = listed.map(serde_json::to_string).transpose().map_err(|_| corrupt("listed"))?;
+        let listed = as_listed(listed)?;
         let sql = "INSERT INTO sign_in_ceremony (id, challenge, listed, started) VALUES (?1, ?2, ?3, ?4)";
         self.conn().prepare_cached(sql)?.execute(params![id, challenge.as_bytes(), listed, now.millis()])?;
         Ok(())
@@ -186,13 +184,7 @@ impl Unit<'_> {
     /// Takes the registration of another passkey: it is gone afterwards, whatever comes of it.
     pub fn take_addition(&mut self, id: &str) -> Result<Option<CeremonyRow>, StoreError> {
         let sql = "DELETE FROM addition_ceremony WHERE id = ?1
-                   RETURNING lower(hex(session)) AS subject, statement, started";
-        first(&mut self.conn().prepare_cached(sql)?, params![id], |row| {
-            Ok(CeremonyRow {
-                subject: row.get("subject")?,
-                statement: row.get("statement")?,
-                started: time(row, "started")?,
-            })
-        })
+                   RETURNING lower(hex(session)) AS subject, statement, NULL AS listed, started";
+        first(&mut self.conn().prepare_cached(sql)?, params![id], ceremony)
     }
 }

@@ -268,7 +268,12 @@ fn attack_024_what_was_brought_is_signed_by_its_person_in_time_or_by_nobody() {
         "sign_in_needed",
     );
     let options = in_session(&server, &of_mara, "/me/links/options", &json!({ "proof": proof })).expect(200).json();
-    // Another person's key over the very statement, and the right one from another session.
+    // The browser is told whose keys to look for. Another person's over the very statement, and the right one from another
+    // session.
+    let listed = options["publicKey"]["allowCredentials"].as_array().unwrap();
+    assert_eq!(listed.len(), 1);
+    let mut options = options;
+    options["publicKey"]["allowCredentials"] = json!([]);
     let wrong = json!({ "ceremony": options["ceremony"], "response": ben.authenticator.get(&options).unwrap() });
     in_session(&server, &of_mara, "/me/links/signature", &wrong).expect_error(403, "access_denied", "passkey_unknown");
     let options = in_session(&server, &of_mara, "/me/links/options", &json!({ "proof": proof })).expect(200).json();

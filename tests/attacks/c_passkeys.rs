@@ -267,7 +267,7 @@ fn attack_054_a_counter_that_goes_back_is_a_copy() {
         let signed = one.sign(&scene.server, &scene.request, "approve");
         let before = Snapshot::of(&scene.server);
         let answer = decide(&scene.server, &scene.request, &signed);
-        let answer = answer.expect_error(403, "access_denied", "passkey_unknown");
+        let answer = answer.expect_error(403, "access_denied", "passkey_suspended");
         refused(&scene.server, &before, &answer, Logged::No);
     }
     scene.mara.authenticator.behaviour.counter_step = 1 << 31;

@@ -153,7 +153,7 @@ fn attack_100_one_admin_does_not_make_two_approvers_by_inviting_them() {
     server.pass(DAY + 1);
     let request = ask(&server);
     first[0].1.approve(&server, &request);
-    second[0].1.decide(&server, &request, "deny").expect_error(403, "access_denied", "passkey_unknown");
+    second[0].1.decide(&server, &request, "deny").expect_error(403, "access_denied", "passkey_suspended");
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn attack_054_a_copied_key_signs_no_change_any_more() {
     let new: Vec<_> = after.since(&before).iter().map(|one| one["outcome"].clone()).collect();
     assert_eq!(new, ["rejected", "copied"]);
     bea.authenticator.behaviour.counter_step = 100;
-    bea.sign_change(&server, &change, "approve").expect_error(403, "access_denied", "passkey_unknown");
+    bea.sign_change(&server, &change, "approve").expect_error(403, "access_denied", "passkey_suspended");
     // What it signed before does not count either, and its delay does not run out.
     server.pass(2 * DAY);
     assert_eq!(state(&server, &first), "waiting");
@@ -336,7 +336,7 @@ fn attack_062_the_last_passkey_and_the_last_admin_stay() {
     let before = Snapshot::of(&server);
     let answer = ada.sign_change(&server, &demoted, "approve").expect_error(409, "access_denied", "last_admin");
     rejected(&server, &before, &answer);
-    bea.sign_change(&server, &demoted, "approve").expect_error(403, "access_denied", "passkey_unknown");
+    bea.sign_change(&server, &demoted, "approve").expect_error(403, "access_denied", "passkey_suspended");
 }
 
 #[test]
@@ -440,11 +440,11 @@ fn attack_100_suspension_is_at_once_and_coming_back_is_not() {
     enrolment_is_dead(&server, &fresh);
     let answer = server.post_page(&format!("/enrol/{fresh}/passkey"), &begun.body());
     answer.expect_error(410, "access_denied", "link_spent");
-    mara.decide(&server, &request, "deny").expect_error(403, "access_denied", "passkey_unknown");
+    mara.decide(&server, &request, "deny").expect_error(403, "access_denied", "passkey_suspended");
 
     let (change, _) = server.propose(Wish::Restore { person: mara.id.clone() });
     assert_eq!(ada.sign_change(&server, &change, "approve").expect(200).json()["state"], "delayed");
-    mara.decide(&server, &request, "approve").expect_error(403, "access_denied", "passkey_unknown");
+    mara.decide(&server, &request, "approve").expect_error(403, "access_denied", "passkey_suspended");
     assert_eq!(bea.sign_change(&server, &change, "approve").expect(200).json()["state"], "done");
     // What she signed before does not count again.
     ben.approve(&server, &request);

@@ -343,12 +343,12 @@ fn attack_054_a_copied_key_signs_nobody_in_any_more() {
     assert_eq!((&new[0]["kind"], &new[0]["outcome"]), (&json!("passkey"), &json!("copied")));
     assert_eq!(answer.json()["log"]["index"], new[0]["seq"]);
     assert_eq!(after.table("session"), before.table("session"));
-    // Its sessions are over, and it is unknown from here on.
+    // Its sessions are over, and it is suspended from here on.
     signed_out(server, &session);
     scene.mara.authenticator.behaviour.counter_step = 50;
     let signed = scene.mara.sign_in_answer(server);
     let before = Snapshot::of(server);
-    let answer = server.post_page(BEGIN, &signed.body()).expect_error(403, "access_denied", "passkey_unknown");
+    let answer = server.post_page(BEGIN, &signed.body()).expect_error(403, "access_denied", "passkey_suspended");
     refused(server, &before, &answer, Logged::No);
     // Admins are told.
     let findings = server.app.examine().unwrap();
@@ -539,9 +539,7 @@ fn attack_062_the_last_passkey_stays() {
     server.pass(3600);
     let session = scene.mara.sign_in(server);
     let before = Snapshot::of(server);
-    let left = remove(&session, &first).expect(200).json();
-    assert_eq!(left["allAcceptedCredentialIds"].as_array().unwrap().len(), 1);
-    assert_eq!(left["rpId"], "sign.shop.example");
+    remove(&session, &first).expect(200);
     let after = Snapshot::of(server);
     let new = after.since(&before);
     assert_eq!((new.len(), &new[0]["outcome"]), (1, &json!("removed")));
@@ -585,7 +583,7 @@ fn attack_062_an_open_page_takes_no_other_passkey_and_not_the_last_one() {
     assert_eq!(new, ["reported", "reported"]);
     signed_out(server, &session);
     let signed = scene.mara.sign_in_answer(server);
-    server.post_page(BEGIN, &signed.body()).expect_error(403, "access_denied", "passkey_unknown");
+    server.post_page(BEGIN, &signed.body()).expect_error(403, "access_denied", "passkey_suspended");
 }
 
 #[test]

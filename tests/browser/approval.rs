@@ -12,7 +12,7 @@ use crate::authenticator::Authenticator;
 use crate::browser;
 use crate::driver::Browser;
 use crate::pictures::look;
-use crate::support::{GROUP, Person, Waiting, World};
+use crate::support::{GROUP, Person, Waiting, World, without_account};
 
 /// Two days after a first deploy, so that the page can compare.
 pub fn second_deploy(world: &World) -> Waiting {
@@ -189,6 +189,46 @@ fn an_approval_can_be_taken_back_until_the_job_has_its_token() {
     browser.click("[data-act=sign-denial]");
     browser.until_says("h1", "✕ Denied by you.");
     assert_eq!(world.collect(&job).text("error"), "access_denied");
+}
+
+#[test]
+fn a_key_that_holds_no_account_is_found_by_its_owners_name_and_signs() {
+    let browser = browser!();
+    let (world, ada) = world_with_ada();
+    let key = Authenticator::in_browser(&browser);
+    key.add(&without_account(&ada.credential));
+    let job = world.ask(|job| job);
+    open_ready(&browser, &job);
+    browser.click("[data-act=approve]");
+    browser.until_says("[data-panel=problem]", "The browser closed the passkey window.");
+    browser.click("[data-panel=problem] summary");
+    look(&browser, "approval-not-offered");
+    browser.type_into("#user", "Nobody");
+    browser.click("[data-act=find]");
+    browser.until_says("[data-panel=problem] h2", "Use your key.");
+    // A name that nobody has looks the same, and finds no key.
+    browser.click("[data-act=use]");
+    browser.until_says("[data-panel=problem]", "The browser closed the passkey window.");
+    browser.click("[data-panel=problem] summary");
+    browser.type_into("#user", "ada lind");
+    browser.click("[data-act=find]");
+    browser.until_says("[data-panel=problem] h2", "Use your key.");
+    look(&browser, "approval-found");
+    browser.click("[data-act=use]");
+    browser.until_says("h1", "✓ Approved by you");
+    assert_eq!(world.collect(&job).status, 200);
+    // A denial is signed in the same way.
+    let job = second_deploy(&world);
+    open_ready(&browser, &job);
+    browser.click("[data-act=deny]");
+    browser.click("input[value='wrong commit']");
+    browser.click("[data-act=sign-denial]");
+    browser.until_says("[data-panel=problem]", "The browser closed the passkey window.");
+    browser.click("[data-panel=problem] summary");
+    browser.type_into("#user", ada.id.as_str());
+    browser.click("[data-act=find]");
+    browser.click("[data-act=use]");
+    browser.until_says("h1", "✕ Denied by you");
 }
 
 #[test]

@@ -5,7 +5,10 @@
 
 use serde_json::{Value, json};
 
-use crate::driver::Browser;
+use crate::driver::{Browser, DEADLINE_MILLIS};
+
+/// Between two looks into it.
+const ROUND_MILLIS: u32 = 25;
 
 /// A virtual authenticator.
 pub struct Authenticator<'a> {
@@ -44,6 +47,17 @@ impl<'a> Authenticator<'a> {
         let [one] = all.as_array().expect("a list").as_slice() else { panic!("not one passkey: {all}") };
         let known = ["credentialId", "isResidentCredential", "rpId", "privateKey", "userHandle", "signCount"];
         known.iter().map(|name| ((*name).to_owned(), one[*name].clone())).collect()
+    }
+
+    /// Waits until it holds so many passkeys.
+    pub fn until_it_holds(&self, count: usize) {
+        let held = || self.browser.command("GET", &self.path("/credentials"), &Value::Null).expect("its passkeys");
+        let rounds = DEADLINE_MILLIS / ROUND_MILLIS;
+        let came = (0..rounds).any(|_| {
+            self.browser.eval(&format!("new Promise((done) => setTimeout(done, {ROUND_MILLIS}, true))"));
+            held().as_array().is_some_and(|held| held.len() == count)
+        });
+        assert!(came, "it holds {}", held());
     }
 
     /// Forgets every passkey.

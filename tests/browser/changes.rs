@@ -17,7 +17,7 @@ use crate::authenticator::Authenticator;
 use crate::browser;
 use crate::driver::Browser;
 use crate::pictures::look;
-use crate::support::{GROUP, Person, STARTER, World};
+use crate::support::{GROUP, Person, STARTER, World, without_account};
 
 fn join(person: &Person) -> Wish {
     Wish::Join { person: person.id.to_string(), group: GroupName::parse(GROUP).unwrap() }
@@ -134,6 +134,23 @@ fn whoever_gains_or_is_no_admin_is_told_so_and_an_admin_refuses() {
     browser.click("[data-act=sign-refusal]");
     browser.until_says("h1", "✕ Refused by you");
     look(&browser, "change-refused");
+}
+
+#[test]
+fn a_key_that_holds_no_account_signs_a_change() {
+    let browser = browser!();
+    let (world, ada, _bea, tom) = world();
+    let (link, _) = world.propose(join(&tom));
+    Authenticator::in_browser(&browser).add(&without_account(&ada.credential));
+    open_ready(&browser, &link);
+    browser.click("[data-act=sign]");
+    browser.until_says("[data-panel=problem]", "The browser closed the passkey window.");
+    browser.click("[data-panel=problem] summary");
+    browser.type_into("#user", "Ada Lind");
+    browser.click("[data-act=find]");
+    browser.until_says("[data-panel=problem] h2", "Use your key.");
+    browser.click("[data-act=use]");
+    browser.until_says("h1", "✓");
 }
 
 #[test]

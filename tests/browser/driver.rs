@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 /// How often chromedriver is started before the test gives up.
 const DRIVER_STARTS: u32 = 5;
 /// Longest time that a condition may take to hold.
-const DEADLINE_MILLIS: u32 = 30_000;
+pub const DEADLINE_MILLIS: u32 = 30_000;
 /// Longest time for one answer of chromedriver.
 const ANSWER: Duration = Duration::from_mins(1);
 const PROGRAMS: [&str; 2] = ["chromedriver", "chromium"];

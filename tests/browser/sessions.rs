@@ -5,15 +5,16 @@
 
 use std::time::Duration;
 
+use countersign::app::propose_change::Wish;
 use countersign::domain::time::{FRESH_SIGN_IN, NEW_PASSKEY_PAUSE};
 use serde_json::json;
 
-use crate::approval::world_with_ada;
+use crate::approval::{open_ready, world_with_ada};
 use crate::authenticator::Authenticator;
 use crate::browser;
 use crate::driver::Browser;
 use crate::pictures::look;
-use crate::support::{Person, World, stranger};
+use crate::support::{Person, World, stranger, without_account};
 
 /// Opens the sign-in page before there is a key to offer, so that nothing happens by itself.
 fn open_sign_in(browser: &Browser, world: &World, query: &str) {
@@ -100,7 +101,7 @@ fn security_keys_and_phones_sign_people_in_and_approve() {
         sign_in(&browser, &world, "", &key, &ada);
         browser.until_says("h1", "Waiting for you");
         let job = world.ask(|job| job);
-        crate::approval::open_ready(&browser, &job);
+        open_ready(&browser, &job);
         browser.click("[data-act=approve]");
         browser.until_says("h1", "✓ Approved by you");
         assert_eq!(world.collect(&job).status, 200, "{transport}");
@@ -131,11 +132,7 @@ fn a_key_that_is_not_offered_is_found_by_the_user_name() {
     let (world, ada) = world_with_ada();
     let key = Authenticator::in_browser(&browser);
     open_sign_in(&browser, &world, "");
-    // A key that holds no account: no browser can offer it without its id.
-    let mut credential = ada.credential.clone();
-    credential["isResidentCredential"] = json!(false);
-    credential.as_object_mut().unwrap().remove("userHandle");
-    key.add(&credential);
+    key.add(&without_account(&ada.credential));
     browser.type_into("#user", "ada lind");
     browser.click("[data-act=find]");
     browser.until_says("[data-step=found] h1", "Use your key.");
@@ -284,6 +281,43 @@ fn a_person_keeps_their_own_passkeys() {
     let left = world.app.store.read(|reader| reader.passkeys_of(&ada.id)).unwrap();
     assert_eq!(left.len(), 1);
     assert_ne!(left[0].name, "Ada’s key");
+}
+
+#[test]
+fn browsers_forget_passkeys_that_were_removed_and_keep_those_that_are_suspended() {
+    let browser = browser!();
+    let (world, ada) = world_with_ada();
+    let key = Authenticator::in_browser(&browser);
+    // Not known here: forgotten when it is tried, wherever that is.
+    key.add(&stranger());
+    browser.open(&format!("{}/sign-in", world.url));
+    key.until_it_holds(0);
+    key.add(&stranger());
+    open_ready(&browser, &world.ask(|job| job));
+    browser.click("[data-act=approve]");
+    browser.until_says("[data-panel=problem]", "This passkey is not known here");
+    key.until_it_holds(0);
+    // Removed elsewhere: forgotten when its owner looks at their passkeys with another one.
+    sign_in(&browser, &world, "?next=/me/passkeys", &key, &ada);
+    browser.until_says("h1", "My passkeys");
+    key.until_it_holds(1);
+    let mut removed = stranger();
+    removed["userHandle"] = ada.credential["userHandle"].clone();
+    key.clear();
+    key.add(&removed);
+    browser.open(&format!("{}/me/passkeys", world.url));
+    key.until_it_holds(0);
+    key.add(&counted(&ada));
+    browser.open(&format!("{}/me/passkeys", world.url));
+    browser.until_says("h1", "My passkeys");
+    // Suspended with its owner: it may come back, so that it stays.
+    world.act(Wish::Suspend { person: ada.id.to_string() });
+    let job = world.ask(|job| job);
+    open_ready(&browser, &job);
+    browser.click("[data-act=approve]");
+    browser.until_says("[data-panel=problem]", "This passkey, or its owner, is suspended.");
+    look(&browser, "approval-suspended");
+    assert_eq!(key.only()["credentialId"], ada.credential["credentialId"]);
 }
 
 #[test]

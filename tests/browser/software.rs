@@ -38,6 +38,14 @@ pub fn credential(drawn: &[u8], user_handle: &str) -> Value {
     })
 }
 
+/// The same passkey in a key that holds no account: no browser can offer it without its id.
+pub fn without_account(credential: &Value) -> Value {
+    let mut credential = credential.clone();
+    credential["isResidentCredential"] = json!(false);
+    credential.as_object_mut().unwrap().remove("userHandle");
+    credential
+}
+
 /// A passkey that no server knows.
 pub fn stranger() -> Value {
     let drawn = random::bytes::<64>().unwrap();

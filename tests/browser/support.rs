@@ -9,8 +9,8 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use crate::software::stranger;
 use crate::software::{credential, software};
+pub use crate::software::{stranger, without_account};
 
 use countersign::app::Countersign;
 use countersign::app::console::{ConsoleAnswer, ConsoleCommand};

@@ -230,6 +230,7 @@ error_codes! {
     SelfApproval "self_approval" AccessDenied 403 "send the link to somebody else whom the rule names";
     AcrNotReached "acr_not_reached" AccessDenied 403 "use a passkey that reaches the level that the rule demands";
     PasskeyUnknown "passkey_unknown" AccessDenied 403 "use a passkey that was enrolled here";
+    PasskeySuspended "passkey_suspended" AccessDenied 403 "use another passkey, or ask an admin";
     PasskeyKnown "passkey_known" InvalidRequest 409 "use another passkey; this one is enrolled already";
     SignInNeeded "sign_in_needed" AccessDenied 401 "sign in, then do it again";
     SignInStale "sign_in_stale" AccessDenied 403 "sign in once more: this wants a sign-in that is younger than 5 minutes";

@@ -40,6 +40,8 @@ pub struct OptionsBody {
     decision: Choice,
     #[serde(default)]
     reason: Option<String>,
+    #[serde(default)]
+    user: Option<String>,
 }
 
 fn unknown() -> AppError {
@@ -69,7 +71,7 @@ pub async fn options(request: HttpRequest, id: Path<String>, payload: Payload, e
         return answer;
     }
     let Ok(id) = RequestId::parse(&id) else { return edge.fail_script(unknown()) };
-    let intent = Intent { choice: body.decision, reason: body.reason };
+    let intent = Intent { choice: body.decision, reason: body.reason, user: body.user };
     match edge.app.begin_decision(&id, intent).await {
         Ok(ceremony) => ceremony_answer(&ceremony),
         Err(error) => edge.fail_script(error),

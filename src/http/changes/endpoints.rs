@@ -26,6 +26,8 @@ use super::view::{ChangeInput, ChangeView, change_view, page_state};
 #[serde(deny_unknown_fields)]
 pub struct OptionsBody {
     decision: Choice,
+    #[serde(default)]
+    user: Option<String>,
 }
 
 async fn find(app: &Countersign, id: &str, looks: Onlooker<'_>) -> Result<SeenChange, AppError> {
@@ -53,7 +55,7 @@ pub async fn options(request: HttpRequest, id: Path<String>, payload: Payload, e
         return answer;
     }
     let Ok(id) = ChangeId::parse(&id) else { return edge.fail_script(unknown_change()) };
-    match edge.app.begin_signature(&id, body.decision).await {
+    match edge.app.begin_signature(&id, (body.decision, body.user.as_deref())).await {
         Ok(ceremony) => ceremony_answer(&ceremony),
         Err(error) => edge.fail_script(error),
     }

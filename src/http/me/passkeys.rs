@@ -6,7 +6,6 @@
 use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use data_encoding::BASE64URL_NOPAD;
 use serde_json::json;
 
 use crate::app::use_session::SignedIn;
@@ -36,10 +35,10 @@ pub async fn page(request: HttpRequest, edge: Shared) -> HttpResponse {
 
 fn draw(app: &Countersign, me: &SignedIn) -> Result<HttpResponse, AppError> {
     let (passkeys, sessions) = (app.passkeys_of(&me.person.id)?, app.sessions_of(&me.person.id)?);
-    let host = app.settings.host();
+    let (host, rp_id) = (app.settings.host(), app.relying_party.id.as_str());
     Ok(problem::html(
         StatusCode::OK,
-        &passkeys_view(&PasskeysInput { host, me, passkeys: &passkeys, sessions: &sessions }),
+        &passkeys_view(&PasskeysInput { host, rp_id, me, passkeys: &passkeys, sessions: &sessions }),
     ))
 }
 
@@ -96,7 +95,7 @@ pub async fn name(request: HttpRequest, id: Path<String>, payload: Payload, edge
     }
 }
 
-/// Removes one, and tells the browser which are left, so that it can forget the others.
+/// Removes one.
 pub async fn remove(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
     if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
         return answer;
@@ -109,14 +108,7 @@ pub async fn remove(request: HttpRequest, id: Path<String>, payload: Payload, ed
         Err(error) => Err(error),
     };
     match removed {
-        Ok(left) => {
-            let accepted: Vec<String> = left.credentials.iter().map(|id| BASE64URL_NOPAD.encode(id)).collect();
-            json_answer(&json!({
-                "rpId": edge.app.relying_party.id,
-                "userId": BASE64URL_NOPAD.encode(&left.user_handle),
-                "allAcceptedCredentialIds": accepted,
-            }))
-        }
+        Ok(()) => json_answer(&json!({})),
         Err(error) => edge.fail_script(error),
     }
 }

@@ -4,6 +4,7 @@
 //! Never claims more than the assurance says.
 
 use askama::Template;
+use data_encoding::BASE64URL_NOPAD;
 
 use crate::app::keep_passkeys::OwnPasskey;
 use crate::app::use_session::SignedIn;
@@ -15,6 +16,8 @@ use crate::http::page::{Moment, Visible, visible};
 pub struct PasskeysInput<'a> {
     /// Our host.
     pub host: &'a str,
+    /// The RP id that passkeys are for.
+    pub rp_id: &'a str,
     /// Who looks.
     pub me: &'a SignedIn,
     /// Their passkeys.
@@ -27,6 +30,7 @@ pub struct PasskeysInput<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PasskeyItem {
     id: i64,
+    credential: String,
     name: Visible,
     strength: String,
     last_used: Option<Moment>,
@@ -60,6 +64,8 @@ pub struct PasskeysView {
     sees_admin: bool,
     name: Visible,
     fresh_until: String,
+    rp_id: String,
+    user_id: String,
     passkeys: Vec<PasskeyItem>,
     only_one: bool,
     sessions: Vec<SessionItem>,
@@ -93,6 +99,7 @@ fn passkey(own: &OwnPasskey, now: Timestamp) -> PasskeyItem {
     let missing = assurance.amr_missing.iter().map(|(value, reason)| format!("not {value}: {}", because(reason)));
     PasskeyItem {
         id: row.id,
+        credential: BASE64URL_NOPAD.encode(&row.credential_id),
         name: visible(&row.name),
         strength: strength(assurance),
         last_used: row.last_used.map(|at| Moment::new(at, now)),
@@ -109,7 +116,7 @@ fn passkey(own: &OwnPasskey, now: Timestamp) -> PasskeyItem {
 /// The view of one's own passkeys and sessions.
 #[must_use]
 pub fn passkeys_view(input: &PasskeysInput<'_>) -> PasskeysView {
-    let PasskeysInput { host, me, passkeys, sessions } = input;
+    let PasskeysInput { host, rp_id, me, passkeys, sessions } = input;
     let now = me.now;
     let session = |one: &SignedIn| SessionItem {
         entry: one.session.entry,
@@ -127,6 +134,8 @@ pub fn passkeys_view(input: &PasskeysInput<'_>) -> PasskeysView {
         sees_admin: me.sees_administration(),
         name: visible(&me.person.name),
         fresh_until: (me.session.times.started + FRESH_SIGN_IN).to_string(),
+        rp_id: (*rp_id).to_owned(),
+        user_id: BASE64URL_NOPAD.encode(&me.person.user_handle),
         passkeys: passkeys.iter().map(|own| passkey(own, now)).collect(),
         only_one: passkeys.iter().filter(|own| own.row.suspended.is_none()).count() < 2,
         sessions: sessions.iter().map(session).collect(),
