@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -190,4 +191,61 @@ fn so_many_models_are_read_and_the_others_vouch_for_nothing() {
     assert_eq!((full.entries.len(), over.entries.len()), (MAX_MODELS, MAX_MODELS));
     assert_eq!(over.skipped, full.skipped + 1);
     assert_eq!(over.entries, full.entries, "the first stand");
+}
+
+/// Every place of an entry, as a JSON pointer, its own included.
+fn places(value: &Value, at: &str, found: &mut Vec<String>) {
+    found.push(at.to_owned());
+    match value {
+        Value::Object(members) => {
+            members.iter().for_each(|(name, member)| places(member, &format!("{at}/{name}"), found));
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| places(item, &format!("{at}/{index}"), found));
+        }
+        _ => {}
+    }
+}
+
+fn anything() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,40}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map("[a-zA-Z]{1,12}", inner, 0..4)
+                .prop_map(|members| members.into_iter().collect()),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_an_entry_says_the_others_are_read(at in any::<prop::sample::Index>(), put in anything()) {
+        let (service, maker, other) = (Service::fido(), Maker::of([7; 16]), Maker::of([8; 16]));
+        let good = other.entry("08080808-0808-0808-0808-080808080808", &["hardware"], &[&["presence_internal"]], &[]);
+        let mut bad = entry(&maker, &["FIDO_CERTIFIED_L1"]);
+        let mut found = Vec::new();
+        places(&bad, "", &mut found);
+        *bad.pointer_mut(at.get(&found)).unwrap() = put;
+        let alone = read(&service.blob(1, "2026-12-01", std::slice::from_ref(&good)), &service.root_pem(), now()).unwrap();
+        let both = read(&service.blob(1, "2026-12-01", &[bad, good]), &service.root_pem(), now()).unwrap();
+        let key = Aaguid([8; 16]);
+        prop_assert_eq!(&both.entries[&key].model, &alone.entries[&key].model);
+        prop_assert_eq!(&both.entries[&key].roots, &alone.entries[&key].roots);
+    }
+
+    #[test]
+    fn a_blob_of_which_any_byte_is_another_is_refused(at in any::<prop::sample::Index>(), bit in 0..7_u8) {
+        let (service, maker) = (Service::fido(), Maker::of([7; 16]));
+        let mut blob = service.blob(1, "2026-12-01", &[entry(&maker, &[])]);
+        let at = at.index(blob.len());
+        blob[at] ^= 1 << bit;
+        prop_assert!(read(&blob, &service.root_pem(), now()).is_err());
+    }
 }
