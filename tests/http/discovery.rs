@@ -424,7 +424,7 @@ fn every_endpoint_that_is_named_does_its_work_there() {
 fn may_be_configured(method: &str) -> bool {
     let with = match method {
         "none" => "",
-        "private_key_jwt" | "tls_client_auth" | "self_signed_tls_client_auth" => "jwks_file = \"keys.json\"\n",
+        "private_key_jwt" | "tls_client_auth" | "self_signed_tls_client_auth" => "jwks_file = \"jwks.json\"\n",
         _ => "secret_sha256 = [\"21fa0096ea8489653508e071ff514695a8e6ec705279416f5d2ffd3eda232891\"]\n",
     };
     let text = format!(
@@ -432,7 +432,8 @@ fn may_be_configured(method: &str) -> bool {
          [[issuer]]\nname = \"gitlab\"\nurl = \"https://gitlab.example.com\"\n\
          [[client]]\nid = \"tool\"\nname = \"Tool\"\nauth = \"{method}\"\n{with}redirect_uris = [\"{REDIRECT}\"]\n"
     );
-    countersign::config::examine(std::path::Path::new("countersign.toml"), &text).is_ok()
+    let beside = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("keys.example/countersign.toml");
+    countersign::config::examine(&beside, &text).is_ok()
 }
 
 #[test]

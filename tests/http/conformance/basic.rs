@@ -314,8 +314,14 @@ fn a_refresh_token_works_for_its_client_alone() {
             assert!(after["iat"] != before["iat"] && after.get("nonce").is_none() && after.get("azp").is_none());
             userinfo(&scene.server, &answer.member("access_token")).expect(200);
         }
+        // Whoever brings another client's has what they should not: it ends, too.
         let answer = refresh(&scene.server, "grafana", &others.member("refresh_token"));
-        answer.expect_error(400, "invalid_grant", "refresh_token_invalid");
+        answer.expect_error(400, "invalid_grant", "refresh_token_used");
+        refresh(&scene.server, "wiki", &others.member("refresh_token")).expect_error(
+            400,
+            "invalid_grant",
+            "grant_over",
+        );
     }
 }
 
