@@ -4,12 +4,16 @@
 //! Never reads anything outside the repository.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of a test: a failed unwrap is a failed test")]
 
+#[path = "documents/configuration.rs"]
+mod configuration;
+#[path = "documents/conformance.rs"]
+mod conformance;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Parser as _;
 use countersign::cli::args::Args;
-use countersign::config::examine;
 use countersign::domain::ids::IssuerName;
 use countersign::domain::job::gitlab::INVENTORY;
 use countersign::domain::rules::compile::Rules;
@@ -25,6 +29,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/attacks.md",
     "docs/clients.md",
     "docs/clouds.md",
+    "docs/conformance.md",
     "docs/deploy.md",
     "docs/faults.md",
     "docs/gitlab.md",
@@ -246,25 +251,6 @@ fn every_rule_in_the_documents_compiles_without_a_warning() {
         }
     }
     assert!(count >= 8, "only {count} rules were found");
-}
-
-#[test]
-fn every_client_in_the_documents_is_one() {
-    let head = "url = \"https://sign.example.com\"\n[keys]\nmaster_key_file = \"m\"\nlog_key_file = \"l\"\n\
-                [[issuer]]\nname = \"gitlab\"\nurl = \"https://gitlab.example.com\"\n";
-    let mut count = 0;
-    for document in DOCUMENTS {
-        for block in blocks(document) {
-            if block.language != "toml" || !block.text.contains("[[client]]") {
-                continue;
-            }
-            count += 1;
-            let checked = examine(&root().join("countersign.toml"), &format!("{head}{}", block.text));
-            let faults = checked.err().map(|error| error.to_string());
-            assert!(faults.is_none(), "{document}:{}: {}", block.line, faults.unwrap_or_default());
-        }
-    }
-    assert!(count >= 6, "only {count} clients were found");
 }
 
 #[test]

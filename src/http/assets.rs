@@ -50,6 +50,7 @@ pub const DOCUMENTS: &[(&str, &str)] = &[
     ("attacks", include_str!("../../docs/attacks.md")),
     ("clients", include_str!("../../docs/clients.md")),
     ("clouds", include_str!("../../docs/clouds.md")),
+    ("conformance", include_str!("../../docs/conformance.md")),
     ("deploy", include_str!("../../docs/deploy.md")),
     ("faults", include_str!("../../docs/faults.md")),
     ("gitlab", include_str!("../../docs/gitlab.md")),

@@ -370,7 +370,7 @@ fn from_the_request_to_what_userinfo_says() {
 }
 
 #[test]
-fn what_the_metadata_says_of_this_way_is_so() {
+pub fn what_the_metadata_says_of_this_way_is_so() {
     let server = Server::for_clients(vec![grafana()]);
     let metadata = server.get("/.well-known/openid-configuration").expect(200).json();
     let list = |name: &str| -> Vec<String> {

@@ -6,7 +6,7 @@ use countersign::crypto::jwk::KeySet;
 use countersign::crypto::jwt::UnverifiedToken;
 use countersign::crypto::signing::SigningKey;
 use countersign::domain::ids::Digest;
-use countersign::domain::oauth::client::{Client, ClientAuth};
+use countersign::domain::oauth::client::{Client, ClientAuth, ResponseMode};
 use countersign::domain::oauth::client_auth::ASSERTION_TYPE;
 use countersign::domain::rules::TokenAlg;
 use josekit::jwk::Jwk;
@@ -14,12 +14,16 @@ use josekit::jwk::alg::ed::EdCurve;
 use josekit::jws::{ES256, EdDSA, JwsSigner, PS256, RS256};
 use serde_json::{Value, json};
 
+use crate::authorize;
+use crate::conformance::{basic as basic_plan, configuration, logout as leaving};
+use crate::support::application::{CHALLENGE, Request, VERIFIER};
 use crate::support::clients::{
-    Prover, SECRET, basic, client, code, code_pairs, introspect, post, public, redeem, refresh, server_with, signed,
-    userinfo,
+    Prover, REDIRECT, SECRET, basic, client, code, code_pairs, introspect, post, public, redeem, refresh, server_with,
+    signed, userinfo,
 };
 use crate::support::gitlab::claims_of;
 use crate::support::rules::AWS;
+use crate::support::wire::form;
 use crate::support::{Answer, Person, Server, URL};
 
 fn names(value: &Value) -> Vec<&str> {
@@ -272,4 +276,236 @@ fn every_grant_scope_claim_and_signature_that_is_named_can_be_had() {
     }
     userinfo(&server, &tokens.member("access_token")).expect(200);
     assert_eq!(introspect(&server, "grafana", &tokens.member("access_token"))["active"], true);
+}
+
+/// Every member of the metadata, and the tests that do what it says. A member that is not here, or is here alone, fails.
+const EXERCISED: &[(&str, &[fn()])] = &[
+    (
+        "issuer",
+        &[
+            configuration::the_configuration_is_one_that_strangers_can_use,
+            basic_plan::the_whole_way_gives_tokens_that_hold,
+        ],
+    ),
+    (
+        "jwks_uri",
+        &[every_endpoint_that_is_named_does_its_work_there, an_issued_token_verifies_against_the_published_keys],
+    ),
+    ("token_endpoint", &[every_endpoint_that_is_named_does_its_work_there]),
+    ("userinfo_endpoint", &[every_endpoint_that_is_named_does_its_work_there]),
+    ("introspection_endpoint", &[every_endpoint_that_is_named_does_its_work_there]),
+    ("revocation_endpoint", &[every_endpoint_that_is_named_does_its_work_there]),
+    ("authorization_endpoint", &[every_endpoint_that_is_named_does_its_work_there]),
+    ("pushed_authorization_request_endpoint", &[every_endpoint_that_is_named_does_its_work_there]),
+    (
+        "end_session_endpoint",
+        &[
+            every_endpoint_that_is_named_does_its_work_there,
+            leaving::signing_out_leads_back_with_the_state_as_it_came_and_leaves_nobody_signed_in,
+        ],
+    ),
+    (
+        "grant_types_supported",
+        &[
+            every_grant_scope_claim_and_signature_that_is_named_can_be_had,
+            what_is_named_is_taken_and_what_is_not_named_is_not,
+        ],
+    ),
+    (
+        "token_endpoint_auth_methods_supported",
+        &[
+            every_way_of_proving_a_client_that_is_named_works_where_it_is_named,
+            what_is_named_is_taken_and_what_is_not_named_is_not,
+        ],
+    ),
+    (
+        "introspection_endpoint_auth_methods_supported",
+        &[every_way_of_proving_a_client_that_is_named_works_where_it_is_named],
+    ),
+    (
+        "revocation_endpoint_auth_methods_supported",
+        &[every_way_of_proving_a_client_that_is_named_works_where_it_is_named],
+    ),
+    ("token_endpoint_auth_signing_alg_values_supported", &[every_algorithm_of_clients_that_is_named_is_taken]),
+    ("introspection_endpoint_auth_signing_alg_values_supported", &[every_algorithm_of_clients_that_is_named_is_taken]),
+    ("revocation_endpoint_auth_signing_alg_values_supported", &[every_algorithm_of_clients_that_is_named_is_taken]),
+    ("dpop_signing_alg_values_supported", &[every_algorithm_of_clients_that_is_named_is_taken]),
+    (
+        "backchannel_logout_supported",
+        &[leaving::whoever_signs_out_at_a_clients_wish_is_signed_out_there_by_a_token_of_ours],
+    ),
+    (
+        "backchannel_logout_session_supported",
+        &[leaving::whoever_signs_out_at_a_clients_wish_is_signed_out_there_by_a_token_of_ours],
+    ),
+    ("response_types_supported", &[what_is_named_is_taken_and_what_is_not_named_is_not]),
+    (
+        "response_modes_supported",
+        &[what_is_named_is_taken_and_what_is_not_named_is_not, basic_plan::the_whole_way_gives_tokens_that_hold],
+    ),
+    ("code_challenge_methods_supported", &[what_is_named_is_taken_and_what_is_not_named_is_not]),
+    ("prompt_values_supported", &[what_is_named_is_taken_and_what_is_not_named_is_not]),
+    ("acr_values_supported", &[authorize::what_the_metadata_says_of_this_way_is_so]),
+    ("claims_parameter_supported", &[basic_plan::a_claim_that_is_asked_for_at_userinfo_is_told_there_alone]),
+    ("request_parameter_supported", &[basic_plan::a_request_object_is_refused_and_leads_nowhere_of_its_own]),
+    ("request_uri_parameter_supported", &[basic_plan::a_request_object_is_refused_and_leads_nowhere_of_its_own]),
+    ("authorization_response_iss_parameter_supported", &[basic_plan::the_whole_way_gives_tokens_that_hold]),
+    ("subject_types_supported", &[basic_plan::everybody_who_asks_is_told_the_same_subject]),
+    ("id_token_signing_alg_values_supported", &[every_grant_scope_claim_and_signature_that_is_named_can_be_had]),
+    (
+        "scopes_supported",
+        &[
+            every_grant_scope_claim_and_signature_that_is_named_can_be_had,
+            what_is_named_is_taken_and_what_is_not_named_is_not,
+        ],
+    ),
+    ("claims_supported", &[every_grant_scope_claim_and_signature_that_is_named_can_be_had]),
+];
+
+#[test]
+fn every_member_of_both_documents_is_exercised_by_a_test() {
+    let server = Server::start();
+    let mut known: Vec<&str> = EXERCISED.iter().map(|(name, _)| *name).collect();
+    known.sort_unstable();
+    assert!(EXERCISED.iter().all(|(_, tests)| !tests.is_empty()));
+    for document in ["openid-configuration", "oauth-authorization-server"] {
+        let metadata = server.get(&format!("/.well-known/{document}")).expect(200).json();
+        assert_eq!(names(&metadata), known, "{document}");
+    }
+}
+
+#[test]
+fn every_endpoint_that_is_named_does_its_work_there() {
+    let server = server_with(vec![client("grafana")]);
+    let metadata = server.get("/.well-known/openid-configuration").expect(200).json();
+    let at = |name: &str| metadata[name].as_str().unwrap().strip_prefix(URL).unwrap().to_owned();
+    let session = Person::manager(&server, "Mara").sign_in(&server);
+    let secret = basic("grafana", SECRET);
+    let send =
+        |name: &str, pairs: &[(&str, &str)]| post(&server, &at(name), pairs).header("authorization", &secret).send();
+    let asked = [
+        ("client_id", "grafana"),
+        ("redirect_uri", REDIRECT),
+        ("response_type", "code"),
+        ("scope", "openid"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+    ];
+    let pushed = send("pushed_authorization_request_endpoint", &asked).expect(201).member("request_uri");
+    let query = form(&[("client_id", "grafana"), ("request_uri", &pushed)]);
+    let came = server.get(&format!("{}?{query}", at("authorization_endpoint"))).expect(303);
+    let back = server.call("GET", came.header("location").unwrap()).header("cookie", &session).send().expect(303);
+    let back = url::Url::parse(back.header("location").unwrap()).unwrap();
+    let code = back.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+    let pairs = [
+        ("grant_type", "authorization_code"),
+        ("code", &code),
+        ("redirect_uri", REDIRECT),
+        ("code_verifier", VERIFIER),
+    ];
+    let tokens = send("token_endpoint", &pairs).expect(200);
+    let access = tokens.member("access_token");
+    let keys = KeySet::parse(&server.get(&at("jwks_uri")).expect(200).body).unwrap().0;
+    assert!(UnverifiedToken::parse(&access).unwrap().verify(&keys).is_ok());
+    let told = || {
+        let call = server.call("GET", &at("userinfo_endpoint")).header("authorization", &format!("Bearer {access}"));
+        call.send()
+    };
+    assert_eq!(told().expect(200).json()["sub"], claims_of(&access)["sub"]);
+    assert_eq!(send("introspection_endpoint", &[("token", &access)]).expect(200).json()["active"], true);
+    send("revocation_endpoint", &[("token", &access)]).expect(200);
+    told().expect(401);
+    let leave = format!("{}?{}", at("end_session_endpoint"), form(&[("id_token_hint", &tokens.member("id_token"))]));
+    let answer = server.call("GET", &leave).header("cookie", &session).send().expect(200);
+    assert!(answer.text().contains("You are signed out."));
+}
+
+/// Whether a configuration takes a client with this way of proving itself.
+fn may_be_configured(method: &str) -> bool {
+    let with = match method {
+        "none" => "",
+        "private_key_jwt" | "tls_client_auth" | "self_signed_tls_client_auth" => "jwks_file = \"jwks.json\"\n",
+        _ => "secret_sha256 = [\"21fa0096ea8489653508e071ff514695a8e6ec705279416f5d2ffd3eda232891\"]\n",
+    };
+    let text = format!(
+        "url = \"{URL}\"\n[keys]\nmaster_key_file = \"m\"\nlog_key_file = \"l\"\n\
+         [[issuer]]\nname = \"gitlab\"\nurl = \"https://gitlab.example.com\"\n\
+         [[client]]\nid = \"tool\"\nname = \"Tool\"\nauth = \"{method}\"\n{with}redirect_uris = [\"{REDIRECT}\"]\n"
+    );
+    let beside = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("keys.example/countersign.toml");
+    countersign::config::examine(&beside, &text).is_ok()
+}
+
+#[test]
+fn what_is_named_is_taken_and_what_is_not_named_is_not() {
+    let scopes = "openid profile email address phone groups offline_access device_sso";
+    let server = server_with(vec![client("grafana")]);
+    let metadata = server.get("/.well-known/openid-configuration").expect(200).json();
+    let session = Person::manager(&server, "Mara").sign_in(&server);
+    // What is registered for each of these, or in use elsewhere.
+    let begins = |parameter: &str, value: &str| {
+        let request =
+            Request::of("grafana").with("redirect_uri", REDIRECT).with("scope", "openid").with(parameter, value);
+        request.bring(&server).header("location").is_some_and(|there| there.starts_with("/authorize/"))
+    };
+    let grants = |grant: &str| {
+        let call = post(&server, "/token", &[("grant_type", grant)]).header("authorization", &basic("grafana", SECRET));
+        call.send().expect(400).member("error") != "unsupported_grant_type"
+    };
+    let gives = |scope: &str| {
+        let asked = format!("openid {scope}");
+        let tokens = redeem(&server, "grafana", &code(&server, &session, "grafana", &asked)).expect(200);
+        tokens.member("scope").split(' ').any(|given| given == scope)
+    };
+    let check = |member: &str, all: &[&str], works: &dyn Fn(&str) -> bool| {
+        let named = list(&metadata, member);
+        assert!(
+            named.iter().all(|value| all.contains(value)),
+            "`{member}` names something that this test does not know"
+        );
+        for value in all {
+            assert_eq!(works(value), named.contains(value), "`{value}` of `{member}`");
+        }
+    };
+    let types =
+        ["code", "token", "id_token", "code id_token", "code token", "id_token token", "code id_token token", "none"];
+    check("response_types_supported", &types, &|value| begins("response_type", value));
+    let modes = ["query", "fragment", "form_post", "web_message", "query.jwt", "fragment.jwt", "form_post.jwt", "jwt"];
+    check("code_challenge_methods_supported", &["S256", "plain"], &|value| begins("code_challenge_method", value));
+    check("prompt_values_supported", &["none", "login", "consent", "select_account", "create"], &|value| {
+        begins("prompt", value)
+    });
+    let all_grants = [
+        "authorization_code",
+        "implicit",
+        "password",
+        "client_credentials",
+        "refresh_token",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+        "urn:ietf:params:oauth:grant-type:device_code",
+        "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        "urn:ietf:params:oauth:grant-type:saml2-bearer",
+        "urn:openid:params:grant-type:ciba",
+    ];
+    check("grant_types_supported", &all_grants, &grants);
+    check("scopes_supported", &scopes.split(' ').collect::<Vec<_>>(), &gives);
+    let methods = [
+        "none",
+        "client_secret_basic",
+        "client_secret_post",
+        "client_secret_jwt",
+        "private_key_jwt",
+        "tls_client_auth",
+        "self_signed_tls_client_auth",
+    ];
+    check("token_endpoint_auth_methods_supported", &methods, &may_be_configured);
+    // Modes are a client's: this one has every mode there is.
+    let modes_of_client = Client { response_modes: ResponseMode::ALL.into(), ..client("grafana") };
+    let server = server_with(vec![modes_of_client]);
+    let begins = |mode: &str| {
+        let request = Request::of("grafana").with("redirect_uri", REDIRECT).with("scope", "openid");
+        let answer = request.with("response_mode", mode).bring(&server);
+        answer.header("location").is_some_and(|there| there.starts_with("/authorize/"))
+    };
+    check("response_modes_supported", &modes, &begins);
 }

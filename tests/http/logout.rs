@@ -17,7 +17,7 @@ use crate::support::server::block_on;
 use crate::support::{Person, Server, URL};
 
 /// A client's endpoint: answers each call with the next of these, and hands on the token of each.
-fn endpoint(answers: &'static [&'static str]) -> (String, Receiver<String>) {
+pub fn endpoint(answers: &'static [&'static str]) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let uri = format!("http://{}/out", listener.local_addr().unwrap());
     let (told, heard) = channel();
@@ -47,7 +47,8 @@ fn told(uri: &str, id: &str) -> Client {
     Client { backchannel_logout_uri: Some(uri.to_owned()), ..client(id) }
 }
 
-fn tell(server: &Server) {
+/// Has the clients told that are due.
+pub fn tell(server: &Server) {
     block_on(server.app.tell_logouts()).unwrap();
 }
 

@@ -14,6 +14,7 @@ mod admin;
 mod applications;
 mod approval;
 mod authorize;
+mod conformance;
 mod discovery;
 mod evidence;
 mod grants;

@@ -79,6 +79,12 @@ impl Request {
         self
     }
 
+    /// With its parameters the other way round.
+    pub fn reversed(mut self) -> Self {
+        self.0.reverse();
+        self
+    }
+
     /// As a form.
     pub fn form(&self) -> String {
         url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
