@@ -10,19 +10,21 @@ use serde_json::Value;
 use crate::crypto::random;
 use crate::domain::ids::{Digest, MAX_NAME_CHARS, PersonId, SessionId};
 use crate::domain::log::entry::Event;
+use crate::domain::network::Network;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::session::{SessionEnd, SessionTimes, decoys};
 use crate::domain::time::CEREMONY;
 use crate::passkeys::PasskeyError;
 use crate::passkeys::assertion::{self, Verification};
 use crate::store::passkeys::PasskeyRow;
-use crate::store::sessions::{SessionRow, SignInRow};
+use crate::store::sessions::{NewSignIn, SessionRow, SignInRow};
 use crate::store::{Reader, StoreError, Unit};
 
 use super::ceremony::{challenge_unknown, stored};
 use super::decide_request::assertion_document;
 use super::entitled::is_known;
 use super::grants::end_of_session;
+use super::keep_authorization::note_sign_in;
 use super::use_session::{end, living, session_digest};
 use super::{AppError, Countersign};
 
@@ -36,6 +38,17 @@ pub struct SignIn {
     pub id: String,
     /// Options for `navigator.credentials.get`.
     pub options: Value,
+}
+
+/// What a browser wants to sign in with, and for what.
+#[derive(Debug, Clone, Copy)]
+pub struct SignInWish<'a> {
+    /// Whose keys to look for, where none was offered.
+    pub user: Option<&'a str>,
+    /// The id of the authorization request that it is for; none where it is for our own pages.
+    pub request: Option<&'a str>,
+    /// Where the browser is.
+    pub from: Network,
 }
 
 /// A session that began.
@@ -59,13 +72,15 @@ pub struct Browser {
 
 impl Countersign {
     /// Starts a sign-in. With a user name the browser is told which keys to look for, for those that hold no account.
-    pub async fn begin_sign_in(&self, user: Option<&str>) -> Result<SignIn, AppError> {
+    pub async fn begin_sign_in(&self, wish: SignInWish<'_>) -> Result<SignIn, AppError> {
         self.steady_now()?;
-        let listed = user.map(|name| self.keys_of_name(name)).transpose()?;
+        let listed = wish.user.map(|name| self.keys_of_name(name)).transpose()?;
         let id = random::text::<16>()?;
         let challenge = Digest::from_bytes(random::bytes::<32>()?);
-        let (ceremony, allow) = (id.clone(), listed.clone().unwrap_or_default());
-        self.store.write_new(move |unit| unit.start_sign_in(&ceremony, &challenge, listed.as_deref())).await?;
+        let allow = listed.clone().unwrap_or_default();
+        let request = wish.request.map(|id| Digest::of(id.as_bytes()));
+        let new = NewSignIn { id: id.clone(), challenge, listed, request, network: wish.from };
+        self.store.write_new(move |unit| unit.start_sign_in(&new)).await?;
         Ok(SignIn { id, options: assertion::options(&self.relying_party, challenge, &allow) })
     }
 
@@ -86,7 +101,7 @@ impl Countersign {
     /// Finishes a sign-in: verifies, then begins a session in one unit with its entry.
     pub async fn finish_sign_in(&self, ceremony: &str, response: &Value, browser: Browser) -> Result<Begun, AppError> {
         self.steady_now()?;
-        let SignInRow { challenge, listed, .. } = self.take_sign_in(ceremony).await?;
+        let SignInRow { challenge, listed, request, .. } = self.take_sign_in(ceremony).await?;
         let (passkey, person) = self.passkey_of(response)?;
         let stored = stored(&passkey, &person);
         let verified = match &listed {
@@ -123,6 +138,9 @@ impl Countersign {
             make_room(unit, &passkey)?;
             let times = SessionTimes { started: now, last_used: now, ends: now + limits.absolute, ended: None };
             let entry = begin(unit, &passkey, &verified, (digest, times, browser.device, sid))?;
+            if let Some(request) = request {
+                note_sign_in(unit, &request, entry)?;
+            }
             if let Some(before) = before {
                 unit.hand_on_pushes(&passkey.person, before.entry, entry)?;
             }

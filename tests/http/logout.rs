@@ -11,7 +11,7 @@ use countersign::domain::oauth::client::Client;
 use countersign::domain::oauth::logout::{LOGOUT_ATTEMPTS, LOGOUT_LONGEST_PAUSE};
 use serde_json::{Value, json};
 
-use crate::support::clients::{client, code, redeem, refresh, server_with};
+use crate::support::clients::{SECRET, basic, client, code, post, redeem, refresh, server_with};
 use crate::support::gitlab::claims_of;
 use crate::support::server::block_on;
 use crate::support::{Person, Server, URL};
@@ -130,6 +130,40 @@ fn suspending_a_person_tells_the_clients_too() {
     server.console(countersign::app::console::ConsoleCommand::Change { wish, propose: false });
     tell(&server);
     assert_eq!(claims_of(&heard.recv().unwrap())["sub"], mara.id);
+}
+
+#[test]
+fn clients_are_told_whose_grants_ended_before_the_session_did() {
+    let (uri, heard) = endpoint(&["200 OK"; 4]);
+    let server = server_with(vec![told(&uri, "grafana"), told(&uri, "wiki")]);
+    let mut mara = Person::manager(&server, "Mara");
+    let sign_in = |mara: &mut Person| {
+        let session = mara.sign_in(&server);
+        for id in ["grafana", "wiki"] {
+            let token = redeem(&server, id, &code(&server, &session, id, "openid")).expect(200).member("refresh_token");
+            // The grant is over; what the application remembers of the sign-in is not.
+            let call = post(&server, "/revoke", &[("token", &token)]).header("authorization", &basic(id, SECRET));
+            call.send().expect(200);
+        }
+        tell(&server);
+        session
+    };
+    let told = || {
+        tell(&server);
+        let mut told: Vec<_> =
+            heard.try_iter().map(|token| claims_of(&token)["aud"].as_str().unwrap().to_owned()).collect();
+        told.sort();
+        told
+    };
+    let session = sign_in(&mut mara);
+    assert!(heard.try_recv().is_err(), "the session lives");
+    sign_out(&server, &session);
+    assert_eq!(told(), ["grafana", "wiki"]);
+    // And where the person is shut out.
+    sign_in(&mut mara);
+    let wish = countersign::app::propose_change::Wish::Suspend { person: mara.id.clone() };
+    server.console(countersign::app::console::ConsoleCommand::Change { wish, propose: false });
+    assert_eq!(told(), ["grafana", "wiki"]);
 }
 
 #[test]

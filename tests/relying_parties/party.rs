@@ -60,7 +60,7 @@ impl Party {
                 std::fs::write(&path, json!({ "keys": [public] }).to_string()).unwrap();
                 format!("jwks_file = \"{}\"\n", path.display())
             }
-            Proof::Nobody => "native = true\n".to_owned(),
+            Proof::Nobody => "native = true\nconsent = \"none\"\n".to_owned(),
         };
         let consent = if *consent { "consent = \"once\"\n" } else { "" };
         let dpop = if *dpop { "dpop = true\n" } else { "" };
