@@ -43,6 +43,7 @@ fn attack_044_one_address_pushes_nobody_elses_sign_in_out() {
     let session = Person::enrol(&server, "Ada", &[]).sign_in(&server);
     let of_ada = waits(&server, "198.51.100.7");
     let first = waits(&server, "2001:db8::1");
+    server.pass(1);
     for n in 0..MAX_AUTHORIZATION_REQUESTS_OF_NETWORK {
         if n % 500 == 499 {
             server.pass(61);
@@ -74,7 +75,7 @@ fn attack_044_a_table_that_strangers_filled_refuses_and_keeps_what_waits() {
         ),
     );
     let refused = bring(&server, &Request::good(), "203.0.113.9").expect(503);
-    assert!(refused.header("retry-after").is_some() && refused.text().contains("queue_full"), "{}", refused.text());
+    assert!(refused.header("retry-after").is_some() && refused.text().contains("Too many"), "{}", refused.text());
     // A client that proves who it is brings its people all the same.
     let push = server.call("POST", "/par").body(FORM, Request::good().form());
     let pushed = push.header("authorization", &basic("grafana", SECRET)).send().expect(201).member("request_uri");
@@ -116,7 +117,7 @@ fn attack_078_a_foreign_page_uses_up_nothing_of_its_visitors_address() {
         foreign(junk(), false).send().expect(400);
         foreign(server.call("GET", "/userinfo").header("authorization", "Bearer x"), true).send().expect(401);
         foreign(server.call("POST", "/link").body(FORM, "code=x"), true).send().expect(400);
-        foreign(server.call("GET", "/logout?client_id=x"), true).send().expect(400);
+        foreign(server.call("GET", "/logout?client_id=x&client_id=y"), true).send().expect(400);
     }
     for _ in 0..5 {
         junk().send().expect(400);
@@ -147,7 +148,7 @@ fn attack_078_only_a_person_on_their_way_begins_a_sign_in() {
     let before = Snapshot::of(&server);
     for _ in 0..MAX_AUTHORIZATIONS_A_MINUTE {
         let answer = from("no-cors", "image").expect(400);
-        assert!(answer.text().contains("origin_wrong"), "{}", answer.text());
+        assert!(answer.text().contains("no script or picture in their place"), "{}", answer.text());
     }
     from("cors", "empty").expect(400);
     Snapshot::of(&server).assert_identical(&before);

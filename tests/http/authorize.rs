@@ -265,7 +265,7 @@ fn a_stronger_sign_in_is_the_same_session_to_applications() {
     let sid = sessions(&server, &ada)[0].sid.clone();
     let waiting = Request::good().with("prompt", "login").waits(&server);
     open(&server, Some(&first), &waiting).expect(200);
-    let signed = ada.sign_in_answer(&server);
+    let signed = ada.sign_in_answer_for(&server, &waiting);
     let call = server.call("POST", "/sign-in/session").of_our_page(&signed.body()).header("cookie", &first);
     let second = session_of(&call.send().expect(200));
     code(&open(&server, Some(&second), &waiting));

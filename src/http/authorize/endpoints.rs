@@ -24,7 +24,7 @@ use super::answer::{to_application, unread, wrong};
 use super::view::{consent_view, outside_view};
 
 /// An SVG is a document where somebody opens it by itself: it runs nothing and fetches nothing, and is of no origin.
-const PICTURE_POLICY: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'";
+pub const PICTURE_POLICY: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'";
 
 /// A request in the query.
 pub async fn get(request: HttpRequest, edge: Shared) -> HttpResponse {
