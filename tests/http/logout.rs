@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::support::clients::{SECRET, basic, client, code, post, redeem, refresh, server_with};
 use crate::support::gitlab::claims_of;
 use crate::support::server::block_on;
-use crate::support::{Person, Server, URL};
+use crate::support::{Person, Server, Snapshot, URL};
 
 /// A client's endpoint: answers each call with the next of these, and hands on the token of each.
 fn endpoint(answers: &'static [&'static str]) -> (String, Receiver<String>) {
@@ -164,6 +164,25 @@ fn clients_are_told_whose_grants_ended_before_the_session_did() {
     let wish = countersign::app::propose_change::Wish::Suspend { person: mara.id.clone() };
     server.console(countersign::app::console::ConsoleCommand::Change { wish, propose: false });
     assert_eq!(told(), ["grafana", "wiki"]);
+}
+
+#[test]
+fn whoever_was_let_in_by_a_change_that_is_refused_then_is_out_of_the_tools() {
+    let (uri, heard) = endpoint(&["200 OK"]);
+    let server = server_with(vec![told(&uri, "grafana")]);
+    let mut ada = Person::first_admin(&server);
+    let (name, role) = ("Sock".to_owned(), countersign::domain::people::Role::Admin);
+    let wish = countersign::app::propose_change::Wish::Invite { name, groups: std::collections::BTreeSet::new(), role };
+    let (change, link) = server.propose(wish);
+    ada.sign_change(&server, &change, "approve").expect(200);
+    let mut sock = Person::by_link(&server, "Sock", link.unwrap());
+    let session = sock.sign_in(&server);
+    redeem(&server, "grafana", &code(&server, &session, "grafana", "openid")).expect(200);
+    ada.sign_change(&server, &change, "deny").expect(200);
+    tell(&server);
+    assert_eq!(claims_of(&heard.try_recv().unwrap())["sub"], sock.id);
+    let ended = Snapshot::of(&server);
+    assert_eq!(ended.of_kind("grant").last().unwrap()["outcome"], "ended");
 }
 
 #[test]
