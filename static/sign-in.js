@@ -41,7 +41,8 @@ async function prepare() {
   clearTimeout(timer);
   const wanted = user;
   try {
-    const options = await post('/sign-in/options', wanted === null ? {} : { user: wanted });
+    const wish = { ...(wanted === null ? {} : { user: wanted }), ...(request ? { for: request } : {}) };
+    const options = await post('/sign-in/options', wish);
     if (wanted !== user) return false;
     prepared = { ...options, at: Date.now() };
     note('');

@@ -226,8 +226,8 @@ pub fn apply(unit: &mut Unit<'_>, change: &Change, word: Word<'_>, admitted: boo
         }
         Act::Suspend => {
             act(unit, "suspended", person, by, json!({}))?;
-            unit.suspend_person(person)?;
             end_of_person(unit, person)?;
+            unit.suspend_person(person)?;
         }
         Act::Restore => {
             act(unit, "restored", person, by, json!({}))?;
@@ -260,6 +260,7 @@ pub fn shut_out(unit: &mut Unit<'_>, row: &ChangeRow) -> Result<(), AppError> {
     let person = &row.change.person;
     if unit.reader().person(person)?.is_some_and(|found| found.suspended.is_none()) {
         act(unit, "suspended", person, Word::Change(row).authority(), json!({}))?;
+        end_of_person(unit, person)?;
         unit.suspend_person(person)?;
     }
     Ok(())
@@ -309,8 +310,8 @@ pub fn join(
 /// Takes a passkey away.
 pub fn remove_passkey(unit: &mut Unit<'_>, person: &PersonId, key: &PasskeyRow, by: Authority) -> Result<(), AppError> {
     act(unit, "passkey_removed", person, by, json!({ "credential": key.public_key_sha256 }))?;
-    unit.suspend_passkey(key.id, SuspendedWhy::Removed)?;
-    Ok(end_of_passkey(unit, key.id)?)
+    end_of_passkey(unit, person, key.id)?;
+    Ok(unit.suspend_passkey(key.id, SuspendedWhy::Removed)?)
 }
 
 fn set_role(unit: &mut Unit<'_>, person: &PersonId, role: Role, by: Authority) -> Result<(), AppError> {

@@ -9,7 +9,7 @@ use crate::crypto::client_keys::{ClientKeys, is_secret};
 use crate::crypto::jwt::UnverifiedToken;
 use crate::domain::ids::{ClientId, Digest};
 use crate::domain::oauth::client::{Client, ClientAuth};
-use crate::domain::oauth::client_auth::{Claimed, ClientSecret, judge_assertion};
+use crate::domain::oauth::client_auth::{AssertionTerms, Claimed, ClientSecret, judge_assertion};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::exchange::SubjectToken;
 
@@ -63,12 +63,16 @@ impl Countersign {
         if id.is_some() && id != named.as_deref() {
             return Err(invalid_assertion("`client_id` is another one than its `iss`"));
         }
-        let client = named.and_then(|named| self.by_id(&named)).ok_or_else(unknown)?;
-        let ClientAuth::PrivateKeyJwt(jwks) = &client.auth else { return Err(unknown()) };
-        let verified = ClientKeys::parse(jwks)?.verify(unverified).map_err(invalid_assertion)?;
+        // Until a signature proves that a client of this id calls, every fault is the same: nobody learns who is a client,
+        // nor how one proves who it is, nor which keys it has.
+        let unproven = || invalid_assertion("no key of a client of that id signed it, by an algorithm of that key");
+        let client = named.and_then(|named| self.by_id(&named)).ok_or_else(unproven)?;
+        let ClientAuth::PrivateKeyJwt(jwks) = &client.auth else { return Err(unproven()) };
+        let verified = ClientKeys::parse(jwks)?.verify(unverified).map_err(|_| unproven())?;
         let now = self.steady_now()?;
-        let spent = judge_assertion(&verified.get().claims, &client.id, &self.settings.url, now);
-        let spent = spent.map_err(invalid_assertion)?;
+        let resumed = self.store.read(|reader| reader.resumed())?;
+        let terms = AssertionTerms { client: &client.id, issuer: &self.settings.url, resumed, now };
+        let spent = judge_assertion(&verified.get().claims, terms).map_err(invalid_assertion)?;
         let id = client.id.clone();
         let first = self.store.write(move |unit| unit.spend_assertion(&id, &spent.jti_sha256, spent.ends)).await?;
         if first { Ok(client) } else { Err(invalid_assertion("it was used before")) }

@@ -5,12 +5,11 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::crypto::random;
 use crate::domain::assurance::Acr;
 use crate::domain::assurance::models::Trusted;
 use crate::domain::ids::{ClientId, Digest, GroupName};
+use crate::domain::network::Network;
 use crate::domain::oauth::authorize::interaction::{Interaction, SessionFacts, SignInReason, Situation, interaction};
 use crate::domain::oauth::authorize::parameters::Parameters;
 use crate::domain::oauth::authorize::redirect_uri::is_registered;
@@ -23,31 +22,16 @@ use crate::domain::oauth::token_form::CodeText;
 use crate::domain::rules::Refusal;
 use crate::domain::session::SessionLimits;
 use crate::domain::time::{AUTHORIZATION, Timestamp};
-use crate::store::authorizations::AuthorizationRow;
+use crate::store::authorizations::Payer;
 use crate::store::{Reader, StoreError, Unit};
 
 use super::consent::agree;
 use super::grants::{NewGrant, begin};
+use super::keep_authorization::{Coming, Kept, keep, put, read};
 use super::known::{device_of, judged};
 use super::own_tokens::ID_TYPE;
 use super::use_session::{SignedIn, actor, living, log_time};
 use super::{AppError, Countersign};
-
-/// A request as it is kept: what was asked, and what the person has said to it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Kept {
-    /// What is asked.
-    pub(super) request: AuthorizationRequest,
-    /// How many entries the log had when it came.
-    pub(super) came_at: u64,
-    /// The session (its entry) in which the person agreed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) agreed: Option<u64>,
-    /// The person will not, and why that is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) cancelled: Option<ErrorCode>,
-}
 
 /// What became of a request that came in.
 #[derive(Debug)]
@@ -109,18 +93,28 @@ struct Opened {
 
 impl Countersign {
     /// Takes a request that a browser brought: checked, or pushed before by its client (RFC 9126 §4).
-    pub async fn take_authorization(&self, said: &Parameters) -> Result<CameIn, AppError> {
+    pub async fn take_authorization(&self, said: &Parameters, from: Network) -> Result<CameIn, AppError> {
         self.steady_now()?;
-        let request = match self.pushed(said).await? {
-            Some(request) => request,
+        let (request, proven) = match self.pushed(said).await? {
+            Some(pushed) => pushed,
             None => match examine(&self.asked(said, None), Endpoint::Authorize) {
-                Ok(request) => request,
+                Ok(request) => (request, false),
                 Err(fault) => return Ok(CameIn::Wrong(fault)),
             },
         };
         let id = random::text::<16>()?;
         let id_sha256 = Digest::of(id.as_bytes());
-        self.store.write_new(move |unit| keep(unit, id_sha256, request, (false, AUTHORIZATION))).await?;
+        let kept = self.store.write_new(move |unit| {
+            let coming = Coming { id_sha256, pushed: false, lives: AUTHORIZATION };
+            match keep(unit, &coming, request.clone(), Payer::Network(from)) {
+                // Strangers may have taken all of theirs; what a client vouched for comes in all the same.
+                Err(AppError::Fault { code: ErrorCode::QueueFull, .. }) if proven => {
+                    keep(unit, &coming, request, Payer::Client)
+                }
+                kept => kept,
+            }
+        });
+        kept.await?;
         Ok(CameIn::Waits(id))
     }
 
@@ -236,31 +230,6 @@ impl Countersign {
     }
 }
 
-/// Keeps a request under the digest of its id.
-pub(super) fn keep(
-    unit: &mut Unit<'_>,
-    id_sha256: Digest,
-    request: AuthorizationRequest,
-    (pushed, lives): (bool, std::time::Duration),
-) -> Result<(), AppError> {
-    let created = unit.now();
-    let client = request.client.clone();
-    let kept = Kept { request, came_at: unit.reader().size()?, agreed: None, cancelled: None };
-    let request = serde_json::to_vec(&kept).map_err(AppError::internal)?;
-    let row = AuthorizationRow { id_sha256, client, request, pushed, created, ends: created + lives, taken: None };
-    Ok(unit.insert_authorization_request(&row)?)
-}
-
-fn put(unit: &mut Unit<'_>, id: &Digest, kept: &Kept) -> Result<(), AppError> {
-    let request = serde_json::to_vec(kept).map_err(AppError::internal)?;
-    Ok(unit.update_authorization_request(id, &request)?)
-}
-
-/// Reads what is kept.
-pub(super) fn read(row: &AuthorizationRow) -> Result<Kept, AppError> {
-    serde_json::from_slice(&row.request).map_err(AppError::internal)
-}
-
 fn over(clients: &[Arc<Client>], client: Option<&ClientId>) -> AppError {
     let name = client.and_then(|id| clients.iter().find(|one| one.id == *id)).map(|client| client.name.as_str());
     let text = "it was finished, or it took too long";
@@ -291,7 +260,7 @@ fn open(reader: &Reader<'_>, clients: &[Arc<Client>], id: &Digest, now: Timestam
 fn situation<'a>(opened: &'a Opened, who: Option<&'a SessionFacts>, now: Timestamp) -> Situation<'a> {
     let Opened { kept, client } = opened;
     let agrees = who.is_some_and(|who| kept.agreed == Some(who.entry));
-    Situation { request: &kept.request, client, came_at: kept.came_at, who, agrees, now }
+    Situation { request: &kept.request, client, came_at: kept.came_at, signed_in: kept.signed_in, who, agrees, now }
 }
 
 /// What is known of whoever is signed in, as far as a client's terms go.

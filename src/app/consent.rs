@@ -59,10 +59,11 @@ pub(super) fn agree(
         session: Some(me.session.entry),
         passkey: Some(me.passkey.entry),
         scopes: scopes.clone(),
+        resources: request.resources.clone(),
         tokens: Vec::new(),
         why: None,
     })?;
-    if client.consent != Consent::Once {
+    if client.consent != Consent::Once || client.asks_each_time(&request.redirect_uri) {
         return Ok(());
     }
     let before = unit.reader().consent(&person, &client_id)?.map(|row| row.scopes).unwrap_or_default();
@@ -122,6 +123,7 @@ impl Countersign {
                         session: Some(me.session.entry),
                         passkey: None,
                         scopes: Scopes::default(),
+                        resources: Vec::new(),
                         tokens: Vec::new(),
                         why: None,
                     })?;

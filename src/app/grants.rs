@@ -58,6 +58,7 @@ pub(super) fn begin(
         session: Some(me.session.entry),
         passkey: Some(me.passkey.entry),
         scopes: new.scopes.clone(),
+        resources: new.resources.clone(),
         tokens: Vec::new(),
         why: None,
     })?;
@@ -117,6 +118,7 @@ pub(super) fn end(unit: &mut Unit<'_>, row: &GrantRow, why: GrantEnd) -> Result<
         session: None,
         passkey: None,
         scopes: Scopes::default(),
+        resources: Vec::new(),
         tokens: Vec::new(),
         why: Some(why),
     })?;
@@ -125,11 +127,20 @@ pub(super) fn end(unit: &mut Unit<'_>, row: &GrantRow, why: GrantEnd) -> Result<
 
 /// Ends what was given in a session that ended, but for what was meant to outlive it.
 pub(super) fn end_of_session(unit: &mut Unit<'_>, sid: &SessionId) -> Result<(), StoreError> {
+    tell_session(unit, sid)?;
     for row in unit.reader().grants_of_session(sid)? {
-        tell(unit, &row)?;
         if !row.offline {
             end(unit, &row, GrantEnd::SignedOut)?;
         }
+    }
+    Ok(())
+}
+
+/// Has every client told that was given something in a session: also one whose grant ended before, since the session that
+/// the client made of it goes on at the client.
+fn tell_session(unit: &mut Unit<'_>, sid: &SessionId) -> Result<(), StoreError> {
+    for row in unit.reader().grants_ever_of_session(sid)? {
+        tell(unit, &row)?;
     }
     Ok(())
 }
@@ -144,8 +155,12 @@ fn tell(unit: &mut Unit<'_>, row: &GrantRow) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Ends everything that a person gave.
+/// Ends everything that a person gave; their sessions still live.
 pub(super) fn end_of_person(unit: &mut Unit<'_>, person: &PersonId) -> Result<(), StoreError> {
+    // Sessions that are over told their clients when they ended.
+    for session in unit.reader().sessions_of(person)? {
+        tell_session(unit, &session.sid)?;
+    }
     for row in unit.reader().grants_of_person(person)? {
         tell(unit, &row)?;
         end(unit, &row, GrantEnd::Suspended)?;
@@ -153,8 +168,11 @@ pub(super) fn end_of_person(unit: &mut Unit<'_>, person: &PersonId) -> Result<()
     Ok(())
 }
 
-/// Ends everything that was given with a passkey.
-pub(super) fn end_of_passkey(unit: &mut Unit<'_>, passkey: i64) -> Result<(), StoreError> {
+/// Ends everything that was given with a passkey of a person; its sessions still live.
+pub(super) fn end_of_passkey(unit: &mut Unit<'_>, person: &PersonId, passkey: i64) -> Result<(), StoreError> {
+    for session in unit.reader().sessions_of(person)?.iter().filter(|session| session.passkey == passkey) {
+        tell_session(unit, &session.sid)?;
+    }
     for row in unit.reader().grants_of_passkey(passkey)? {
         tell(unit, &row)?;
         end(unit, &row, GrantEnd::Suspended)?;

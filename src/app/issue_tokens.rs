@@ -137,6 +137,7 @@ pub(super) fn draft(
         session: None,
         passkey: None,
         scopes: scopes.clone(),
+        resources: Vec::new(),
         tokens,
         why: None,
     })?;
@@ -167,6 +168,7 @@ pub(super) fn draft_own(unit: &mut Unit<'_>, issuer: &str, client: &Client, want
         session: None,
         passkey: None,
         scopes: scopes.clone(),
+        resources: Vec::new(),
         tokens: vec![issued(TokenKind::Access, Some(&jti), Digest::of(&access), ends)],
         why: None,
     })?;

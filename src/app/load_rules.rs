@@ -64,21 +64,31 @@ fn not_taken(
     places: &BTreeMap<RuleName, Place>,
     taken: &BTreeSet<Audience>,
 ) -> Result<(), Vec<RuleError>> {
+    let taken: BTreeSet<_> = taken.iter().map(bare).collect();
     let mut errors = Vec::new();
     for rule in rules.iter() {
         let audiences = rule.allow().into_iter().flat_map(|allow| &allow.audience);
-        for audience in audiences.filter(|audience| taken.contains(*audience)) {
+        for audience in audiences.filter(|audience| taken.contains(bare(audience))) {
             let place = places.get(&rule.name);
             errors.push(RuleError {
                 file: place.map(|place| place.file.clone()).unwrap_or_default(),
                 line: place.map_or(1, |place| place.line),
                 rule: Some(rule.name.to_string()),
-                what: format!("the audience `{audience}` is a client, a resource of a client, or this server itself"),
+                what: format!(
+                    "the audience `{audience}` is a client, a resource of a client, or this server itself, but for \
+                     `https://` and a slash at its end"
+                ),
                 hint: Some("choose an audience that no `[[client]]` names".to_owned()),
             });
         }
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// An audience without its scheme and its last slash: what many a service that checks audiences takes for the same.
+fn bare(audience: &Audience) -> &str {
+    let text = audience.as_str();
+    text.strip_prefix("https://").unwrap_or(text).trim_end_matches('/')
 }
 
 /// Logs a set of rules where it differs from the one in force.

@@ -30,6 +30,7 @@ pub mod intake;
 pub mod introspect;
 pub mod issue_tokens;
 pub mod judge_grant;
+mod keep_authorization;
 pub mod keep_log;
 pub mod keep_passkeys;
 pub mod keep_pushes;
@@ -131,7 +132,7 @@ pub struct Countersign {
     push_key: Option<crate::crypto::web_push::VapidKey>,
     key_fetches: check_first_run::KeyFetches,
     logouts: log_out::Logouts,
-    possession: possession::Possession,
+    possession: Arc<possession::Possession>,
 }
 
 /// The rules that decide just now.
@@ -215,7 +216,7 @@ impl From<Refusal> for AppError {
 impl From<StoreError> for AppError {
     fn from(error: StoreError) -> Self {
         let code = match &error {
-            StoreError::Full => ErrorCode::QueueFull,
+            StoreError::Full | StoreError::Crowded(_) => ErrorCode::QueueFull,
             StoreError::ClockStepped(_) => ErrorCode::ClockStepped,
             _ => ErrorCode::LogUnavailable,
         };

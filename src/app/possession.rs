@@ -1,13 +1,14 @@
 //! Proofs of possession: each for one call, and each once.
 //! In: the `DPoP` header, the call that it must be for. Out: the thumbprint of the key that was proven.
 //! Implements RFC 9449 §4.3, §8, §9, §11.1.
-//! Never remembers more proofs than its bound: beyond it nothing is taken until some are over.
+//! Never remembers more proofs than its bounds: beyond them nothing is taken until some are over. Nor anything of a call
+//! that is refused: junk takes no room.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use crate::crypto::client_keys::Proof;
-use crate::domain::ids::{Digest, Kid};
+use crate::domain::ids::{ClientId, Digest, Kid};
 use crate::domain::oauth::dpop::{Call, DPOP_AGE, Fault, MAX_DPOP_PROOF, Nonces, Seen, judge};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::time::{LEEWAY, Timestamp};
@@ -16,42 +17,99 @@ use super::{AppError, Countersign};
 
 /// Most proofs that are remembered; each for 90 s at most.
 pub const MAX_PROOFS: usize = 200_000;
+/// Of them, those of one client.
+pub const MAX_PROOFS_OF_CLIENT: usize = 50_000;
 
 /// Our nonces, and the proofs that were used.
 #[derive(Debug)]
 pub struct Possession {
     nonces: Nonces,
-    seen: Mutex<HashMap<Digest, Timestamp>>,
-    /// A proof from before the process began may have been used then: those that end before this do not count.
+    memory: Mutex<Memory>,
+    /// What was used before the process began is forgotten; a clock that is ahead may have dated it until then. A proof
+    /// that ends before this counts only with a nonce of this process.
     first_end: Timestamp,
+}
+
+/// The proofs that were used and could come again.
+#[derive(Debug, Default)]
+struct Memory {
+    used: HashMap<Digest, ClientId>,
+    /// The same, by their ends.
+    ends: BTreeSet<(Timestamp, Digest)>,
+    of_client: HashMap<ClientId, usize>,
+}
+
+/// What came of using a proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    First,
+    Again,
+    /// So many are remembered that there is no room.
+    Full(usize),
+}
+
+impl Memory {
+    /// Forgets what is over.
+    fn prune(&mut self, now: Timestamp) {
+        while let Some((_, digest)) = self.ends.first().copied().filter(|(ends, _)| *ends <= now) {
+            self.ends.pop_first();
+            let Some(client) = self.used.remove(&digest) else { continue };
+            if let Some(count) = self.of_client.get_mut(&client) {
+                *count -= 1;
+                if *count == 0 {
+                    self.of_client.remove(&client);
+                }
+            }
+        }
+    }
+
+    fn spend(&mut self, seen: &Seen, client: &ClientId, now: Timestamp) -> Use {
+        self.prune(now);
+        if self.used.contains_key(&seen.digest) {
+            return Use::Again;
+        }
+        if self.used.len() >= MAX_PROOFS {
+            return Use::Full(MAX_PROOFS);
+        }
+        let count = self.of_client.entry(client.clone()).or_default();
+        if *count >= MAX_PROOFS_OF_CLIENT {
+            return Use::Full(MAX_PROOFS_OF_CLIENT);
+        }
+        *count += 1;
+        self.used.insert(seen.digest, client.clone());
+        self.ends.insert((seen.ends, seen.digest));
+        Use::First
+    }
 }
 
 impl Possession {
     /// Remembers nothing yet.
     pub fn new(key: [u8; 32], since: Timestamp) -> Self {
-        let first_end = Timestamp::from_seconds(since.seconds()) + DPOP_AGE + LEEWAY;
-        Self { nonces: Nonces::new(key), seen: Mutex::default(), first_end }
+        let first_end = Timestamp::from_seconds(since.seconds()) + LEEWAY + DPOP_AGE + LEEWAY;
+        Self { nonces: Nonces::new(key), memory: Mutex::default(), first_end }
     }
 
-    /// Uses a proof; false where it was used before, `None` where there is no room.
-    fn spend(&self, seen: &Seen, now: Timestamp) -> Option<bool> {
-        let mut known = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MAX_PROOFS {
-            known.retain(|_, ends| *ends > now);
+    /// Uses a proof of a client: it counts once. To be called when the rest of the call is good, and in the unit that does
+    /// what the call asks.
+    pub(super) fn spend(&self, proven: &Proven, client: &ClientId, now: Timestamp) -> Result<(), AppError> {
+        let spent = self.memory.lock().unwrap_or_else(PoisonError::into_inner).spend(&proven.seen, client, now);
+        match spent {
+            Use::First => Ok(()),
+            Use::Again => Err(used()),
+            Use::Full(most) => Err(AppError::Fault {
+                code: ErrorCode::QueueFull,
+                detail: format!("{most} proofs of possession are remembered, with those of {client}"),
+            }),
         }
-        if known.get(&seen.digest).is_some_and(|ends| *ends > now) {
-            return Some(false);
-        }
-        if known.len() >= MAX_PROOFS {
-            return None;
-        }
-        known.insert(seen.digest, seen.ends);
-        Some(true)
+    }
+
+    fn was_used(&self, seen: &Seen) -> bool {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).used.contains_key(&seen.digest)
     }
 }
 
 /// A proof that is good and not yet used.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Proven {
     /// The thumbprint of the key.
     pub jkt: Kid,
@@ -62,14 +120,17 @@ fn invalid(why: &str) -> AppError {
     AppError::refused(ErrorCode::DpopProofInvalid, format!("the DPoP proof does not count: {why}"))
 }
 
+fn used() -> AppError {
+    invalid("it was used before")
+}
+
 impl Countersign {
     /// The nonce that proofs should carry now.
     pub fn dpop_nonce(&self) -> String {
         self.possession.nonces.now(self.clock.now())
     }
 
-    /// Judges a proof; `with_nonce` where one of ours is wanted. It is not used yet: `use_proof` does that once the rest
-    /// of the call is good, so that junk takes no room.
+    /// Judges a proof; `with_nonce` where one of ours is wanted. It is not used yet.
     pub fn judge_proof(&self, proof: &str, call: Call<'_>, with_nonce: bool) -> Result<Proven, AppError> {
         if proof.len() > MAX_DPOP_PROOF {
             return Err(invalid("it is too long"));
@@ -77,27 +138,16 @@ impl Countersign {
         let now = self.steady_now()?;
         let Proof { jkt, claims } = Proof::verify(proof).map_err(|why| invalid(&why))?;
         let claims = claims.get();
-        let nonces = with_nonce.then_some(&self.possession.nonces);
-        match judge((&claims.header, &claims.claims), &jkt, call, nonces, now) {
-            Ok(seen) if seen.ends < self.possession.first_end => Err(invalid("it was made before the server began")),
+        let possession = &self.possession;
+        let unknown = |text: &str| Err(AppError::refused(ErrorCode::DpopNonceWanted, text));
+        match judge((&claims.header, &claims.claims), &jkt, call, (&possession.nonces, with_nonce), now) {
+            Ok(seen) if !seen.with_nonce && seen.ends < possession.first_end => {
+                unknown("the DPoP proof may have been used before this server started, and carries no `nonce` of it")
+            }
+            Ok(seen) if possession.was_used(&seen) => Err(used()),
             Ok(seen) => Ok(Proven { jkt, seen }),
             Err(Fault::Invalid(why)) => Err(invalid(why)),
-            Err(Fault::Nonce) => {
-                let text = "the DPoP proof carries no `nonce` of this server, or an old one";
-                Err(AppError::refused(ErrorCode::DpopNonceWanted, text))
-            }
-        }
-    }
-
-    /// Uses a proof: it counts once.
-    pub fn use_proof(&self, proven: &Proven) -> Result<(), AppError> {
-        match self.possession.spend(&proven.seen, self.clock.now()) {
-            Some(true) => Ok(()),
-            Some(false) => Err(invalid("it was used before")),
-            None => Err(AppError::Fault {
-                code: ErrorCode::QueueFull,
-                detail: format!("{MAX_PROOFS} proofs of possession are remembered"),
-            }),
+            Err(Fault::Nonce) => unknown("the DPoP proof carries no `nonce` of this server, or an old one"),
         }
     }
 }
@@ -111,15 +161,26 @@ mod tests {
     #[test]
     fn attack_070_a_proof_counts_once_and_memory_has_an_end() {
         let now = Timestamp::from_seconds(1_795_430_400);
-        let possession = Possession::new([7; 32], now);
-        let seen = |n: usize| Seen { digest: Digest::of(&n.to_be_bytes()), ends: now + Duration::from_secs(90) };
-        for n in 0..MAX_PROOFS {
-            assert_eq!(possession.spend(&seen(n), now), Some(true));
+        let mut memory = Memory::default();
+        let seen = |n: usize| Seen {
+            digest: Digest::of(&n.to_be_bytes()),
+            ends: now + Duration::from_secs(90),
+            with_nonce: false,
+        };
+        let clients: Vec<_> = ["a", "b", "c", "d", "e"].map(|id| ClientId::parse(id).unwrap()).to_vec();
+        for n in 0..MAX_PROOFS_OF_CLIENT {
+            assert_eq!(memory.spend(&seen(n), &clients[0], now), Use::First);
         }
-        assert_eq!(possession.spend(&seen(0), now), Some(false));
-        assert_eq!(possession.spend(&seen(MAX_PROOFS), now), None, "nothing is forgotten to make room");
+        let most = MAX_PROOFS_OF_CLIENT;
+        assert_eq!(memory.spend(&seen(most), &clients[0], now), Use::Full(most), "one client has its share");
+        for n in MAX_PROOFS_OF_CLIENT..MAX_PROOFS {
+            assert_eq!(memory.spend(&seen(n), &clients[n / MAX_PROOFS_OF_CLIENT], now), Use::First, "and no other's");
+        }
+        assert_eq!(memory.spend(&seen(0), &clients[1], now), Use::Again);
+        let one_more = memory.spend(&seen(MAX_PROOFS), &clients[4], now);
+        assert_eq!(one_more, Use::Full(MAX_PROOFS), "nothing is forgotten to make room");
         let later = now + Duration::from_secs(90);
-        assert_eq!(possession.spend(&seen(MAX_PROOFS), later), Some(true));
-        assert_eq!(possession.seen.lock().unwrap().len(), 1);
+        assert_eq!(memory.spend(&seen(MAX_PROOFS), &clients[0], later), Use::First);
+        assert_eq!((memory.used.len(), memory.of_client.len()), (1, 1));
     }
 }

@@ -21,6 +21,7 @@ use crate::store::grants::{GrantRow, RefreshRow};
 use super::grants::end;
 use super::issue_tokens::{Draft, Tokens, Wanted, draft, draft_own};
 use super::judge_grant::{By, Holding, judge};
+use super::possession::{Possession, Proven};
 use super::vouching::Vouching;
 use super::{AppError, Countersign};
 
@@ -36,7 +37,8 @@ struct Counter {
     client: Arc<Client>,
     limits: SessionLimits,
     vouching: Vouching,
-    jkt: Option<Kid>,
+    possession: Arc<Possession>,
+    proven: Option<Proven>,
 }
 
 fn refused(code: ErrorCode, what: &str) -> AppError {
@@ -44,15 +46,16 @@ fn refused(code: ErrorCode, what: &str) -> AppError {
 }
 
 impl Countersign {
-    /// Redeems.
-    pub async fn redeem(&self, client: Arc<Client>, trade: Trade, jkt: Option<Kid>) -> Result<Tokens, AppError> {
+    /// Redeems. The proof of a key is used where tokens are given, and not before: whoever brings junk takes no room.
+    pub async fn redeem(&self, client: Arc<Client>, trade: Trade, proven: Option<Proven>) -> Result<Tokens, AppError> {
         self.steady_now()?;
         let counter = Counter {
             issuer: self.settings.url.clone(),
             client: Arc::clone(&client),
             limits: self.settings.sessions,
             vouching: self.vouching.clone(),
-            jkt,
+            possession: Arc::clone(&self.possession),
+            proven,
         };
         let found = self.store.write_new(move |unit| counter.serve(unit, trade)).await?;
         match found {
@@ -64,8 +67,20 @@ impl Countersign {
 
 impl Counter {
     fn serve(self, unit: &mut Unit<'_>, trade: Trade) -> Result<Found, AppError> {
+        let found = self.trade(unit, trade)?;
+        if let (Found::Draft(_), Some(proven)) = (&found, &self.proven) {
+            self.possession.spend(proven, &self.client.id, unit.now())?;
+        }
+        Ok(found)
+    }
+
+    fn jkt(&self) -> Option<&Kid> {
+        self.proven.as_ref().map(|proven| &proven.jkt)
+    }
+
+    fn trade(&self, unit: &mut Unit<'_>, trade: Trade) -> Result<Found, AppError> {
         let Trade { offer, scopes, resource } = trade;
-        let wanted = Wanted { scopes, resource, jkt: self.jkt.clone(), refresh: None, nonce: None };
+        let wanted = Wanted { scopes, resource, jkt: self.jkt().cloned(), refresh: None, nonce: None };
         match offer {
             Offer::Nothing => Ok(Found::Draft(Box::new(draft_own(unit, &self.issuer, &self.client, wanted)?))),
             Offer::Code { code, redirect_uri, verifier } => self.code(unit, &code, &redirect_uri, &verifier, wanted),
@@ -110,14 +125,14 @@ impl Counter {
             return invalid("`code_verifier` does not fit the challenge that the code was asked with");
         }
         if let Some(bound) = &grant.dpop_jkt
-            && self.jkt.as_ref() != Some(bound)
+            && self.jkt() != Some(bound)
         {
             return Err(refused(ErrorCode::DpopKeyWrong, "the code is bound to another key"));
         }
         let holding = self.holding(unit, grant)?;
         unit.take_code(&digest)?;
         // A public client has nothing else that ties its refresh tokens to it (RFC 9449 §5).
-        let bound = self.jkt.as_ref().filter(|_| self.client.is_public());
+        let bound = self.jkt().filter(|_| self.client.is_public());
         unit.bind_grant(holding.grant.entry, bound)?;
         if self.client.may(GrantType::RefreshToken) {
             let refresh = RefreshToken::new(unit.random()?, unit.random()?);
@@ -139,7 +154,7 @@ impl Counter {
             end(unit, &grant, GrantEnd::Replayed)?;
             return Ok(Found::Over(ErrorCode::RefreshTokenUsed, "the refresh token is another client's"));
         }
-        if grant.dpop_jkt.is_some() && grant.dpop_jkt != self.jkt {
+        if grant.dpop_jkt.is_some() && grant.dpop_jkt.as_ref() != self.jkt() {
             return Err(refused(ErrorCode::DpopKeyWrong, "the refresh token is bound to another key"));
         }
         let successor = token.successor(unit.random()?);

@@ -48,6 +48,7 @@ impl Countersign {
                 session: None,
                 passkey: None,
                 scopes: Scopes::default(),
+                resources: Vec::new(),
                 tokens: vec![token],
                 why: None,
             })?;

@@ -10,18 +10,20 @@ use serde_json::Value;
 use crate::crypto::random;
 use crate::domain::ids::{Digest, PersonId, SessionId};
 use crate::domain::log::entry::Event;
+use crate::domain::network::Network;
 use crate::domain::session::{SessionEnd, SessionTimes};
 use crate::domain::time::CEREMONY;
 use crate::passkeys::PasskeyError;
 use crate::passkeys::assertion::{self, Verification};
 use crate::store::passkeys::PasskeyRow;
-use crate::store::sessions::{SessionRow, SignInRow};
+use crate::store::sessions::{NewSignIn, SessionRow, SignInRow};
 use crate::store::{StoreError, Unit};
 
 use super::ceremony::{challenge_unknown, stored, verified};
 use super::decide_request::assertion_document;
 use super::entitled::is_known;
 use super::grants::end_of_session;
+use super::keep_authorization::note_sign_in;
 use super::use_session::{end, living, session_digest};
 use super::{AppError, Countersign};
 
@@ -35,6 +37,17 @@ pub struct SignIn {
     pub id: String,
     /// Options for `navigator.credentials.get`.
     pub options: Value,
+}
+
+/// What a browser wants to sign in with, and for what.
+#[derive(Debug, Clone, Copy)]
+pub struct SignInWish<'a> {
+    /// Whose keys to look for, where none was offered.
+    pub user: Option<&'a str>,
+    /// The id of the authorization request that it is for; none where it is for our own pages.
+    pub request: Option<&'a str>,
+    /// Where the browser is.
+    pub from: Network,
 }
 
 /// A session that began.
@@ -58,20 +71,22 @@ pub struct Browser {
 
 impl Countersign {
     /// Starts a sign-in. With a user name the browser is told which keys to look for, for those that hold no account.
-    pub async fn begin_sign_in(&self, user: Option<&str>) -> Result<SignIn, AppError> {
+    pub async fn begin_sign_in(&self, wish: SignInWish<'_>) -> Result<SignIn, AppError> {
         self.steady_now()?;
-        let listed = user.map(|name| self.keys_of_name(name)).transpose()?;
+        let listed = wish.user.map(|name| self.keys_of_name(name)).transpose()?;
         let id = random::text::<16>()?;
         let challenge = Digest::from_bytes(random::bytes::<32>()?);
-        let (ceremony, allow) = (id.clone(), listed.clone().unwrap_or_default());
-        self.store.write_new(move |unit| unit.start_sign_in(&ceremony, &challenge, listed.as_deref())).await?;
+        let allow = listed.clone().unwrap_or_default();
+        let request = wish.request.map(|id| Digest::of(id.as_bytes()));
+        let new = NewSignIn { id: id.clone(), challenge, listed, request, network: wish.from };
+        self.store.write_new(move |unit| unit.start_sign_in(&new)).await?;
         Ok(SignIn { id, options: assertion::options(&self.relying_party, challenge, &allow) })
     }
 
     /// Finishes a sign-in: verifies, then begins a session in one unit with its entry.
     pub async fn finish_sign_in(&self, ceremony: &str, response: &Value, browser: Browser) -> Result<Begun, AppError> {
         self.steady_now()?;
-        let SignInRow { challenge, listed, .. } = self.take_sign_in(ceremony).await?;
+        let SignInRow { challenge, listed, request, .. } = self.take_sign_in(ceremony).await?;
         let (passkey, person) = self.passkey_of(response)?;
         let stored = stored(&passkey, &person);
         let asked = (challenge, listed.as_deref());
@@ -104,6 +119,9 @@ impl Countersign {
             make_room(unit, &passkey)?;
             let times = SessionTimes { started: now, last_used: now, ends: now + limits.absolute, ended: None };
             let entry = begin(unit, &passkey, &verified, (digest, times, browser.device, sid))?;
+            if let Some(request) = request {
+                note_sign_in(unit, &request, entry)?;
+            }
             if let Some(before) = before {
                 unit.hand_on_pushes(&passkey.person, before.entry, entry)?;
             }

@@ -288,7 +288,7 @@ impl Prepared {
             push_key: None,
             key_fetches: super::check_first_run::KeyFetches::since(clock.now()),
             logouts: super::log_out::Logouts::default(),
-            possession: super::possession::Possession::new(crate::crypto::random::bytes()?, clock.now()),
+            possession: Arc::new(super::possession::Possession::new(crate::crypto::random::bytes()?, clock.now())),
             settings,
             store,
             clock,

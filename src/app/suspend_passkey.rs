@@ -79,8 +79,8 @@ fn suspend_one(
         session,
         evidence: BTreeMap::new(),
     })?;
+    end_of_passkey(unit, &passkey.person, passkey.id)?;
     unit.suspend_passkey(passkey.id, why)?;
-    end_of_passkey(unit, passkey.id)?;
     Ok(Some(entry))
 }
 

@@ -14,6 +14,7 @@ use crate::store::Reader;
 
 use super::judge_grant::{By, Holding, judge};
 use super::own_tokens::ACCESS_TYPE;
+use super::possession::Proven;
 use super::use_session::log_time;
 use super::{AppError, Countersign};
 
@@ -87,10 +88,10 @@ impl Countersign {
         }
     }
 
-    /// What the userinfo endpoint answers to an access token of a person, with the key that was proven.
-    pub fn userinfo(&self, token: &str, jkt: Option<&Kid>) -> Result<Map<String, Value>, AppError> {
+    /// What the userinfo endpoint answers to an access token of a person, with the proof of a key that is used by this.
+    pub fn userinfo(&self, token: &str, proven: Option<&Proven>) -> Result<Map<String, Value>, AppError> {
         let accepted = self.accept(token)?;
-        if accepted.jkt.as_ref() != jkt {
+        if accepted.jkt.as_ref() != proven.map(|proven| &proven.jkt) {
             let what = if accepted.jkt.is_some() {
                 "the access token is bound to a key that was not proven"
             } else {
@@ -108,6 +109,9 @@ impl Countersign {
         let client =
             self.settings.client(&accepted.client).ok_or_else(|| invalid("its client is not known any more"))?;
         let now = self.clock.now();
+        if let Some(proven) = proven {
+            self.possession.spend(proven, &accepted.client, now)?;
+        }
         let terms = Terms { issuer: &self.settings.url, client, scopes: &accepted.scopes, now };
         Ok(terms.userinfo(&holding.subject(), &holding.grant.claims))
     }

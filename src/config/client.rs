@@ -108,10 +108,13 @@ impl One<'_, '_> {
         let logo_path = self.at("logo_file");
         let logo_file = self.checking.existing(&logo_path, self.typed.logo_file.as_deref());
         let plain = Client::plain(id?, name?);
+        let (auth, native) = (auth?, self.typed.native.unwrap_or(plain.native));
+        // Another program could take its place without anybody seeing it, unless people are asked (RFC 8252 §8.6).
+        let unsaid = if native && auth == ClientAuth::None { Consent::Once } else { plain.consent };
         let client = Client {
-            auth: auth?,
+            auth,
             redirect_uris,
-            native: self.typed.native.unwrap_or(plain.native),
+            native,
             grants,
             scopes,
             resources,
@@ -119,7 +122,7 @@ impl One<'_, '_> {
             groups,
             acr: acr.unwrap_or(plain.acr),
             device_policy,
-            consent: consent.unwrap_or(plain.consent),
+            consent: consent.unwrap_or(unsaid),
             par: self.typed.par.unwrap_or(plain.par),
             dpop: self.typed.dpop.unwrap_or(plain.dpop),
             alg: alg.unwrap_or(plain.alg),

@@ -13,6 +13,9 @@ use actix_web::http::header;
 
 use crate::app::Countersign;
 use crate::config::cidr::Cidr;
+use crate::domain::network::Network;
+
+use super::cors::has_pages_at;
 
 /// Default of refused calls from one address in a minute.
 pub const MAX_REFUSED_A_MINUTE: u32 = 600;
@@ -22,6 +25,8 @@ pub const MAX_WRONG_CEREMONIES_A_MINUTE: u32 = 30;
 pub const MAX_STARTED_CEREMONIES_A_MINUTE: u32 = 120;
 /// Requests of applications that one address may bring in a minute.
 pub const MAX_AUTHORIZATIONS_A_MINUTE: u32 = 600;
+/// Calls of foreign pages in the browsers of one address that are refused, or come in a frame, in a minute.
+pub const MAX_FOREIGN_A_MINUTE: u32 = 60;
 /// Pages of one address that are told of changes at once.
 pub const MAX_STREAMS_OF_ADDRESS: u32 = 200;
 /// Most addresses remembered; beyond it the memory starts anew, which only makes us lenient.
@@ -60,11 +65,46 @@ pub fn is_our_page(request: &HttpRequest, app: &Countersign) -> bool {
     same_site && origin == Some(app.relying_party.origin.as_str())
 }
 
+/// Whether a page of somebody else's makes a browser call, and not the person at it (Fetch Metadata). What it sends without
+/// their knowledge counts apart: it must not use up what their address may do. The pages of public clients call for
+/// themselves.
+pub fn is_of_foreign_page(request: &HttpRequest, app: &Countersign) -> bool {
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let origin = text(header::ORIGIN.as_str());
+    let foreign = match text("sec-fetch-site") {
+        Some("same-origin" | "none") => false,
+        Some(_) => true,
+        None => origin.is_some_and(|origin| origin != app.relying_party.origin.as_str()),
+    };
+    foreign && !origin.is_some_and(|origin| app.settings.clients.iter().any(|client| has_pages_at(client, origin)))
+}
+
+/// How a browser comes to a page of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visit {
+    /// A person sees it in the address bar, as far as browsers tell.
+    Seen,
+    /// It is part of a page of somebody else's.
+    Framed,
+    /// No page at all: a script, a picture.
+    Unseen,
+}
+
+/// How a browser comes (Fetch Metadata `Sec-Fetch-Mode`, `Sec-Fetch-Dest`); what says nothing is taken as a person's way.
+pub fn visit(request: &HttpRequest, app: &Countersign) -> Visit {
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    if text("sec-fetch-mode").is_some_and(|mode| mode != "navigate") {
+        return Visit::Unseen;
+    }
+    let framed = text("sec-fetch-dest").is_some_and(|place| place != "document");
+    if framed && is_of_foreign_page(request, app) { Visit::Framed } else { Visit::Seen }
+}
+
 /// Counts events by address in windows of a minute.
 #[derive(Debug)]
 pub struct Tally {
     most: u32,
-    counts: Mutex<HashMap<IpAddr, (Duration, u32)>>,
+    counts: Mutex<HashMap<Network, (Duration, u32)>>,
 }
 
 impl Tally {
@@ -76,7 +116,7 @@ impl Tally {
     /// Seconds to wait, where the address has had its share.
     pub fn exhausted(&self, address: IpAddr, now: Duration) -> Option<u64> {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let (start, count) = counts.get(&network(address))?;
+        let (start, count) = counts.get(&Network::of(address))?;
         let left = MINUTE.checked_sub(now.saturating_sub(*start))?;
         (*count >= self.most).then(|| left.as_secs() + 1)
     }
@@ -84,7 +124,7 @@ impl Tally {
     /// Counts one event.
     pub fn count(&self, address: IpAddr, now: Duration) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = network(address);
+        let key = Network::of(address);
         if counts.len() >= MAX_ADDRESSES && !counts.contains_key(&key) {
             counts.clear();
         }
@@ -100,14 +140,14 @@ impl Tally {
 #[derive(Debug)]
 pub struct Crowd {
     most: u32,
-    open: Arc<Mutex<HashMap<IpAddr, u32>>>,
+    open: Arc<Mutex<HashMap<Network, u32>>>,
 }
 
 /// A place among those of one address; dropping it leaves.
 #[derive(Debug)]
 pub struct Place {
-    key: IpAddr,
-    open: Arc<Mutex<HashMap<IpAddr, u32>>>,
+    key: Network,
+    open: Arc<Mutex<HashMap<Network, u32>>>,
 }
 
 impl Crowd {
@@ -118,7 +158,7 @@ impl Crowd {
 
     /// A place, unless the address has all that it may have.
     pub fn enter(&self, address: IpAddr) -> Option<Place> {
-        let key = network(address);
+        let key = Network::of(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(key).or_default();
         if *count >= self.most {
@@ -138,17 +178,6 @@ impl Drop for Place {
                 open.remove(&self.key);
             }
         }
-    }
-}
-
-/// One household: an IPv4 address, or an IPv6 /64.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        IpAddr::V4(v4) => IpAddr::V4(v4),
     }
 }
 

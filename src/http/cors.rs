@@ -19,7 +19,7 @@ const EXPOSED: &str = "dpop-nonce, www-authenticate";
 const PREFLIGHT_AGE: &str = "600";
 
 /// Whether an origin is one where a public client has its pages: that of one of its redirect URIs.
-fn is_of(client: &Client, origin: &str) -> bool {
+pub fn has_pages_at(client: &Client, origin: &str) -> bool {
     client.is_public()
         && client.redirect_uris.iter().any(|uri| {
             Url::parse(uri).is_ok_and(|uri| uri.scheme() == "https" && uri.origin().ascii_serialization() == origin)
@@ -32,7 +32,7 @@ fn origin(request: &HttpRequest) -> Option<&str> {
 
 /// Lets the pages of a public client read an answer.
 pub fn allow_client(answer: &mut HttpResponse, request: &HttpRequest, client: &Client) {
-    let Some(origin) = origin(request).filter(|origin| is_of(client, origin)) else { return };
+    let Some(origin) = origin(request).filter(|origin| has_pages_at(client, origin)) else { return };
     if let Ok(origin) = HeaderValue::from_str(origin) {
         let headers = answer.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -61,7 +61,8 @@ fn preflight(origin: &str, methods: &'static str, allow: &'static str) -> HttpRe
 
 /// `OPTIONS /token`: for the pages of public clients. For everybody else there is no such method.
 pub async fn token(request: HttpRequest, edge: Shared) -> HttpResponse {
-    let found = origin(&request).filter(|origin| edge.app.settings.clients.iter().any(|client| is_of(client, origin)));
+    let found =
+        origin(&request).filter(|origin| edge.app.settings.clients.iter().any(|client| has_pages_at(client, origin)));
     match found {
         Some(origin) => preflight(origin, "POST", "POST"),
         None => HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "POST")).finish(),

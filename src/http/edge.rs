@@ -18,10 +18,11 @@ use crate::app::{AppError, Countersign};
 use crate::config::cidr::Cidr;
 use crate::crypto::random;
 use crate::domain::canonical;
+use crate::domain::network::Network;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::form::Form;
 
-use super::caller::{Crowd, Tally, address, is_our_page};
+use super::caller::{Crowd, Tally, address, is_of_foreign_page, is_our_page};
 use super::problem::Problem;
 
 /// Largest body of any route.
@@ -49,6 +50,8 @@ pub struct Edge {
     pub streams: Crowd,
     /// Requests of applications, by address.
     pub authorizations: Tally,
+    /// What foreign pages have browsers send, by address.
+    pub foreign: Tally,
 }
 
 /// The shared edge, as actix hands it out.
@@ -58,6 +61,11 @@ impl Edge {
     /// The address that a call counts for.
     pub fn address(&self, request: &HttpRequest) -> IpAddr {
         address(request, &self.trusted_proxies)
+    }
+
+    /// The network that what a call begins counts for.
+    pub fn network(&self, request: &HttpRequest) -> Network {
+        Network::of(self.address(request))
     }
 
     /// A JSON answer for a job's failure.
@@ -171,6 +179,21 @@ impl Edge {
             self.started_ceremonies.count(address, self.app.clock.monotonic());
         }
         refused
+    }
+
+    /// The tally of refused calls that a call counts for: a foreign page's has its own, so that it keeps nobody out.
+    fn refusals(&self, request: &HttpRequest) -> &Tally {
+        if is_of_foreign_page(request, &self.app) { &self.foreign } else { &self.refused }
+    }
+
+    /// The refusal of a caller that was refused too often.
+    pub fn refuse_refused(&self, request: &HttpRequest) -> Option<HttpResponse> {
+        self.refuse_beyond(self.refusals(request), self.address(request))
+    }
+
+    /// Counts a refused call.
+    pub fn count_refused(&self, request: &HttpRequest) {
+        self.refusals(request).count(self.address(request), self.app.clock.monotonic());
     }
 
     /// The refusal of an address that has had its share of `tally`.

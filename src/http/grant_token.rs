@@ -27,16 +27,18 @@ pub async fn answer(request: &HttpRequest, edge: &Edge, form: &Form, grant: Gran
         Ok(client) => client,
         Err(answer) => return answer,
     };
+    let mut with_nonce = client.dpop;
     let mut answer = match redeem(request, edge, form, (&client, grant)).await {
         Ok(tokens) => tokens_answer(&tokens),
         Err(error) => {
+            with_nonce |= error.code() == ErrorCode::DpopNonceWanted;
             if matches!(error, AppError::Refused { .. }) {
-                edge.refused.count(edge.address(request), edge.app.clock.monotonic());
+                edge.count_refused(request);
             }
             edge.fail(error)
         }
     };
-    if client.dpop {
+    if with_nonce {
         put_nonce(&mut answer, edge);
     }
     cors::allow_client(&mut answer, request, &client);
@@ -59,10 +61,7 @@ async fn redeem(
         let text = "this client's tokens are bound to a key, and the call brings no DPoP proof";
         return Err(AppError::refused(ErrorCode::DpopProofInvalid, text));
     }
-    if let Some(proven) = &proven {
-        edge.app.use_proof(proven)?;
-    }
-    edge.app.redeem(Arc::clone(client), trade, proven.map(|proven| proven.jkt)).await
+    edge.app.redeem(Arc::clone(client), trade, proven).await
 }
 
 fn tokens_answer(tokens: &Tokens) -> HttpResponse {

@@ -14,14 +14,13 @@ use super::edge::{Edge, Shared, json_answer};
 
 /// Takes a code and the job's token.
 pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
-    let address = edge.address(&request);
-    if let Some(answer) = edge.refuse_beyond(&edge.refused, address) {
+    if let Some(answer) = edge.refuse_refused(&request) {
         return answer;
     }
     let brought = match read(&request, payload, &edge).await {
         Ok(form) => edge.app.bring_link_code(&form).await,
         Err(answer) => {
-            edge.refused.count(address, edge.app.clock.monotonic());
+            edge.count_refused(&request);
             return answer;
         }
     };
@@ -37,7 +36,7 @@ pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpR
         }
         Err(error) => {
             if matches!(error, AppError::Refused { .. }) {
-                edge.refused.count(address, edge.app.clock.monotonic());
+                edge.count_refused(&request);
             }
             edge.fail(error)
         }

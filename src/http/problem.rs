@@ -99,11 +99,16 @@ impl Problem {
 
     fn json_with(&self, status: StatusCode, app: &Countersign) -> HttpResponse {
         let mut answer = HttpResponse::build(status);
-        if matches!(status.as_u16(), 429 | 503) {
-            let after = self.retry_after.map_or_else(|| RETRY_AFTER.to_owned(), |seconds| seconds.to_string());
+        if let Some(after) = self.retry_after(status) {
             answer.insert_header((header::RETRY_AFTER, after));
         }
         answer.insert_header((header::CACHE_CONTROL, "no-store")).json(self.members(app))
+    }
+
+    /// What whoever may come again is told of when.
+    fn retry_after(&self, status: StatusCode) -> Option<String> {
+        let after = || self.retry_after.map_or_else(|| RETRY_AFTER.to_owned(), |seconds| seconds.to_string());
+        matches!(status.as_u16(), 429 | 503).then(after)
     }
 
     /// The page.
@@ -115,8 +120,8 @@ impl Problem {
             ErrorPage::of(place, self.code, &self.description).with_cure(self.code, &self.hint)
         };
         let mut answer = html(self.page_status(), &page);
-        if let Some(seconds) = self.retry_after {
-            answer.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        if let Some(after) = self.retry_after(self.page_status()).and_then(|after| after.parse().ok()) {
+            answer.headers_mut().insert(header::RETRY_AFTER, after);
         }
         answer
     }

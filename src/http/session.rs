@@ -45,14 +45,13 @@ pub async fn who(edge: &Edge, request: &HttpRequest) -> Result<Option<SignedIn>,
 /// # Errors
 /// The answer.
 pub async fn needed(edge: &Edge, request: &HttpRequest) -> Result<(), HttpResponse> {
-    let address = edge.address(request);
-    if let Some(answer) = edge.refuse_beyond(&edge.refused, address) {
+    if let Some(answer) = edge.refuse_refused(request) {
         return Err(answer);
     }
     match who(edge, request).await {
         Ok(Some(_)) => Ok(()),
         Ok(None) => {
-            edge.refused.count(address, edge.app.clock.monotonic());
+            edge.count_refused(request);
             Err(edge.fail_script(not_signed_in()))
         }
         Err(error) => Err(edge.fail_script(error)),

@@ -22,12 +22,11 @@ use super::problem::Problem;
 
 /// Exchanges a job token, or redeems what a client brings.
 pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
-    let address = edge.address(&request);
-    if let Some(answer) = edge.refuse_beyond(&edge.refused, address) {
+    if let Some(answer) = edge.refuse_refused(&request) {
         return answer;
     }
     let refuse = |answer| {
-        edge.refused.count(address, edge.app.clock.monotonic());
+        edge.count_refused(&request);
         answer
     };
     let form = match edge.form(&request, payload).await {
@@ -51,7 +50,7 @@ pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpR
         Ok(Answer::Pending(pending)) => pending_answer(&edge.app, &pending),
         Err(error) => {
             if matches!(error, AppError::Refused { .. }) {
-                edge.refused.count(address, edge.app.clock.monotonic());
+                edge.count_refused(&request);
             }
             edge.fail(error)
         }

@@ -40,8 +40,7 @@ pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpR
 }
 
 fn answer(request: &HttpRequest, edge: &Edge) -> HttpResponse {
-    let address = edge.address(request);
-    if let Some(answer) = edge.refuse_beyond(&edge.refused, address) {
+    if let Some(answer) = edge.refuse_refused(request) {
         return answer;
     }
     let mut answer = match presented(request) {
@@ -49,7 +48,7 @@ fn answer(request: &HttpRequest, edge: &Edge) -> HttpResponse {
             Ok(claims) => json_answer(&claims),
             Err(error) => {
                 if matches!(error, AppError::Refused { .. }) {
-                    edge.refused.count(address, edge.app.clock.monotonic());
+                    edge.count_refused(request);
                 }
                 refusal(edge, scheme, error)
             }
@@ -83,7 +82,7 @@ fn presented(request: &HttpRequest) -> Option<(Scheme, &str)> {
 }
 
 fn claims(request: &HttpRequest, edge: &Edge, scheme: Scheme, token: &str) -> Result<Value, AppError> {
-    let jkt = match scheme {
+    let proven = match scheme {
         Scheme::Bearer => None,
         Scheme::Dpop => {
             let proven = proven(request, edge, Some(token), false)?;
@@ -92,11 +91,7 @@ fn claims(request: &HttpRequest, edge: &Edge, scheme: Scheme, token: &str) -> Re
             Some(proven)
         }
     };
-    let claims = edge.app.userinfo(token, jkt.as_ref().map(|proven| &proven.jkt))?;
-    if let Some(proven) = &jkt {
-        edge.app.use_proof(proven)?;
-    }
-    Ok(Value::Object(claims))
+    Ok(Value::Object(edge.app.userinfo(token, proven.as_ref())?))
 }
 
 /// A resource server's refusal: 401, or 403 for a scope, with the challenge of the scheme that was used.

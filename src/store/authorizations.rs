@@ -6,14 +6,49 @@
 use rusqlite::{Row, params};
 
 use crate::domain::ids::{ClientId, Digest, PersonId};
+use crate::domain::network::Network;
 use crate::domain::oauth::scope::Scopes;
 use crate::domain::time::Timestamp;
 
 use super::columns::{as_i64, collect, digest, first, index, optional_time, parsed, time};
+use super::grants::PRUNED_AT_ONCE;
+use super::shares::{Room, Share};
 use super::{Reader, StoreError, Unit};
 
-/// Most authorization requests that wait, of everybody together; another one ends the oldest.
+/// Most authorization requests that wait, of all networks together; another one is refused.
 pub const MAX_AUTHORIZATION_REQUESTS: usize = 20_000;
+/// Of them, those of one network; another one ends its oldest.
+pub const MAX_AUTHORIZATION_REQUESTS_OF_NETWORK: usize = 1_000;
+/// The same while more than half of all are taken.
+pub const MAX_AUTHORIZATION_REQUESTS_IN_A_CROWD: usize = 50;
+/// Most requests of clients that proved who they are, of all of them together; another one is refused.
+pub const MAX_PROVEN_REQUESTS: usize = 10_000;
+/// Of them, those of one client; another one is refused.
+pub const MAX_PROVEN_REQUESTS_OF_CLIENT: usize = 2_000;
+
+/// What browsers and public clients bring: who they are, nobody knows.
+const STRANGERS: Share = Share {
+    pool: "strangers",
+    most: MAX_AUTHORIZATION_REQUESTS,
+    of_one: MAX_AUTHORIZATION_REQUESTS_OF_NETWORK,
+    in_a_crowd: MAX_AUTHORIZATION_REQUESTS_IN_A_CROWD,
+};
+/// What clients push that prove who they are. Their requests are many people's, so none makes room for another.
+const CLIENTS: Share = Share {
+    pool: "clients",
+    most: MAX_PROVEN_REQUESTS,
+    of_one: MAX_PROVEN_REQUESTS_OF_CLIENT,
+    in_a_crowd: MAX_PROVEN_REQUESTS_OF_CLIENT,
+};
+
+/// Of whose share of the table a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payer {
+    /// The network's that it came from.
+    Network(Network),
+    /// The client's, which proved who it is.
+    Client,
+}
 
 /// An authorization request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +61,8 @@ pub struct AuthorizationRow {
     pub request: Vec<u8>,
     /// Its client pushed it.
     pub pushed: bool,
+    /// Its client proved who it is when it pushed it.
+    pub proven: bool,
     /// When it came.
     pub created: Timestamp,
     /// Its last moment.
@@ -53,6 +90,7 @@ fn authorization(row: &Row<'_>) -> Result<AuthorizationRow, StoreError> {
         client: parsed(row, "client", ClientId::parse)?,
         request: row.get("request")?,
         pushed: row.get("pushed")?,
+        proven: row.get::<_, String>("pool")? == CLIENTS.pool,
         created: time(row, "created")?,
         ends: time(row, "ends")?,
         taken: optional_time(row, "taken")?,
@@ -89,24 +127,40 @@ impl Reader<'_> {
 }
 
 impl Unit<'_> {
-    /// Keeps an authorization request; those that are over go, and the oldest where there are too many.
-    pub fn insert_authorization_request(&mut self, row: &AuthorizationRow) -> Result<(), StoreError> {
-        self.conn()
-            .prepare_cached("DELETE FROM authorization_request WHERE ends < ?1")?
-            .execute(params![self.now().millis()])?;
+    /// Keeps an authorization request that comes out of a payer's share; some that are over go.
+    ///
+    /// # Errors
+    /// `Crowded` where the share is taken: nobody's request goes for another's.
+    pub fn insert_authorization_request(&mut self, row: &AuthorizationRow, payer: Payer) -> Result<(), StoreError> {
+        let some = i64::try_from(PRUNED_AT_ONCE).unwrap_or(1);
         let prune = "DELETE FROM authorization_request WHERE id_sha256 IN
-                     (SELECT id_sha256 FROM authorization_request ORDER BY created DESC LIMIT -1 OFFSET ?1)";
-        let keep = i64::try_from(MAX_AUTHORIZATION_REQUESTS - 1).unwrap_or(0);
-        self.conn().prepare_cached(prune)?.execute(params![keep])?;
-        let sql = "INSERT INTO authorization_request (id_sha256, client, request, pushed, created, ends)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+                     (SELECT id_sha256 FROM authorization_request WHERE ends < ?1 ORDER BY ends LIMIT ?2)";
+        self.conn().prepare_cached(prune)?.execute(params![self.now().millis(), some])?;
+        let (share, payer) = match payer {
+            Payer::Network(network) => (&STRANGERS, network.to_string()),
+            Payer::Client => (&CLIENTS, row.client.to_string()),
+        };
+        match (self.room(share, &payer)?, share.pool == STRANGERS.pool) {
+            (Room::Free, _) => {}
+            (Room::ForItsOldest, true) => {
+                let end = "DELETE FROM authorization_request WHERE id_sha256 =
+                           (SELECT id_sha256 FROM authorization_request WHERE pool = ?1 AND payer = ?2
+                            ORDER BY created LIMIT 1)";
+                self.conn().prepare_cached(end)?.execute(params![share.pool, payer])?;
+            }
+            _ => return Err(StoreError::Crowded("authorization requests")),
+        }
+        let sql = "INSERT INTO authorization_request (id_sha256, client, request, pushed, created, ends, pool, payer)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let values = params![
             row.id_sha256.as_bytes(),
             row.client.as_str(),
             row.request,
             row.pushed,
             row.created.millis(),
-            row.ends.millis()
+            row.ends.millis(),
+            share.pool,
+            payer
         ];
         self.conn().prepare_cached(sql)?.execute(values)?;
         Ok(())

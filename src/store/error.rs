@@ -15,6 +15,9 @@ pub enum StoreError {
     /// The writer's queue is full.
     #[error("too many changes are waiting; try again in a moment")]
     Full,
+    /// Everybody together has as many as may wait; nobody's goes for another's.
+    #[error("too many {0} are waiting; try again in a minute")]
+    Crowded(&'static str),
     /// The disk or the database's limit is exhausted; nothing was changed.
     #[error("no space is left for the database; free some or raise its limit, then try again")]
     NoSpace,
@@ -104,7 +107,7 @@ impl StoreError {
     /// Whether it may pass by itself, or once the disk has space.
     #[must_use]
     pub const fn passes(&self) -> bool {
-        matches!(self, Self::Full | Self::NoSpace | Self::Busy)
+        matches!(self, Self::Full | Self::Crowded(_) | Self::NoSpace | Self::Busy)
     }
 }
 

@@ -178,6 +178,13 @@ impl Reader<'_> {
         collect(&mut self.conn().prepare_cached(sql)?, params![sid.as_str()], grant)
     }
 
+    /// The grants that were ever given in a session and are not forgotten, ended or not, one for each client.
+    pub fn grants_ever_of_session(&self, sid: &SessionId) -> Result<Vec<GrantRow>, StoreError> {
+        let sql = "SELECT * FROM oauth_grant WHERE entry IN
+                   (SELECT max(entry) FROM oauth_grant WHERE sid = ?1 GROUP BY client) ORDER BY entry";
+        collect(&mut self.conn().prepare_cached(sql)?, params![sid.as_str()], grant)
+    }
+
     /// The grants of a person that nobody ended, oldest first.
     pub fn grants_of_person(&self, id: &PersonId) -> Result<Vec<GrantRow>, StoreError> {
         let sql = "SELECT * FROM oauth_grant WHERE person = ?1 AND ended IS NULL ORDER BY entry";

@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0011_key_rotation.sql"),
     include_str!("migrations/0012_logout.sql"),
     include_str!("migrations/0013_listed_keys.sql"),
+    include_str!("migrations/0014_shares.sql"),
 ];
 
 /// Brings the schema up to this program's version.

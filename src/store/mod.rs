@@ -24,6 +24,7 @@ pub mod push;
 pub mod requests;
 mod resume;
 pub mod sessions;
+mod shares;
 mod startup;
 pub mod tokens;
 mod unit;

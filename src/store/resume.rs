@@ -10,6 +10,7 @@ use crate::domain::log::high_water::{HighWater, Mark};
 use crate::domain::time::Timestamp;
 
 use super::columns::as_i64;
+use super::logouts::MAX_LOGOUT_NOTICES;
 use super::open::{Opening, lock, start};
 use super::{DATABASE, Reader, Store, StoreError, Unit, connection, migrations, startup};
 
@@ -86,6 +87,12 @@ fn record(unit: &mut Unit<'_>, lost: &Mark) -> Result<u64, StoreError> {
         conn.execute(&format!("DELETE FROM {ceremonies}"), [])?;
     }
     conn.prepare_cached("UPDATE session SET ended = ?1 WHERE ended IS NULL")?.execute(params![now])?;
+    // Whoever made a session of their own of it is told, as far as is known what was given.
+    let tell = "INSERT INTO logout_notice (client, person, sid, created, due)
+                SELECT DISTINCT client, person, sid, ?1, ?1 FROM oauth_grant WHERE ended IS NULL AND ends >= ?1
+                LIMIT max(0, ?2 - (SELECT count(*) FROM logout_notice))
+                ON CONFLICT (client, sid) DO NOTHING";
+    conn.prepare_cached(tell)?.execute(params![now, i64::try_from(MAX_LOGOUT_NOTICES).unwrap_or(0)])?;
     conn.prepare_cached("UPDATE oauth_grant SET ended = ?1, why = 'restored' WHERE ended IS NULL")?
         .execute(params![now])?;
     // What was taken back in the lost part would come back: people are asked once more.

@@ -7,15 +7,29 @@ use rusqlite::{Row, params};
 
 use crate::domain::assurance::AuthenticatorFacts;
 use crate::domain::ids::{Digest, PersonId, SessionId};
+use crate::domain::network::Network;
 use crate::domain::session::SessionTimes;
 use crate::domain::time::{CEREMONY, Timestamp};
 
-use super::columns::{as_i64, collect, corrupt, digest, first, index, optional_time, parsed, time};
+use super::columns::{as_i64, collect, corrupt, digest, first, index, optional_digest, optional_time, parsed, time};
+use super::grants::PRUNED_AT_ONCE;
 use super::passkeys::{CeremonyRow, MAX_CEREMONIES, as_listed, ceremony, listed};
+use super::shares::{Room, Share};
 use super::{Reader, StoreError, Unit};
 
-/// Most sign-ins under way, of everybody together; starting another ends the oldest.
+/// Most sign-ins under way, of all networks together; another one is refused.
 pub const MAX_SIGN_INS: usize = 10_000;
+/// Of them, those of one network; another one ends its oldest.
+pub const MAX_SIGN_INS_OF_NETWORK: usize = 300;
+/// The same while more than half of all are taken.
+pub const MAX_SIGN_INS_IN_A_CROWD: usize = 30;
+
+const SIGN_INS: Share = Share {
+    pool: "sign_ins",
+    most: MAX_SIGN_INS,
+    of_one: MAX_SIGN_INS_OF_NETWORK,
+    in_a_crowd: MAX_SIGN_INS_IN_A_CROWD,
+};
 
 /// A session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +52,21 @@ pub struct SessionRow {
     pub sid: SessionId,
 }
 
+/// A sign-in that starts.
+#[derive(Debug, Clone)]
+pub struct NewSignIn {
+    /// Its id.
+    pub id: String,
+    /// The challenge.
+    pub challenge: Digest,
+    /// The credential ids that the browser is given, where a user name was asked for.
+    pub listed: Option<Vec<Vec<u8>>>,
+    /// SHA-256 of the id of the authorization request that it is made for, where it is made for one.
+    pub request: Option<Digest>,
+    /// Where it is made.
+    pub network: Network,
+}
+
 /// A sign-in that was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignInRow {
@@ -45,6 +74,8 @@ pub struct SignInRow {
     pub challenge: Digest,
     /// The credential ids that the browser was given, where a user name was asked for.
     pub listed: Option<Vec<Vec<u8>>>,
+    /// SHA-256 of the id of the authorization request that it is made for, where it is made for one.
+    pub request: Option<Digest>,
     /// When it started.
     pub started: Timestamp,
 }
@@ -69,7 +100,12 @@ fn session(row: &Row<'_>) -> Result<SessionRow, StoreError> {
 }
 
 fn sign_in(row: &Row<'_>) -> Result<SignInRow, StoreError> {
-    Ok(SignInRow { challenge: digest(row, "challenge")?, listed: listed(row)?, started: time(row, "started")? })
+    Ok(SignInRow {
+        challenge: digest(row, "challenge")?,
+        listed: listed(row)?,
+        request: optional_digest(row, "request")?,
+        started: time(row, "started")?,
+    })
 }
 
 impl Reader<'_> {
@@ -139,30 +175,37 @@ impl Unit<'_> {
         Ok(())
     }
 
-    /// Starts a sign-in.
-    pub fn start_sign_in(
-        &mut self,
-        id: &str,
-        challenge: &Digest,
-        listed: Option<&[Vec<u8>]>,
-    ) -> Result<(), StoreError> {
-        let now = self.now();
-        self.conn()
-            .prepare_cached("DELETE FROM sign_in_ceremony WHERE started < ?1")?
-            .execute(params![(now - CEREMONY).millis()])?;
+    /// Starts a sign-in out of a network's share; some that are over go.
+    ///
+    /// # Errors
+    /// `Crowded` where nothing is left: nobody's sign-in goes for another's.
+    pub fn start_sign_in(&mut self, new: &NewSignIn) -> Result<(), StoreError> {
+        let (now, some) = (self.now(), i64::try_from(PRUNED_AT_ONCE).unwrap_or(1));
         let prune = "DELETE FROM sign_in_ceremony WHERE id IN
-                     (SELECT id FROM sign_in_ceremony ORDER BY started DESC LIMIT -1 OFFSET ?1)";
-        let keep = i64::try_from(MAX_SIGN_INS - 1).unwrap_or(0);
-        self.conn().prepare_cached(prune)?.execute(params![keep])?;
-        let listed = as_listed(listed)?;
-        let sql = "INSERT INTO sign_in_ceremony (id, challenge, listed, started) VALUES (?1, ?2, ?3, ?4)";
-        self.conn().prepare_cached(sql)?.execute(params![id, challenge.as_bytes(), listed, now.millis()])?;
+                     (SELECT id FROM sign_in_ceremony WHERE started < ?1 ORDER BY started LIMIT ?2)";
+        self.conn().prepare_cached(prune)?.execute(params![(now - CEREMONY).millis(), some])?;
+        let network = new.network.to_string();
+        match self.room(&SIGN_INS, &network)? {
+            Room::Free => {}
+            Room::ForItsOldest => {
+                let end = "DELETE FROM sign_in_ceremony WHERE id =
+                           (SELECT id FROM sign_in_ceremony WHERE network = ?1 ORDER BY started LIMIT 1)";
+                self.conn().prepare_cached(end)?.execute(params![network])?;
+            }
+            Room::None => return Err(StoreError::Crowded("sign-ins")),
+        }
+        let listed = as_listed(new.listed.as_deref())?;
+        let sql = "INSERT INTO sign_in_ceremony (id, challenge, listed, started, network, request)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let request = new.request.map(|digest| digest.as_bytes().to_vec());
+        let values = params![new.id, new.challenge.as_bytes(), listed, now.millis(), network, request];
+        self.conn().prepare_cached(sql)?.execute(values)?;
         Ok(())
     }
 
     /// Takes a sign-in: it is gone afterwards, whatever comes of it.
     pub fn take_sign_in(&mut self, id: &str) -> Result<Option<SignInRow>, StoreError> {
-        let sql = "DELETE FROM sign_in_ceremony WHERE id = ?1 RETURNING challenge, listed, started";
+        let sql = "DELETE FROM sign_in_ceremony WHERE id = ?1 RETURNING challenge, listed, started, request";
         first(&mut self.conn().prepare_cached(sql)?, params![id], sign_in)
     }
 

@@ -359,31 +359,3 @@ fn a_store_opened_for_reading_sees_what_is_committed_beside_it_and_writes_nothin
     let store = scratch.open().unwrap();
     assert_eq!(append(&store, step(3)), 3, "looking keeps nobody from starting");
 }
-
-#[test]
-fn so_many_sign_ins_are_under_way_and_one_more_ends_the_oldest() {
-    use crate::store::sessions::MAX_SIGN_INS;
-    let scratch = Scratch::new();
-    let store = scratch.create();
-    store
-        .write_blocking(|unit| -> Result<()> {
-            // As many as may be, but for one; the oldest first.
-            let fill = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
-                        INSERT INTO sign_in_ceremony (id, challenge, listed, started)
-                        SELECT 'old ' || i, zeroblob(32), NULL, ?2 - ?1 + i FROM n";
-            let most = i64::try_from(MAX_SIGN_INS - 1).unwrap();
-            let earlier = unit.now().millis() - 1;
-            unit.conn().execute(fill, rusqlite::params![most, earlier])?;
-            for id in ["full", "one more"] {
-                unit.start_sign_in(id, &Digest::of(id.as_bytes()), None)?;
-            }
-            let count: i64 = unit.conn().query_row("SELECT count(*) FROM sign_in_ceremony", [], |row| row.get(0))?;
-            assert_eq!(usize::try_from(count).unwrap(), MAX_SIGN_INS);
-            assert!(unit.take_sign_in("old 1")?.is_none(), "the oldest is over");
-            for id in ["old 2", "full", "one more"] {
-                assert!(unit.take_sign_in(id)?.is_some(), "{id}");
-            }
-            Ok(())
-        })
-        .unwrap();
-}

@@ -143,8 +143,7 @@ fn attack_069_an_assertion_counts_once_and_for_us_alone() {
         ("jti", json!("")),
         ("jti", json!(null)),
     ] {
-        let code = if name == "iss" { "client_unknown" } else { "client_assertion_invalid" };
-        unknown(&server, code, || present(&server, &changed(name, value.clone())));
+        unknown(&server, "client_assertion_invalid", || present(&server, &changed(name, value.clone())));
     }
     let (header, claims) = good(&server, "two");
     let more = [
@@ -232,4 +231,24 @@ fn attack_069_an_unknown_client_takes_as_long_as_a_wrong_secret() {
         wrong * 1e9,
         unknown * 1e9
     );
+}
+
+#[test]
+fn attack_069_an_assertion_tells_nobody_who_is_a_client() {
+    let server = server();
+    let other = SigningKey::generate(TokenAlg::Es256, 0).unwrap();
+    let mut told = Vec::new();
+    // A client with keys, with a secret, without either, and none; signed by nobody's key, and under its key's name.
+    for client in ["ci", "grafana", "spa", "nobody"] {
+        for kid in [KEY.kid(), other.kid()] {
+            let mut claims = good(&server, "who").1;
+            claims["iss"] = json!(client);
+            claims["sub"] = json!(client);
+            let forged = signed(&*raw_signer(&other), &json!({ "alg": "ES256", "kid": kid }), &claims);
+            let answer = unknown(&server, "client_assertion_invalid", || present(&server, &forged));
+            told.push((answer.status, answer.member("error_description"), answer.member("hint")));
+        }
+    }
+    told.dedup();
+    assert_eq!(told.len(), 1, "{told:?}");
 }

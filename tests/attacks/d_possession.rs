@@ -1,12 +1,15 @@
 //! DPoP: tokens that whoever stole them cannot use.
 
+use countersign::domain::ids::Digest;
 use countersign::domain::oauth::client::Client;
 use countersign::domain::oauth::dpop::MAX_DPOP_PROOF;
+use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 
 use crate::support::clients::{
-    Code, Prover, SECRET, basic, client, code, code_pairs, code_with, post, public, server_with, userinfo,
+    Code, Prover, REDIRECT, SECRET, basic, client, code, code_pairs, code_with, post, public, server_with, userinfo,
 };
+use crate::support::wire::form;
 use crate::support::{Answer, Logged, Person, Server, Snapshot, refused};
 
 struct Scene {
@@ -203,11 +206,91 @@ fn attack_070_a_code_that_is_bound_to_a_key_is_redeemed_with_it() {
 #[test]
 fn attack_070_a_restart_forgets_proofs_and_takes_none_from_before_it() {
     let mut scene = scene();
-    let proof = scene.prover.proof(&scene.server, "POST", "/token");
-    scene.redeem("grafana", &scene.code("grafana"), &proof).expect(200);
+    // A clock that is ahead dates a proof into the time after the start.
+    let mut claims = Prover::claims(&scene.server, "POST", "/token");
+    claims["iat"] = json!(scene.server.now() + 20);
+    let proofs =
+        [scene.prover.proof(&scene.server, "POST", "/token"), scene.prover.sign(&scene.prover.header(), &claims)];
+    for proof in &proofs {
+        scene.redeem("grafana", &scene.code("grafana"), proof).expect(200);
+    }
     scene.server.pass(2);
     scene.server.restart();
     let code = scene.code("grafana");
-    scene.refuses(&code, &proof);
+    let before = Snapshot::of(&scene.server);
+    for proof in &proofs {
+        let answer = scene.redeem("grafana", &code, proof).expect_error(400, "use_dpop_nonce", "dpop_nonce_wanted");
+        refused(&scene.server, &before, &answer, Logged::No);
+        // With a nonce of this process a proof was made after it began.
+        claims["nonce"] = json!(answer.header("dpop-nonce").unwrap());
+    }
+    claims["jti"] = json!("after the start");
+    let fresh = scene.prover.sign(&scene.prover.header(), &claims);
+    scene.redeem("grafana", &code, &fresh).expect(200);
+    scene.server.pass(31);
+    let code = scene.code("grafana");
     scene.redeem("grafana", &code, &scene.prover.proof(&scene.server, "POST", "/token")).expect(200);
+}
+
+#[test]
+fn attack_070_a_proof_of_a_refused_call_takes_no_room() {
+    let scene = scene();
+    let proof = scene.prover.proof(&scene.server, "POST", "/token");
+    let junk = Code { text: "co_junk".to_owned(), ..scene.code("spa") };
+    scene.redeem("spa", &junk, &proof).expect_error(400, "invalid_grant", "code_invalid");
+    scene.refresh("junk", Some(&proof)).expect_error(400, "invalid_grant", "refresh_token_invalid");
+    // It was not remembered, so it is good for its one call.
+    let tokens = scene.redeem("spa", &scene.code("spa"), &proof).expect(200);
+    let again = scene.refresh(&tokens.member("refresh_token"), Some(&proof));
+    again.expect_error(400, "invalid_dpop_proof", "dpop_proof_invalid");
+    let fresh = scene.prover.proof(&scene.server, "POST", "/token");
+    scene.refresh(&tokens.member("refresh_token"), Some(&fresh)).expect(200);
+}
+
+#[test]
+fn attack_070_a_pushed_request_is_bound_to_the_key_that_its_proof_proves() {
+    let scene = scene();
+    let server = &scene.server;
+    let verifier = BASE64URL_NOPAD.encode(&[7; 32]);
+    let challenge = BASE64URL_NOPAD.encode(Digest::of(verifier.as_bytes()).as_bytes());
+    let push = |client: &str, proof: &str, more: &[(&str, &str)]| {
+        let usual = [
+            ("client_id", client),
+            ("redirect_uri", REDIRECT),
+            ("response_type", "code"),
+            ("scope", "openid"),
+            ("code_challenge", challenge.as_str()),
+            ("code_challenge_method", "S256"),
+        ];
+        let call = post(server, "/par", &[usual.as_slice(), more].concat()).header("dpop", proof);
+        if client == "spa" { call.send() } else { call.header("authorization", &basic(client, SECRET)).send() }
+    };
+    let fresh = |path: &str| scene.prover.proof(server, "POST", path);
+    let before = Snapshot::of(server);
+    for proof in [fresh("/token"), scene.prover.proof(server, "GET", "/par"), "a.b.c".to_owned()] {
+        let answer = push("grafana", &proof, &[]).expect_error(400, "invalid_dpop_proof", "dpop_proof_invalid");
+        refused(server, &before, &answer, Logged::No);
+    }
+    let another = Prover::new().jkt();
+    let answer = push("grafana", &fresh("/par"), &[("dpop_jkt", another.as_str())]);
+    refused(server, &before, &answer.invalid("parameter_invalid"), Logged::No);
+    let answer = push("bound", &fresh("/par"), &[]).expect_error(400, "use_dpop_nonce", "dpop_nonce_wanted");
+    assert!(answer.header("dpop-nonce").is_some());
+    refused(server, &before, &answer, Logged::No);
+
+    let jkt = scene.prover.jkt();
+    for (client, more) in [("grafana", vec![]), ("spa", vec![("dpop_jkt", jkt.as_str())])] {
+        let proof = fresh("/par");
+        let uri = push(client, &proof, &more).expect(201).member("request_uri");
+        push(client, &proof, &more).expect_error(400, "invalid_dpop_proof", "dpop_proof_invalid");
+        let query = form(&[("client_id", client), ("request_uri", &uri)]);
+        let asked = server.call("GET", &format!("/authorize?{query}")).send().expect(303);
+        let back = server.call("GET", asked.header("location").unwrap()).header("cookie", &scene.session).send();
+        let location = url::Url::parse(back.expect(303).header("location").unwrap()).unwrap();
+        let text = location.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+        let code = Code { text, verifier: verifier.clone(), grant: 0 };
+        let thief = Prover::new().proof(server, "POST", "/token");
+        scene.redeem(client, &code, &thief).expect_error(400, "invalid_grant", "dpop_key_wrong");
+        scene.redeem(client, &code, &fresh("/token")).expect(200);
+    }
 }

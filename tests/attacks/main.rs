@@ -35,6 +35,7 @@ mod d_logout;
 mod d_possession;
 mod d_refresh;
 mod d_sessions;
+mod d_shares;
 mod e_entries;
 mod e_erasure;
 mod f_faults;

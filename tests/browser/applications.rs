@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use countersign::domain::assurance::Acr;
 use countersign::domain::ids::{Audience, ClientId, GroupName};
-use countersign::domain::oauth::client::{Client, Consent, GrantType, Logo, ResponseMode};
+use countersign::domain::oauth::client::{Client, ClientAuth, Consent, GrantType, Logo, ResponseMode};
 use countersign::domain::oauth::scope::Scopes;
 use serde_json::json;
 
@@ -117,7 +117,12 @@ fn client(id: &str, name: &str) -> Client {
 fn clients() -> Vec<Client> {
     vec![
         client("grafana", "Grafana"),
-        Client { consent: Consent::Once, ..client("wiki", "Wiki of the platform team") },
+        // It proves who it is, so that what people agreed to once answers the next time.
+        Client {
+            consent: Consent::Once,
+            auth: ClientAuth::Basic(Vec::new()),
+            ..client("wiki", "Wiki of the platform team")
+        },
         Client { acr: Acr::Phrh, logo: None, ..client("vault", "Vault") },
         Client { groups: Some(BTreeSet::from([GroupName::parse("finance").unwrap()])), ..client("payroll", "Payroll") },
     ]

@@ -79,7 +79,9 @@ fn a_client_is_no_audience_of_a_rule() {
              audience = [\"{audience}\"]\nrequire = \"none\"\n"
         )
     };
-    for audience in ["robot", "https://api.example.com", "http://localhost:18080"] {
+    // What many a service takes for the same is the same.
+    let spellings = ["https://robot/", "api.example.com", "https://api.example.com/"];
+    for audience in ["robot", "https://api.example.com", "http://localhost:18080"].into_iter().chain(spellings) {
         place.write("rules/taken.toml", &rule(audience));
         place.run(&["rule", "check"]).expect(1, "choose an audience that no `[[client]]` names");
         place.run(&["serve"]).expect(2, "is a client, a resource of a client, or this server itself");

@@ -129,6 +129,7 @@ fn people_are_asked_once_and_again_for_more() {
     say(&server, Some(&session), &waiting, "consent").expect(200);
     let after = Snapshot::of(&server);
     assert_eq!(after.since(&before).iter().map(|entry| &entry["outcome"]).collect::<Vec<_>>(), ["consented"]);
+    assert_eq!(after.since(&before)[0]["resources"], json!(["https://api.example.com"]), "the services, too");
     code(&open(&server, Some(&session), &waiting));
     // Once.
     code(&Request::good().go(&server, Some(&session)));
@@ -264,7 +265,7 @@ fn a_stronger_sign_in_is_the_same_session_to_applications() {
     let sid = sessions(&server, &ada)[0].sid.clone();
     let waiting = Request::good().with("prompt", "login").waits(&server);
     open(&server, Some(&first), &waiting).expect(200);
-    let signed = ada.sign_in_answer(&server);
+    let signed = ada.sign_in_answer_for(&server, &waiting);
     let call = server.call("POST", "/sign-in/session").of_our_page(&signed.body()).header("cookie", &first);
     let second = session_of(&call.send().expect(200));
     code(&open(&server, Some(&second), &waiting));
@@ -296,7 +297,9 @@ fn a_picture_comes_from_our_own_origin() {
     let server = Server::for_clients(vec![Client { logo: Some(logo), response_modes: modes, ..grafana() }]);
     let answer = server.get("/applications/grafana/logo").expect(200);
     assert_eq!(answer.header("content-type"), Some("image/svg+xml"));
-    assert_eq!(answer.header("content-security-policy"), Some(CONTENT_SECURITY_POLICY));
+    let policy = "sandbox; default-src 'none'; style-src 'unsafe-inline'";
+    assert_eq!(answer.header("content-security-policy"), Some(policy), "a picture opened by itself runs nothing");
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     for nobody in ["other", "GRAFANA", "%00"] {
         server.get(&format!("/applications/{nobody}/logo")).expect(404);
     }

@@ -11,10 +11,10 @@ use countersign::domain::oauth::client::Client;
 use countersign::domain::oauth::logout::{LOGOUT_ATTEMPTS, LOGOUT_LONGEST_PAUSE};
 use serde_json::{Value, json};
 
-use crate::support::clients::{client, code, redeem, refresh, server_with};
+use crate::support::clients::{SECRET, basic, client, code, post, redeem, refresh, server_with};
 use crate::support::gitlab::claims_of;
 use crate::support::server::block_on;
-use crate::support::{Person, Server, URL};
+use crate::support::{Person, Server, Snapshot, URL};
 
 /// A client's endpoint: answers each call with the next of these, and hands on the token of each.
 pub fn endpoint(answers: &'static [&'static str]) -> (String, Receiver<String>) {
@@ -131,6 +131,59 @@ fn suspending_a_person_tells_the_clients_too() {
     server.console(countersign::app::console::ConsoleCommand::Change { wish, propose: false });
     tell(&server);
     assert_eq!(claims_of(&heard.recv().unwrap())["sub"], mara.id);
+}
+
+#[test]
+fn clients_are_told_whose_grants_ended_before_the_session_did() {
+    let (uri, heard) = endpoint(&["200 OK"; 4]);
+    let server = server_with(vec![told(&uri, "grafana"), told(&uri, "wiki")]);
+    let mut mara = Person::manager(&server, "Mara");
+    let sign_in = |mara: &mut Person| {
+        let session = mara.sign_in(&server);
+        for id in ["grafana", "wiki"] {
+            let token = redeem(&server, id, &code(&server, &session, id, "openid")).expect(200).member("refresh_token");
+            // The grant is over; what the application remembers of the sign-in is not.
+            let call = post(&server, "/revoke", &[("token", &token)]).header("authorization", &basic(id, SECRET));
+            call.send().expect(200);
+        }
+        tell(&server);
+        session
+    };
+    let told = || {
+        tell(&server);
+        let mut told: Vec<_> =
+            heard.try_iter().map(|token| claims_of(&token)["aud"].as_str().unwrap().to_owned()).collect();
+        told.sort();
+        told
+    };
+    let session = sign_in(&mut mara);
+    assert!(heard.try_recv().is_err(), "the session lives");
+    sign_out(&server, &session);
+    assert_eq!(told(), ["grafana", "wiki"]);
+    // And where the person is shut out.
+    sign_in(&mut mara);
+    let wish = countersign::app::propose_change::Wish::Suspend { person: mara.id.clone() };
+    server.console(countersign::app::console::ConsoleCommand::Change { wish, propose: false });
+    assert_eq!(told(), ["grafana", "wiki"]);
+}
+
+#[test]
+fn whoever_was_let_in_by_a_change_that_is_refused_then_is_out_of_the_tools() {
+    let (uri, heard) = endpoint(&["200 OK"]);
+    let server = server_with(vec![told(&uri, "grafana")]);
+    let mut ada = Person::first_admin(&server);
+    let (name, role) = ("Sock".to_owned(), countersign::domain::people::Role::Admin);
+    let wish = countersign::app::propose_change::Wish::Invite { name, groups: std::collections::BTreeSet::new(), role };
+    let (change, link) = server.propose(wish);
+    ada.sign_change(&server, &change, "approve").expect(200);
+    let mut sock = Person::by_link(&server, "Sock", link.unwrap());
+    let session = sock.sign_in(&server);
+    redeem(&server, "grafana", &code(&server, &session, "grafana", "openid")).expect(200);
+    ada.sign_change(&server, &change, "deny").expect(200);
+    tell(&server);
+    assert_eq!(claims_of(&heard.try_recv().unwrap())["sub"], sock.id);
+    let ended = Snapshot::of(&server);
+    assert_eq!(ended.of_kind("grant").last().unwrap()["outcome"], "ended");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use countersign::app::console::ConsoleCommand;
 use countersign::app::propose_change::{MAX_OPEN_CHANGES, Wish};
 use countersign::domain::oauth::client::{Client, Logo};
 use countersign::domain::people::Role;
+use countersign::http::authorize::endpoints::PICTURE_POLICY;
 use countersign::http::routes::{Row, TABLE, Who};
 use countersign::http::serve::CONTENT_SECURITY_POLICY;
 use serde_json::json;
@@ -38,11 +39,13 @@ fn paths(row: &Row, scene: &Scene) -> [String; 2] {
 }
 
 fn check_headers(answer: &Answer, place: &str) {
+    let is_picture = place.ends_with("/logo") && answer.status == 200;
+    let policy = if is_picture { PICTURE_POLICY } else { CONTENT_SECURITY_POLICY };
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
         ("x-frame-options", "DENY"),
         ("referrer-policy", "no-referrer"),
-        ("content-security-policy", CONTENT_SECURITY_POLICY),
+        ("content-security-policy", policy),
         ("cross-origin-opener-policy", "same-origin"),
         ("strict-transport-security", "max-age=31536000"),
     ] {

@@ -62,12 +62,13 @@ impl Party {
             }
             Proof::Nobody => "native = true\n".to_owned(),
         };
-        let consent = if *consent { "consent = \"once\"\n" } else { "" };
+        // People would be asked by default about a native application.
+        let consent = if *consent { "once" } else { "none" };
         let dpop = if *dpop { "dpop = true\n" } else { "" };
         // A native application may listen wherever there is room (RFC 8252 §7.3).
         let redirect = if *proof == Proof::Nobody { "http://127.0.0.1" } else { base };
         format!(
-            "[[client]]\nid = \"{id}\"\nname = \"Tool {id}\"\nauth = \"{}\"\n{proves}{consent}{dpop}\
+            "[[client]]\nid = \"{id}\"\nname = \"Tool {id}\"\nauth = \"{}\"\n{proves}consent = \"{consent}\"\n{dpop}\
              redirect_uris = [\"{redirect}{callback}\"]\ngrants = [\"authorization_code\", \"refresh_token\"]\n\
              scopes = [\"openid\", \"profile\", \"email\", \"groups\", \"offline_access\"]\n\
              post_logout_redirect_uris = [\"{base}{}\"]\n",

@@ -158,6 +158,14 @@ impl Person {
         Signed { ceremony: options["ceremony"].as_str().unwrap().to_owned(), response }
     }
 
+    /// Touches the key for a sign-in that an application's request waits for (`/authorize/…`), and posts nothing yet.
+    pub fn sign_in_answer_for(&mut self, server: &Server, waiting: &str) -> Signed {
+        let body = json!({ "for": waiting.rsplit('/').next().unwrap() });
+        let options = server.post_page("/sign-in/options", &body).expect(200).json();
+        let response = self.authenticator.get(&options).unwrap();
+        Signed { ceremony: options["ceremony"].as_str().unwrap().to_owned(), response }
+    }
+
     /// Signs in, in a browser that had no session; its cookie.
     pub fn sign_in(&mut self, server: &Server) -> String {
         let signed = self.sign_in_answer(server);

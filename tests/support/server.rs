@@ -48,8 +48,10 @@ pub const URL: &str = "https://sign.shop.example";
 pub const ORIGIN: &str = "sign.shop.example/log";
 /// When the state was founded.
 pub const FOUNDED: i64 = 1_795_430_000;
-/// When servers start.
+/// When tests find their server.
 pub const NOW: i64 = 1_795_430_400;
+/// How long it has been running then, in seconds.
+pub const RUNS_FOR: i64 = 31;
 
 /// What a test may want otherwise.
 #[derive(Clone)]
@@ -291,8 +293,10 @@ impl Server {
         for (name, bytes) in &TEMPLATE.files {
             write_secret(&directory.join(name), bytes);
         }
-        let (clock, hand) = Clock::steerable(Timestamp::from_seconds(NOW));
+        // It runs for a while already: right after a start, proofs of possession want a nonce.
+        let (clock, hand) = Clock::steerable(Timestamp::from_seconds(NOW - RUNS_FOR));
         let ((app, address, handle), thread) = run(&directory, &clock, &options);
+        hand.advance(Duration::from_secs(RUNS_FOR.unsigned_abs()));
         Self { app, hand, address, directory, issued: Mutex::default(), clock, options, handle, thread: Some(thread) }
     }
 

@@ -44,6 +44,19 @@ fn a_client_of_five_lines_has_careful_defaults() {
 }
 
 #[test]
+fn attack_063_people_are_asked_about_a_client_that_another_program_could_be() {
+    let native =
+        "id = \"cli\"\nname = \"CLI\"\nauth = \"none\"\nnative = true\nredirect_uris = [\"http://127.0.0.1/cb\"]\n";
+    let consent = |stanza: &str| checked(stanza).unwrap().remove(0).client.consent;
+    assert_eq!(consent(native), Consent::Once);
+    assert_eq!(consent(&format!("{native}consent = \"none\"\n")), Consent::NotAsked, "the operator answers for it");
+    assert_eq!(consent(&format!("{native}consent = \"always\"\n")), Consent::Always);
+    let web = native.replace("native = true\n", "").replace("http://127.0.0.1", "https://cli.example.com");
+    assert_eq!(consent(&web), Consent::NotAsked);
+    assert_eq!(consent(&format!("{WHOLE}native = true\n")), Consent::NotAsked, "it proves who it is");
+}
+
+#[test]
 fn every_key_is_read() {
     let more = "grants = [\"authorization_code\", \"refresh_token\", \"client_credentials\"]\n\
         scopes = [\"openid\", \"groups\", \"offline_access\", \"api:read\"]\nresources = [\"https://api.example.com\"]\n\

@@ -319,6 +319,9 @@ pub enum Event {
         /// What was allowed.
         #[serde(default, skip_serializing_if = "Scopes::is_empty")]
         scopes: Scopes,
+        /// The services that it may be used at, beside ourselves.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        resources: Vec<Audience>,
         /// What was issued.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         tokens: Vec<IssuedToken>,

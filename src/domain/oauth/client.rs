@@ -162,7 +162,7 @@ impl GrantType {
 pub enum Consent {
     /// No: it is the operator's own tool.
     NotAsked,
-    /// Once, and again where it asks for more.
+    /// Once, and again where it asks for more; each time where another program could be the client.
     Once,
     /// Each time.
     Always,
@@ -244,6 +244,23 @@ impl Client {
     #[must_use]
     pub const fn is_public(&self) -> bool {
         matches!(self.auth, ClientAuth::None)
+    }
+
+    /// Whether another program on the person's machine could take its place: it proves nothing, and nobody but this
+    /// machine says whose the redirect URI is (RFC 8252 §8.6).
+    #[must_use]
+    pub fn could_be_another(&self, redirect_uri: &str) -> bool {
+        self.is_public() && self.native && !redirect_uri.starts_with("https://")
+    }
+
+    /// Whether people are asked at each request that goes there, whatever they agreed to before.
+    #[must_use]
+    pub fn asks_each_time(&self, redirect_uri: &str) -> bool {
+        match self.consent {
+            Consent::NotAsked => false,
+            Consent::Once => self.could_be_another(redirect_uri),
+            Consent::Always => true,
+        }
     }
 
     /// Whether it may use a grant.

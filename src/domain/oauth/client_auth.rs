@@ -153,16 +153,25 @@ pub struct Spent {
     pub ends: Timestamp,
 }
 
+/// What a client's assertion is judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct AssertionTerms<'a> {
+    /// Whose it must be.
+    pub client: &'a ClientId,
+    /// Whom it must be meant for.
+    pub issuer: &'a str,
+    /// When the log went on after a restore, if it did: what was used in the part that is lost is not known any more.
+    pub resumed: Option<Timestamp>,
+    /// The present.
+    pub now: Timestamp,
+}
+
 /// Judges what a client's assertion says (RFC 7523 §3), its signature being checked.
 ///
 /// # Errors
 /// What is wrong, as a clause.
-pub fn judge_assertion(
-    claims: &Map<String, Value>,
-    client: &ClientId,
-    issuer: &str,
-    now: Timestamp,
-) -> Result<Spent, &'static str> {
+pub fn judge_assertion(claims: &Map<String, Value>, terms: AssertionTerms<'_>) -> Result<Spent, &'static str> {
+    let AssertionTerms { client, issuer, resumed, now } = terms;
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     if text("iss") != Some(client.as_str()) || text("sub") != Some(client.as_str()) {
         return Err("`iss` and `sub` are not both the client's id");
@@ -188,6 +197,12 @@ pub fn judge_assertion(
         if time(name)?.is_some_and(|at| at > now + LEEWAY) {
             return Err("it is from the future");
         }
+    }
+    // One that was signed before a restore may have been used in the part that is lost. Without `iat` it may be as old as
+    // its end allows.
+    let signed = time("iat")?.unwrap_or(ends - CLIENT_ASSERTION_MOST);
+    if resumed.is_some_and(|resumed| signed <= resumed + LEEWAY) {
+        return Err("the log went on after a restore, and it may have been used before; sign it later, with `iat`");
     }
     match text("jti") {
         Some(jti) if !jti.is_empty() && jti.len() <= MAX_JTI => {
@@ -259,7 +274,7 @@ mod tests {
         let judge = |change: &dyn Fn(&mut Map<String, Value>)| {
             let mut claims = good.as_object().unwrap().clone();
             change(&mut claims);
-            judge_assertion(&claims, &client, issuer, now)
+            judge_assertion(&claims, AssertionTerms { client: &client, issuer, resumed: None, now })
         };
         let spent = judge(&|_| {}).unwrap();
         assert_eq!(spent.ends, now + Duration::from_secs(90));
@@ -287,6 +302,29 @@ mod tests {
             assert!(judge(&|claims| drop(claims.remove(name))).is_err(), "{name}");
         }
         assert!(judge(&|claims| drop(claims.insert("iat".to_owned(), json!(now.seconds() + 30)))).is_ok());
+    }
+
+    #[test]
+    fn attack_069_an_assertion_of_before_a_restore_counts_no_more() {
+        let now = Timestamp::from_seconds(1_795_430_400);
+        let (client, issuer) = (ClientId::parse("grafana").unwrap(), "https://sign.example.com");
+        let judge = |iat: Option<i64>, exp: i64, resumed: i64| {
+            let seconds = now.seconds();
+            let mut claims =
+                json!({ "iss": "grafana", "sub": "grafana", "aud": issuer, "exp": seconds + exp, "jti": "1" });
+            if let Some(iat) = iat {
+                claims["iat"] = json!(seconds + iat);
+            }
+            let resumed = Some(Timestamp::from_seconds(seconds + resumed));
+            let terms = AssertionTerms { client: &client, issuer, resumed, now };
+            judge_assertion(claims.as_object().unwrap(), terms).is_ok()
+        };
+        // The clocks may be half a minute apart.
+        assert!(!judge(Some(-60), 300, -60) && !judge(Some(-60), 300, -90) && judge(Some(-60), 300, -91));
+        assert!(!judge(Some(0), 300, 0));
+        // Without `iat` it may be an hour older than its end.
+        assert!(!judge(None, 60, -3_569) && judge(None, 60, -3_571));
+        assert!(!judge(None, 3_600, -30) && judge(None, 3_600, -31));
     }
 
     proptest! {

@@ -40,6 +40,8 @@ pub struct Seen {
     pub digest: Digest,
     /// Until when it could come again.
     pub ends: Timestamp,
+    /// It carries a nonce of ours: it was made after that was given out.
+    pub with_nonce: bool,
 }
 
 /// Why a proof does not count.
@@ -51,7 +53,7 @@ pub enum Fault {
     Nonce,
 }
 
-/// Judges a proof whose signature was checked by its own key.
+/// Judges a proof whose signature was checked by its own key; `wanted` where it must carry a nonce of ours.
 ///
 /// # Errors
 /// The first that is wrong.
@@ -59,7 +61,7 @@ pub fn judge(
     (header, claims): (&Map<String, Value>, &Map<String, Value>),
     jkt: &Kid,
     call: Call<'_>,
-    nonces: Option<&Nonces>,
+    (nonces, wanted): (&Nonces, bool),
     now: Timestamp,
 ) -> Result<Seen, Fault> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
@@ -83,13 +85,12 @@ pub fn judge(
     if ath.is_some() && text("ath") != ath.as_deref() {
         return Err(Fault::Invalid("its `ath` is not the digest of the access token"));
     }
-    if let Some(nonces) = nonces
-        && !text("nonce").is_some_and(|nonce| nonces.knows(nonce, now))
-    {
+    let with_nonce = text("nonce").is_some_and(|nonce| nonces.knows(nonce, now));
+    if wanted && !with_nonce {
         return Err(Fault::Nonce);
     }
     let digest = Digest::of(format!("{jkt}\0{jti}").as_bytes());
-    Ok(Seen { digest, ends: made + DPOP_AGE + LEEWAY })
+    Ok(Seen { digest, ends: made + DPOP_AGE + LEEWAY, with_nonce })
 }
 
 /// RFC 9449 §4.3: query and fragment aside, as RFC 3986 §6.2.2 and §6.2.3 normalise.
@@ -163,6 +164,8 @@ mod tests {
     fn judged(header: &Value, claims: &Value, token: Option<&str>, nonces: Option<&Nonces>) -> Result<Seen, Fault> {
         let call = Call { method: "POST", url: URL, access_token: token };
         let jkt = Kid::parse(&BASE64URL_NOPAD.encode(&[7; 32])).unwrap();
+        let ours = Nonces::new([9; 32]);
+        let nonces = (nonces.unwrap_or(&ours), nonces.is_some());
         judge((header.as_object().unwrap(), claims.as_object().unwrap()), &jkt, call, nonces, now())
     }
 
@@ -222,7 +225,8 @@ mod tests {
         let (nonces, header) = (Nonces::new([7; 32]), json!({ "typ": "dpop+jwt" }));
         assert_eq!(judged(&header, &claims(), None, Some(&nonces)), Err(Fault::Nonce));
         let nonce = nonces.now(now());
-        assert!(judged(&header, &with("nonce", &json!(nonce)), None, Some(&nonces)).is_ok());
+        assert!(judged(&header, &with("nonce", &json!(nonce)), None, Some(&nonces)).unwrap().with_nonce);
+        assert!(!judged(&header, &with("nonce", &json!(nonce)), None, None).unwrap().with_nonce, "another's");
         assert!(nonces.knows(&nonce, now() + DPOP_NONCE));
         assert!(!nonces.knows(&nonce, now() + DPOP_NONCE * 2));
         assert!(!nonces.knows(&Nonces::new([8; 32]).now(now()), now()));

@@ -36,8 +36,7 @@ pub async fn visitor(edge: &Edge, request: &HttpRequest) -> Result<SignedIn, Htt
 /// # Errors
 /// The answer.
 pub async fn needed(edge: &Edge, request: &HttpRequest) -> Result<SignedIn, HttpResponse> {
-    let address = edge.address(request);
-    if let Some(answer) = edge.refuse_beyond(&edge.refused, address) {
+    if let Some(answer) = edge.refuse_refused(request) {
         return Err(answer);
     }
     let judged = session::who(edge, request).await.and_then(|who| {
@@ -46,7 +45,7 @@ pub async fn needed(edge: &Edge, request: &HttpRequest) -> Result<SignedIn, Http
     });
     judged.map_err(|error| {
         if matches!(error, AppError::Refused { .. }) {
-            edge.refused.count(address, edge.app.clock.monotonic());
+            edge.count_refused(request);
         }
         edge.fail_script(error)
     })

@@ -16,11 +16,15 @@ use crate::domain::oauth::authorize::interaction::Interaction;
 use crate::domain::oauth::authorize::parameters::Parameters;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::http::bodies::EmptyBody;
+use crate::http::caller::{Visit, visit};
 use crate::http::edge::{Edge, MAX_BODY, Shared, is_form, json_answer};
 use crate::http::{problem, session};
 
 use super::answer::{to_application, unread, wrong};
 use super::view::{consent_view, outside_view};
+
+/// An SVG is a document where somebody opens it by itself: it runs nothing and fetches nothing, and is of no origin.
+pub const PICTURE_POLICY: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'";
 
 /// A request in the query.
 pub async fn get(request: HttpRequest, edge: Shared) -> HttpResponse {
@@ -44,15 +48,25 @@ async fn come_in(request: &HttpRequest, text: &[u8], edge: &Edge) -> HttpRespons
         // A look at the head begins nothing.
         return HttpResponse::Ok().finish();
     }
-    if let Some(answer) = edge.refuse_page_beyond(&edge.authorizations, edge.address(request)) {
+    let tally = match visit(request, &edge.app) {
+        Visit::Seen => &edge.authorizations,
+        Visit::Framed => &edge.foreign,
+        // Whatever sends it, it is not a person on their way: it begins nothing, and takes nothing of their share.
+        Visit::Unseen => {
+            let text = "an application sends people themselves here, and no script or picture in their place";
+            let refused = AppError::refused(ErrorCode::OriginWrong, text);
+            return edge.fail_page(refused.with_hint("have the browser go to `/authorize` itself"));
+        }
+    };
+    if let Some(answer) = edge.refuse_page_beyond(tally, edge.address(request)) {
         return answer;
     }
-    edge.authorizations.count(edge.address(request), edge.app.clock.monotonic());
+    tally.count(edge.address(request), edge.app.clock.monotonic());
     let said = match Parameters::read(text) {
         Ok(said) => said,
         Err(refusal) => return unread(edge, refusal.into(), "request"),
     };
-    match edge.app.take_authorization(&said).await {
+    match edge.app.take_authorization(&said, edge.network(request)).await {
         Ok(CameIn::Waits(id)) => session::see(&format!("/authorize/{id}")),
         Ok(CameIn::Wrong(fault)) => wrong(edge, &said, &fault),
         Err(AppError::Refused { refusal, .. }) => {
@@ -138,6 +152,7 @@ pub async fn logo(client: Path<String>, edge: Shared) -> HttpResponse {
     match client.and_then(|client| client.logo.as_ref()) {
         Some(logo) => HttpResponse::Ok()
             .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
+            .insert_header((header::CONTENT_SECURITY_POLICY, PICTURE_POLICY))
             .content_type(logo.media_type)
             .body(logo.bytes.clone()),
         None => edge.fail_page(AppError::refused(ErrorCode::NotFound, "there is no such picture")),

@@ -119,7 +119,7 @@ pub fn consent_view((host, id): (&str, &str), looked: &Looked, me: &SignedIn, sc
         person: visible(&me.person.name),
         gets: gets(scopes).into_iter().map(|one| GetsItem { words: one.words, scope: visible(&one.scope) }).collect(),
         resources: request.resources.iter().map(|one| visible(one.as_str())).collect(),
-        remembered: client.consent == Consent::Once,
+        remembered: client.consent == Consent::Once && !client.asks_each_time(&request.redirect_uri),
     }
 }
 

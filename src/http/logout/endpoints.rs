@@ -21,8 +21,7 @@ pub const MAX_LOGOUT_QUERY: usize = 7 * 1024;
 
 /// Signs out, or asks.
 pub async fn get(request: HttpRequest, edge: Shared) -> HttpResponse {
-    let address = edge.address(&request);
-    if let Some(answer) = edge.refuse_beyond(&edge.refused, address) {
+    if let Some(answer) = edge.refuse_refused(&request) {
         return answer;
     }
     let asked = match parse(request.query_string().as_bytes()) {
@@ -56,7 +55,7 @@ pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpR
 
 fn refused(edge: &Edge, request: &HttpRequest, error: AppError) -> HttpResponse {
     if matches!(error, AppError::Refused { .. }) {
-        edge.refused.count(edge.address(request), edge.app.clock.monotonic());
+        edge.count_refused(request);
     }
     edge.fail_page(error)
 }

@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::app::sign_in::Browser;
+use crate::app::sign_in::{Browser, SignInWish};
 use crate::domain::oauth::authorize::interaction::Interaction;
 use crate::domain::session::device_hint;
 use crate::http::bodies::PasskeyBody;
@@ -18,12 +18,14 @@ use crate::http::{problem, session};
 
 use super::view::{ForApplication, SignInInput, sign_in_view};
 
-/// Whose keys to look for, where no key was offered.
+/// Whose keys to look for, where no key was offered, and for which application's request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptionsBody {
     #[serde(default)]
     user: Option<String>,
+    #[serde(default, rename = "for")]
+    request: Option<String>,
 }
 
 /// Where to sign out.
@@ -91,7 +93,9 @@ pub async fn options(request: HttpRequest, payload: Payload, edge: Shared) -> Ht
     if let Some(answer) = edge.refuse_ceremony(&request) {
         return answer;
     }
-    match edge.app.begin_sign_in(body.user.as_deref()).await {
+    let from = edge.network(&request);
+    let wish = SignInWish { user: body.user.as_deref(), request: body.request.as_deref(), from };
+    match edge.app.begin_sign_in(wish).await {
         Ok(begun) => {
             let public_key = begun.options.get("publicKey").cloned().unwrap_or(Value::Null);
             json_answer(&json!({ "ceremony": begun.id, "publicKey": public_key }))

@@ -4,10 +4,12 @@ use crate::domain::assurance::AuthenticatorFacts;
 use crate::domain::assurance::evidence::Vouched;
 use crate::domain::ids::{Digest, PersonId, SessionId};
 use crate::domain::log::entry::{Entry, Event};
+use crate::domain::network::Network;
 use crate::domain::session::SessionTimes;
+use crate::domain::time::Timestamp;
 use crate::store::passkeys::PasskeyRow;
 use crate::store::people::PersonRow;
-use crate::store::sessions::SessionRow;
+use crate::store::sessions::{NewSignIn, SessionRow};
 
 #[expect(clippy::unnecessary_wraps, reason = "has the shape of a check")]
 fn unchecked(_: &Reader<'_>) -> std::result::Result<(), StoreError> {
@@ -88,7 +90,21 @@ fn a_restore_ends_every_session_and_every_ceremony() {
             let sid = SessionId::from_random([7; 16]);
             let row = SessionRow { secret_sha256: session, person: owner, passkey, facts, times, device, entry, sid };
             unit.insert_session(&row)?;
-            unit.start_sign_in("one", &Digest::of(b"challenge"), Some(&[vec![7]]))?;
+            // What was given in it, and what was given and ended before.
+            let give = "INSERT INTO oauth_grant (entry, client, person, sid, session, passkey, facts, auth_time, acr,
+                            scopes, resources, claims, offline, created, ends, ended)
+                        SELECT ?1, client, person, sid, entry, passkey, '{}', 0, 'phr', 'openid', '[]', '{}', 0, 0, ?2, ?3
+                        FROM session, (SELECT ?4 AS client)";
+            let ends = 9_000_000_000_000_i64;
+            unit.conn().execute(give, rusqlite::params![0, ends, None::<i64>, "grafana"])?;
+            unit.conn().execute(give, rusqlite::params![1, ends, Some(0), "wiki"])?;
+            unit.start_sign_in(&NewSignIn {
+                id: "one".to_owned(),
+                challenge: Digest::of(b"challenge"),
+                listed: Some(vec![vec![7]]),
+                request: None,
+                network: Network::of([192, 0, 2, 1].into()),
+            })?;
             unit.start_addition("two", &session, b"statement")
         })
         .unwrap();
@@ -108,5 +124,9 @@ fn a_restore_ends_every_session_and_every_ceremony() {
         Ok((unit.take_sign_in("one")?, unit.take_addition("two")?))
     });
     assert_eq!(taken.unwrap(), (None, None));
+    let told = store.read(|reader| reader.logouts_due(Timestamp::from_millis(i64::MAX), 9, 9)).unwrap();
+    assert_eq!(told.iter().map(|row| row.told.client.as_str()).collect::<Vec<_>>(), ["grafana"], "tools are told");
+    let grants = store.read(|reader| reader.grants_of_person(&person)).unwrap();
+    assert!(grants.is_empty(), "and have nothing any more: {grants:?}");
     store.close();
 }

@@ -1,6 +1,6 @@
 //! What must happen before a code is given: a sign-in, a stronger one, a question, or nothing.
 //! In: the request, its client, who is signed in, what they allowed, the time. Out: `Interaction`.
-//! Implements OpenID Connect Core §3.1.2.3, §3.1.2.4, §3.1.2.6 and §5.5.1.1.
+//! Implements OpenID Connect Core §3.1.2.3, §3.1.2.4, §3.1.2.6 and §5.5.1.1, RFC 8252 §8.6.
 //! Never lets a session count that was there before a request which wants a new one, whatever happened in between.
 
 use std::time::Duration;
@@ -45,6 +45,8 @@ pub struct Situation<'a> {
     pub client: &'a Client,
     /// How many entries the log had when it came: what was before and what came after, whatever the clock says.
     pub came_at: u64,
+    /// The log entry of the sign-in that was made for it, if one was.
+    pub signed_in: Option<u64>,
     /// Who is signed in, if anybody.
     pub who: Option<&'a SessionFacts>,
     /// The person agrees just now.
@@ -127,9 +129,10 @@ fn next(at: &Situation<'_>) -> Interaction {
     }
 }
 
-/// A sign-in that was made after the request came.
-const fn is_new(at: &Situation<'_>, who: &SessionFacts) -> bool {
-    who.entry >= at.came_at
+/// A sign-in that was made for the request, and so after it came. One that was made meanwhile for something else tells
+/// the client nothing: whoever touched the key did not see its name.
+fn is_new(at: &Situation<'_>, who: &SessionFacts) -> bool {
+    who.entry >= at.came_at && at.signed_in == Some(who.entry)
 }
 
 fn sign_in_again(at: &Situation<'_>, who: &SessionFacts) -> Option<SignInReason> {
@@ -171,7 +174,7 @@ fn step_up(at: &Situation<'_>, who: &SessionFacts) -> Option<StepUpReason> {
 /// What the person must agree to; nothing where that is not asked.
 fn to_agree(at: &Situation<'_>, who: &SessionFacts) -> Option<Scopes> {
     let scopes = at.request.told(at.client);
-    let asks_again = at.client.consent == Consent::Always || at.request.prompts(Prompt::Consent);
+    let asks_again = at.client.asks_each_time(&at.request.redirect_uri) || at.request.prompts(Prompt::Consent);
     if asks_again {
         return Some(scopes);
     }

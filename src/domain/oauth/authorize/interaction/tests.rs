@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::oauth::authorize::AcrWish;
 use crate::domain::oauth::authorize::samples::{client, person, request};
+use crate::domain::oauth::client::ClientAuth;
 
 const CAME: u64 = 100;
 
@@ -36,7 +37,8 @@ fn miss() -> Miss {
 }
 
 fn next(request: &AuthorizationRequest, client: &Client, who: Option<&SessionFacts>) -> Interaction {
-    interaction(&Situation { request, client, came_at: CAME, who, agrees: false, now: now() })
+    let signed_in = who.map(|who| who.entry);
+    interaction(&Situation { request, client, came_at: CAME, signed_in, who, agrees: false, now: now() })
 }
 
 fn prompting(prompts: &[Prompt]) -> AuthorizationRequest {
@@ -94,6 +96,38 @@ fn attack_076_an_old_session_is_not_used_where_a_new_one_is_asked_for() {
     }
     let young_enough = AuthorizationRequest { max_age: Some(600), ..request() };
     assert_eq!(next(&young_enough, &client(), Some(&ada())), Interaction::Issue);
+}
+
+#[test]
+fn attack_076_a_sign_in_for_something_else_is_none_for_this_request() {
+    let meanwhile = SessionFacts { started: now(), entry: CAME + 1, ..ada() };
+    for (asked, reason) in [
+        (prompting(&[Prompt::Login]), SignInReason::Asked),
+        (prompting(&[Prompt::SelectAccount]), SignInReason::WhoIsMeant),
+        (AuthorizationRequest { max_age: Some(0), ..request() }, SignInReason::TooOld),
+    ] {
+        for (signed_in, expected) in [
+            (None, Interaction::SignIn(reason)),
+            (Some(CAME), Interaction::SignIn(reason)),
+            (Some(CAME + 1), Interaction::Issue),
+        ] {
+            let (request, who) = (&asked, Some(&meanwhile));
+            let at = Situation { request, client: &client(), came_at: CAME, signed_in, who, agrees: false, now: now() };
+            assert_eq!(interaction(&at), expected, "{signed_in:?}");
+        }
+    }
+    // Where only the age counts, it counts whatever it was made for.
+    let aged = AuthorizationRequest { max_age: Some(60), ..request() };
+    let at = Situation {
+        request: &aged,
+        client: &client(),
+        came_at: CAME,
+        signed_in: None,
+        who: Some(&meanwhile),
+        agrees: false,
+        now: now(),
+    };
+    assert_eq!(interaction(&at), Interaction::Issue);
 }
 
 #[test]
@@ -171,8 +205,32 @@ fn people_are_asked_as_the_operator_and_the_client_want() {
     let may_not = Client { scopes: request().scopes, ..once };
     assert_eq!(next(&by_name, &may_not, Some(&allowed)), Interaction::Issue);
     let (request, who) = (request(), ada());
-    let at = Situation { request: &request, client: &always, came_at: CAME, who: Some(&who), agrees: true, now: now() };
+    let at = Situation {
+        request: &request,
+        client: &always,
+        came_at: CAME,
+        signed_in: None,
+        who: Some(&who),
+        agrees: true,
+        now: now(),
+    };
     assert_eq!(interaction(&at), Interaction::Issue);
+}
+
+#[test]
+fn attack_063_what_was_allowed_to_a_program_that_could_be_another_answers_for_none() {
+    let native = Client { native: true, consent: Consent::Once, ..client() };
+    let allowed = SessionFacts { allowed: request().scopes, ..ada() };
+    let to = |uri: &str| AuthorizationRequest { redirect_uri: uri.to_owned(), ..request() };
+    let question = Interaction::Consent(request().scopes);
+    for uri in ["http://127.0.0.1:4711/cb", "http://[::1]/cb", "com.example.app:/cb"] {
+        assert_eq!(next(&to(uri), &native, Some(&allowed)), question, "{uri}");
+        let silent = AuthorizationRequest { prompt: BTreeSet::from([Prompt::None]), ..to(uri) };
+        assert_eq!(next(&silent, &native, Some(&allowed)), Interaction::Refuse(ErrorCode::ConsentNeeded), "{uri}");
+        let proven = Client { auth: ClientAuth::Basic(Vec::new()), ..native.clone() };
+        assert_eq!(next(&to(uri), &proven, Some(&allowed)), Interaction::Issue, "{uri}");
+    }
+    assert_eq!(next(&to("https://app.example.com/cb"), &native, Some(&allowed)), Interaction::Issue);
 }
 
 fn any_request() -> impl Strategy<Value = AuthorizationRequest> {
@@ -220,13 +278,15 @@ fn any_who() -> impl Strategy<Value = SessionFacts> {
 proptest! {
     #[test]
     fn a_code_is_given_only_where_everything_holds(
-        request in any_request(), client in any_client(), who in any_who(), agrees in any::<bool>(),
+        request in any_request(), client in any_client(), who in any_who(), agrees in any::<bool>(), for_it in any::<bool>(),
     ) {
-        let at = Situation { request: &request, client: &client, came_at: CAME, who: Some(&who), agrees, now: now() };
+        let signed_in = for_it.then_some(who.entry);
+        let (request_of, who_of) = (&request, Some(&who));
+        let at = Situation { request: request_of, client: &client, came_at: CAME, signed_in, who: who_of, agrees, now: now() };
         let answer = interaction(&at);
         prop_assert_eq!(&answer, &interaction(&at));
         if answer == Interaction::Issue {
-            let is_new = who.entry >= CAME;
+            let is_new = who.entry >= CAME && for_it;
             prop_assert!(client.admits(&who.groups) && who.acr >= client.acr && who.missed.is_none());
             prop_assert!(request.hinted.as_ref().is_none_or(|hinted| *hinted == who.person));
             let essential = request.acr.as_ref().filter(|wish| wish.essential);
@@ -246,7 +306,8 @@ proptest! {
 
     #[test]
     fn nobody_gets_a_code_without_a_session(request in any_request(), client in any_client(), agrees in any::<bool>()) {
-        let at = Situation { request: &request, client: &client, came_at: CAME, who: None, agrees, now: now() };
+        let signed_in = None;
+        let at = Situation { request: &request, client: &client, came_at: CAME, signed_in, who: None, agrees, now: now() };
         prop_assert!(matches!(interaction(&at), Interaction::SignIn(SignInReason::NotSignedIn)
             | Interaction::Refuse(ErrorCode::LoginNeeded)));
     }
