@@ -27,7 +27,7 @@ use crate::store::authorizations::AuthorizationRow;
 use crate::store::{Reader, StoreError, Unit};
 
 use super::consent::agree;
-use super::grants::{NewGrant, begin};
+use super::grants::{NewCode, NewGrant, begin_with_code};
 use super::known::{device_of, judged};
 use super::own_tokens::ID_TYPE;
 use super::use_session::{SignedIn, actor, living, log_time};
@@ -344,11 +344,9 @@ fn give_code(
         dpop_jkt: request.dpop_jkt.clone(),
         nonce: request.nonce.clone(),
         claims: request.claims.clone(),
-        redirect_uri: request.redirect_uri.clone(),
-        code_challenge: request.code_challenge.clone(),
     };
-    begin(unit, who, new, code.digest(), limits)?;
-    Ok(())
+    let (redirect_uri, code_challenge) = (request.redirect_uri.clone(), request.code_challenge.clone());
+    begin_with_code(unit, who, new, NewCode { sha256: code.digest(), redirect_uri, code_challenge }, limits)
 }
 
 /// Why an application gets no code, where its request was good.

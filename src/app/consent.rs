@@ -41,6 +41,8 @@ pub struct OwnSignIn {
     pub device: Option<String>,
     /// It goes on while the person is away.
     pub offline: bool,
+    /// It was given to a device, not to this browser.
+    pub on_device: bool,
 }
 
 /// Writes what a person agreed to into the log, and remembers it where the operator wants that.
@@ -61,6 +63,7 @@ pub(super) fn agree(
         scopes: scopes.clone(),
         tokens: Vec::new(),
         why: None,
+        evidence: BTreeMap::new(),
     })?;
     if client.consent != Consent::Once {
         return Ok(());
@@ -93,7 +96,7 @@ impl Countersign {
                     continue;
                 }
                 let device = session.filter(|_| !row.offline).map(|session| session.session.device);
-                let sign_in = OwnSignIn { at: row.created, device, offline: row.offline };
+                let sign_in = OwnSignIn { at: row.created, device, offline: row.offline, on_device: row.device };
                 found.entry(row.client.clone()).or_insert_with(|| new(&row.client)).sign_ins.push(sign_in);
             }
             let mut list: Vec<_> = found.into_values().collect();
@@ -124,6 +127,7 @@ impl Countersign {
                         scopes: Scopes::default(),
                         tokens: Vec::new(),
                         why: None,
+                        evidence: BTreeMap::new(),
                     })?;
                 }
                 let mut given = unit.reader().grants_of_person(person)?;

@@ -3,6 +3,8 @@
 //! Implements RFC 6749 §5.1, RFC 9068, OpenID Connect Core 1.0 §3.1.3.3, DESIGN §7 (the record comes before the token).
 //! Never signs what is not in the log.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use crate::domain::canonical;
@@ -139,6 +141,7 @@ pub(super) fn draft(
         scopes: scopes.clone(),
         tokens,
         why: None,
+        evidence: BTreeMap::new(),
     })?;
     unit.insert_access(&AccessRow { jti: access_jti, grant: Some(grant.entry), ends: access_ends })?;
     unit.note_client(&client.id)?;
@@ -169,6 +172,7 @@ pub(super) fn draft_own(unit: &mut Unit<'_>, issuer: &str, client: &Client, want
         scopes: scopes.clone(),
         tokens: vec![issued(TokenKind::Access, Some(&jti), Digest::of(&access), ends)],
         why: None,
+        evidence: BTreeMap::new(),
     })?;
     unit.insert_access(&AccessRow { jti, grant: None, ends })?;
     unit.note_client(&client.id)?;

@@ -95,10 +95,16 @@ impl ClientLine {
         }
     }
 
+    /// Whether people sign in to it, at a browser or for a device.
+    fn signs_people_in(&self) -> bool {
+        let grants = [GrantType::AuthorizationCode, GrantType::DeviceCode].map(GrantType::as_str);
+        self.grants.iter().any(|grant| grants.contains(&grant.as_str()))
+    }
+
     /// Who may sign in, in words.
     pub fn admits(&self) -> String {
         match &self.groups {
-            None if self.redirect_uris.is_empty() => "nobody: it has tokens of its own alone".to_owned(),
+            None if !self.signs_people_in() => "nobody: it has tokens of its own alone".to_owned(),
             None => "everybody".to_owned(),
             Some(groups) => {
                 let groups: Vec<_> = groups.iter().map(GroupName::as_str).collect();

@@ -4,9 +4,11 @@
 //! Never chooses a wire form: `http/problem.rs` does.
 
 pub mod add_passkey;
+pub mod allow_device;
 pub mod answer_token;
 pub mod apply_change;
 pub mod ask;
+pub mod ask_device;
 pub mod authenticate_client;
 pub mod authorize;
 pub mod ceremony;
@@ -57,6 +59,7 @@ pub mod push_authorization;
 pub mod push_requests;
 pub mod record_token;
 pub mod redeem;
+pub mod redeem_device;
 pub mod refuse;
 pub mod revoke;
 pub mod rotate_keys;
@@ -132,6 +135,7 @@ pub struct Countersign {
     key_fetches: check_first_run::KeyFetches,
     logouts: log_out::Logouts,
     possession: possession::Possession,
+    device_paces: redeem_device::DevicePaces,
 }
 
 /// The rules that decide just now.

@@ -16,7 +16,7 @@ use crate::domain::change::standing::Terms;
 use crate::domain::ids::{Audience, ClientId, GroupName, IssuerName};
 use crate::domain::job::gitlab::IssuerTerms;
 use crate::domain::keys::Terms as KeyTerms;
-use crate::domain::oauth::client::Client;
+use crate::domain::oauth::client::{Client, GrantType};
 use crate::domain::push::Service;
 use crate::domain::session::SessionLimits;
 
@@ -173,6 +173,11 @@ impl Settings {
     /// Whom tokens of people and of clients name, so that no rule may.
     pub fn taken_audiences(&self) -> BTreeSet<Audience> {
         taken_audiences(&self.url, self.clients.iter().map(AsRef::as_ref))
+    }
+
+    /// Whether some client may use a grant.
+    pub fn offers(&self, grant: GrantType) -> bool {
+        self.clients.iter().any(|client| client.may(grant))
     }
 
     /// The client of an id.

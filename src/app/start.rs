@@ -289,6 +289,7 @@ impl Prepared {
             key_fetches: super::check_first_run::KeyFetches::since(clock.now()),
             logouts: super::log_out::Logouts::default(),
             possession: super::possession::Possession::new(crate::crypto::random::bytes()?, clock.now()),
+            device_paces: super::redeem_device::DevicePaces::default(),
             settings,
             store,
             clock,

@@ -12,6 +12,7 @@ pub mod job;
 pub mod keys;
 pub mod log;
 pub mod nearest;
+pub mod network;
 pub mod oauth;
 pub mod people;
 pub mod push;

@@ -54,6 +54,8 @@ pub struct GrantRow {
     pub claims: WantedClaims,
     /// Whether it outlives the session.
     pub offline: bool,
+    /// Whether it was given to a device (RFC 8628).
+    pub device: bool,
     /// When it began.
     pub created: Timestamp,
     /// Its last moment.
@@ -136,6 +138,7 @@ fn grant(row: &Row<'_>) -> Result<GrantRow, StoreError> {
         nonce: row.get("nonce")?,
         claims: json(row, "claims")?,
         offline: row.get("offline")?,
+        device: row.get("device")?,
         created: time(row, "created")?,
         ends: time(row, "ends")?,
         ended: optional_time(row, "ended")?,
@@ -226,8 +229,8 @@ impl Unit<'_> {
         self.prune_grants()?;
         let sql =
             "INSERT INTO oauth_grant (entry, client, person, sid, session, passkey, facts, auth_time, acr, scopes,
-                       resources, dpop_jkt, nonce, claims, offline, created, ends)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+                       resources, dpop_jkt, nonce, claims, offline, created, ends, device)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
         let values = params![
             as_i64(row.entry)?,
             row.client.as_str(),
@@ -245,7 +248,8 @@ impl Unit<'_> {
             text(&row.claims, "claims")?,
             row.offline,
             row.created.millis(),
-            row.ends.millis()
+            row.ends.millis(),
+            row.device
         ];
         self.conn().prepare_cached(sql)?.execute(values)?;
         Ok(())

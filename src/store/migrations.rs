@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0010_provider.sql"),
     include_str!("migrations/0011_key_rotation.sql"),
     include_str!("migrations/0012_logout.sql"),
+    include_str!("migrations/0014_device.sql"),
 ];
 
 /// Brings the schema up to this program's version.
