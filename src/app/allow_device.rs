@@ -14,7 +14,7 @@ use crate::domain::canonical::Bytes;
 use crate::domain::ids::{Digest, PersonId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::client::{Client, GrantType};
-use crate::domain::oauth::device::standing::{Stage, Standing};
+use crate::domain::oauth::device::standing::Standing;
 use crate::domain::oauth::device::{DeviceRequest, UserCode};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::scope::{OFFLINE_ACCESS, Scopes, WantedClaims};
@@ -297,13 +297,5 @@ fn granted(request: &DeviceRequest, client: &Client) -> NewGrant {
         dpop_jkt: None,
         nonce: None,
         claims: WantedClaims::default(),
-    }
-}
-
-impl SeenDevice {
-    /// Somebody allowed it.
-    #[must_use]
-    pub const fn is_allowed(&self) -> bool {
-        matches!(self.standing.stage, Stage::Allowed { .. } | Stage::Fetched { .. })
     }
 }

@@ -254,7 +254,7 @@ error_codes! {
     LinkSpent "link_spent" AccessDenied 410 "ask for a new link";
     // a device
     UserCodeUnknown "user_code_unknown" InvalidRequest 404 "compare it with the device; a code is good once, for 10 minutes: if need be, start again there";
-    DeviceOver "device_over" AccessDenied 410 "start again at the device";
+    DeviceOver "device_over" AccessDenied 410 "type the code again at `/device`, or start again at the device";
     // signing in to an application
     ApplicationUnknown "application_unknown" InvalidRequest 400 "add the application to the configuration, with this `client_id`";
     RedirectUriUnknown "redirect_uri_unknown" InvalidRequest 400 "add the address to the client's `redirect_uris`, exactly as the application sends it";

@@ -17,7 +17,7 @@ use crate::http::bodies::{EmptyBody, PasskeyBody};
 use crate::http::edge::{Shared, ceremony_answer, json_answer};
 use crate::http::{problem, session};
 
-use super::view::{DeviceInput, code_view, device_page};
+use super::view::{Became, DeviceInput, code_view, device_view, done_view};
 
 /// What a person typed.
 #[derive(Deserialize)]
@@ -75,7 +75,11 @@ pub async fn page(request: HttpRequest, id: Path<String>, edge: Shared) -> HttpR
         Err(error) => return edge.fail_page(error),
     };
     let here = edge.address(&request);
-    device_page(&DeviceInput { settings: &edge.app.settings, id: &id, me: &me, seen: &seen, here })
+    let input = DeviceInput { settings: &edge.app.settings, id: &id, me: &me, seen: &seen, here };
+    match Became::of(&seen) {
+        None => problem::html(StatusCode::OK, &device_view(&input)),
+        Some(became) => problem::html(StatusCode::OK, &done_view(&input, became)),
+    }
 }
 
 /// Starts the touch.

@@ -5,8 +5,6 @@
 
 use std::net::IpAddr;
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use askama::Template;
 
 use crate::app::allow_device::SeenDevice;
@@ -19,7 +17,6 @@ use crate::domain::statement::{DeviceStatement, Statement};
 use crate::http::approval::rows::{Row, rows};
 use crate::http::authorize::view::{GetsItem, gets_items, logo_of};
 use crate::http::page::{Moment, Visible, left, visible};
-use crate::http::problem;
 
 /// Values that each signature has of its own.
 const PER_SIGNATURE: [&str; 2] = ["nonce", "at"];
@@ -105,16 +102,15 @@ pub fn code_view(host: &str, me: &SignedIn) -> CodeView {
     CodeView { host: host.to_owned(), now: me.now.to_string(), person: visible(&me.person.name) }
 }
 
-/// The page of a device, as it stands.
-#[must_use]
-pub fn device_page(input: &DeviceInput<'_>) -> HttpResponse {
-    let SeenDevice { standing, now, .. } = input.seen;
-    match standing.stage {
-        Stage::Waiting if standing.is_open(*now) => problem::html(StatusCode::OK, &device_view(input)),
-        Stage::Waiting => problem::html(StatusCode::OK, &done_view(input, Became::Late)),
-        Stage::Denied => problem::html(StatusCode::OK, &done_view(input, Became::Denied)),
-        Stage::Allowed { .. } | Stage::Fetched { .. } => {
-            problem::html(StatusCode::OK, &done_view(input, Became::Allowed))
+impl Became {
+    /// What became of a request; nothing while it waits.
+    #[must_use]
+    pub fn of(seen: &SeenDevice) -> Option<Self> {
+        match seen.standing.stage {
+            Stage::Waiting if seen.standing.is_open(seen.now) => None,
+            Stage::Waiting => Some(Self::Late),
+            Stage::Denied => Some(Self::Denied),
+            Stage::Allowed { .. } | Stage::Fetched { .. } => Some(Self::Allowed),
         }
     }
 }
@@ -153,7 +149,9 @@ pub fn device_view(input: &DeviceInput<'_>) -> DeviceView {
     }
 }
 
-fn done_view(input: &DeviceInput<'_>, became: Became) -> DoneView {
+/// The view of what became of it.
+#[must_use]
+pub fn done_view(input: &DeviceInput<'_>, became: Became) -> DoneView {
     let DeviceInput { settings, seen, .. } = input;
     DoneView {
         host: settings.host().to_owned(),
