@@ -173,7 +173,7 @@ pub const OMNIAUTH: Kind = Kind {
     proof: Proof::Basic,
     callback: "/auth/openid_connect/callback",
     logout: "/auth/openid_connect/logout",
-    // It sends neither `id_token_hint` nor `client_id`, so it names no way back: that would be refused.
+    // It sends neither `id_token_hint` nor `client_id`, so nobody can be sent back.
     bye: None,
     version: || of_debian("ruby-omniauth-openid-connect"),
     command: |_| {
