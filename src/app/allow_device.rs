@@ -200,7 +200,7 @@ impl Countersign {
             unit.update_passkey(passkey.id, &verified.credential)?;
             Ok(entry)
         });
-        Ok(allowed.await?)
+        allowed.await
     }
 
     /// The person will not, or did not start it: it is denied for good.
@@ -226,7 +226,7 @@ impl Countersign {
                 evidence: BTreeMap::new(),
             })?)
         });
-        Ok(denied.await?)
+        denied.await
     }
 
     /// Takes the ceremony in a unit of its own, so that it is gone whatever comes of it.
@@ -255,7 +255,7 @@ fn reaches(
     let reached = judged(trusted, signed, &passkey.vouched, now).acr;
     if reached < client.acr {
         let text = format!("this application needs a hardware key, and \"{}\" is not proven to be one", passkey.name);
-        return Err(AppError::refused(ErrorCode::AcrNotReached, text));
+        return Err(AppError::refused(ErrorCode::AcrNotReached, text).with_hint("use your security key"));
     }
     let missed = client.device_policy.as_ref().and_then(|policy| {
         let device = device_of(trusted, signed, &passkey.vouched);

@@ -50,6 +50,16 @@ pub struct ClientLine {
     pub alg: String,
     /// How answers may come.
     pub response_modes: Vec<String>,
+    /// Where people may be sent after they signed out.
+    pub post_logout_redirect_uris: Vec<String>,
+    /// Where it is told that a session ended.
+    pub backchannel_logout_uri: Option<String>,
+    /// Seconds that an access token lives.
+    pub access_token_lifetime: u64,
+    /// Seconds that a refresh token may rest.
+    pub refresh_lifetime: u64,
+    /// Seconds that one may rest with `offline_access`.
+    pub offline_lifetime: u64,
     /// When it last had a token.
     pub last_used: Option<Timestamp>,
 }
@@ -91,6 +101,11 @@ impl ClientLine {
                 .map(ResponseMode::as_str)
                 .map(str::to_owned)
                 .collect(),
+            post_logout_redirect_uris: client.post_logout_redirect_uris.clone(),
+            backchannel_logout_uri: client.backchannel_logout_uri.clone(),
+            access_token_lifetime: client.lifetimes.access_token.as_secs(),
+            refresh_lifetime: client.lifetimes.refresh.as_secs(),
+            offline_lifetime: client.lifetimes.offline.as_secs(),
             last_used,
         }
     }

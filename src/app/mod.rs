@@ -19,6 +19,7 @@ pub mod consent;
 pub mod console;
 pub mod course;
 pub mod decide_request;
+pub mod end_client_grants;
 pub mod enrol;
 pub mod enrolment_link;
 pub mod entitled;
@@ -65,6 +66,7 @@ pub mod revoke;
 pub mod rotate_keys;
 pub mod settings;
 pub mod settle_changes;
+pub mod show_client;
 pub mod show_health;
 pub mod show_people;
 pub mod show_signed;
@@ -194,6 +196,17 @@ impl AppError {
     /// A refusal that is not logged.
     pub fn refused(code: ErrorCode, description: impl Into<String>) -> Self {
         Self::Refused { refusal: course::refusal(code, description), log: None }
+    }
+
+    /// The same refusal with a better cure.
+    pub fn with_hint(self, hint: &str) -> Self {
+        match self {
+            Self::Refused { mut refusal, log } => {
+                refusal.hint = Some(hint.to_owned());
+                Self::Refused { refusal, log }
+            }
+            fault @ Self::Fault { .. } => fault,
+        }
     }
 
     /// A fault of ours.

@@ -21,6 +21,7 @@ const ASSETS: &[(&str, &str, &[u8])] = &[
     ("change.js", "text/javascript; charset=utf-8", include_bytes!("../../static/change.js")),
     ("statement.js", "text/javascript; charset=utf-8", include_bytes!("../../static/statement.js")),
     ("approve.js", "text/javascript; charset=utf-8", include_bytes!("../../static/approve.js")),
+    ("client.js", "text/javascript; charset=utf-8", include_bytes!("../../static/client.js")),
     ("device.js", "text/javascript; charset=utf-8", include_bytes!("../../static/device.js")),
     ("enrol.js", "text/javascript; charset=utf-8", include_bytes!("../../static/enrol.js")),
     ("home.js", "text/javascript; charset=utf-8", include_bytes!("../../static/home.js")),

@@ -148,6 +148,8 @@ pub const TABLE: &[Row] = &[
     get("/admin/refusals/{number}", Who::Admin, || web::route().to(admin::endpoints::refusal)),
     get("/admin/issuers", Who::Admin, || web::route().to(admin::endpoints::issuers)),
     get("/admin/clients", Who::Admin, || web::route().to(admin::endpoints::clients)),
+    get("/admin/clients/{client}", Who::Admin, || web::route().to(admin::client::page)),
+    post("/admin/clients/{client}/end", Who::OurPageAdmin, || web::route().to(admin::client::end)),
     get("/admin/keys", Who::Admin, || web::route().to(admin::endpoints::keys)),
     get("/admin/requests", Who::Admin, || web::route().to(admin::endpoints::requests)),
     get("/static/{name}", Who::Anybody, || web::route().to(assets::asset)),

@@ -193,6 +193,30 @@ impl Reader<'_> {
         collect(&mut self.conn().prepare_cached(sql)?, params![passkey], grant)
     }
 
+    /// The grants to a client that count, newest first.
+    pub fn grants_of_client(
+        &self,
+        client: &ClientId,
+        now: Timestamp,
+        most: usize,
+    ) -> Result<Vec<GrantRow>, StoreError> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let sql =
+            "SELECT * FROM oauth_grant WHERE client = ?1 AND ended IS NULL AND ends >= ?2 ORDER BY entry DESC LIMIT ?3";
+        collect(&mut self.conn().prepare_cached(sql)?, params![client.as_str(), now.millis(), most], grant)
+    }
+
+    /// How many grants to a client count, and how many of them have a refresh token.
+    pub fn count_grants_of_client(&self, client: &ClientId, now: Timestamp) -> Result<(u64, u64), StoreError> {
+        let sql = "SELECT count(*) AS total, count(r.grant_entry) AS families FROM oauth_grant g
+                   LEFT JOIN refresh_token r ON r.grant_entry = g.entry
+                   WHERE g.client = ?1 AND g.ended IS NULL AND g.ends >= ?2";
+        let counted = first(&mut self.conn().prepare_cached(sql)?, params![client.as_str(), now.millis()], |row| {
+            Ok((index(row, "total")?, index(row, "families")?))
+        });
+        Ok(counted?.unwrap_or_default())
+    }
+
     /// A code by its SHA-256, used or not.
     pub fn code(&self, code_sha256: &Digest) -> Result<Option<CodeRow>, StoreError> {
         let sql = "SELECT * FROM code WHERE code_sha256 = ?1";

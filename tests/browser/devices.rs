@@ -204,3 +204,39 @@ fn whoever_may_not_and_whatever_is_too_weak_is_told_on_the_page() {
     browser.until_says("[data-note]:not([hidden])", "Too many wrong codes were typed");
     look(&browser, "device-too-many");
 }
+
+#[test]
+fn an_admin_sees_what_people_gave_a_client_and_ends_it() {
+    let browser = browser!();
+    let (world, _) = world();
+    let ada = world.admin("Ada Lind");
+    let key = Authenticator::in_browser(&browser);
+    signed_in(&browser, &world, &key, &ada);
+    let device = opens(&browser, &world, ("wall", "Build wall"), HERE);
+    browser.until("!document.querySelector('[data-act=allow]').disabled");
+    browser.click("[data-act=allow]");
+    browser.until_says("h1", "✓ Allowed.");
+    assert_eq!(told(&world, "wall", &device).0, 200);
+    browser.open(&format!("{}/admin/clients", world.url));
+    browser.click("a[href='/admin/clients/wall']");
+    browser.until_says("h1", "Build wall");
+    browser.until_says("main", "1 sign-in counts; 1 has a refresh token.");
+    browser.until_says("main", "On a device, while they are away, too");
+    browser.until("!document.querySelector('[data-act=ask-end]').disabled");
+    look(&browser, "admin-client");
+    browser.click("[data-act=ask-end]");
+    browser.until_says("[data-panel=end]:not([hidden])", "End everything that people gave it?");
+    look(&browser, "admin-client-end");
+    // A sign-in that is not fresh is asked for anew, and leads back here.
+    world.hand.advance(Duration::from_mins(6));
+    key.clear();
+    browser.click("[data-panel=end] [data-act=end]");
+    browser.until("location.pathname === '/sign-in' && !document.querySelector('[data-act=use]').disabled");
+    key.add(&counted(&ada));
+    browser.click("[data-act=use]");
+    browser.until("location.pathname === '/admin/clients/wall' && document.readyState === 'complete'");
+    browser.click("[data-act=ask-end]");
+    browser.click("[data-panel=end] [data-act=end]");
+    browser.until_says("main", "Nobody is signed in to it.");
+    look(&browser, "admin-client-nobody");
+}

@@ -56,6 +56,11 @@ fn a_secret_is_made_once_and_changed_without_a_gap() {
     place.run(&["clients", "list"]).expect(0, "robot  \"The robot\"");
     let list = place.run(&["clients", "list"]).expect(0, "nobody: it has tokens of its own alone").out;
     assert!(!list.contains(&old.1) && !list.contains("none yet"), "{list}");
+    let shown = place.run(&["clients", "show", "robot"]).expect(0, "0, of which 0 have a refresh token").out;
+    assert!(shown.contains("access 10 min") && !shown.contains(&old.1), "{shown}");
+    place.run(&["clients", "end", "robot"]).expect(0, "0 ended");
+    place.run(&["clients", "show", "nobody"]).expect(1, "no client of this id");
+    place.run(&["clients", "end", "nobody"]).expect(1, "no client of this id");
     assert_eq!(server.stop(), 0);
     place.write("countersign.toml", &format!("{before}\n{}", stanza(&[&new.1, &old.1])));
     let server = place.serve();

@@ -14,6 +14,7 @@ mod admin;
 mod applications;
 mod approval;
 mod authorize;
+mod clients;
 mod device;
 mod discovery;
 mod evidence;

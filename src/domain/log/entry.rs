@@ -301,8 +301,8 @@ pub enum Event {
     /// What a person gave to a client, the tokens that came of it, and its end; or a client's own tokens. Evidence where a
     /// device was allowed: `statement`, `assertion`.
     Grant {
-        /// `started`, `issued`, `revoked` (one token, by its client), `ended`, `consented`, `consent_withdrawn`, or `denied`
-        /// (to a device).
+        /// `started`, `issued`, `revoked` (one token, by its client), `ended`, `consented`, `consent_withdrawn`, `denied`
+        /// (to a device), or `all_ended` (to a client, by an admin or the console; an entry for each follows).
         outcome: String,
         /// To whom.
         client: ClientId,

@@ -31,5 +31,8 @@ CREATE TABLE device_ceremony (
 CREATE INDEX device_ceremony_session ON device_ceremony (session, started);
 CREATE INDEX device_ceremony_started ON device_ceremony (started);
 
+-- What people gave to one client.
+CREATE INDEX oauth_grant_of_client ON oauth_grant (client) WHERE ended IS NULL;
+
 -- Whether a grant is a device's.
 ALTER TABLE oauth_grant ADD COLUMN device INTEGER NOT NULL DEFAULT 0 CHECK (device IN (0, 1));
