@@ -251,7 +251,7 @@ fn of_debian(package: &str) -> Option<String> {
 }
 
 /// A script beside what npm installed, where Node looks for packages.
-fn node(place: &Place<'_>, script: &str) -> Command {
+pub fn node(place: &Place<'_>, script: &str) -> Command {
     for name in ["party.mjs", script] {
         std::fs::copy(source(name), installed("node").join(name)).unwrap();
     }
