@@ -116,11 +116,11 @@ impl Countersign {
         })?;
         let page = random::text::<16>()?;
         let (page_sha256, limits) = (Digest::of(page.as_bytes()), self.settings.sessions);
-        let clients = self.settings.clients.clone();
+        let clients = self.clients.clone();
         let opened = self.store.write(move |unit| -> Result<(), AppError> {
             let me = actor(unit, session.as_ref(), limits)?;
             let row = unit.reader().device_of_code(&code, unit.now())?.ok_or_else(unknown_code)?;
-            client_of(&clients, &row.request).ok_or_else(unknown_code)?;
+            client_of(&clients.all(), &row.request).ok_or_else(unknown_code)?;
             Ok(unit.open_device(&row.request.id, &me.session.secret_sha256, &page_sha256)?)
         });
         opened.await?;
@@ -131,7 +131,7 @@ impl Countersign {
     pub fn look_at_device(&self, me: &SignedIn, page: &str) -> Result<SeenDevice, AppError> {
         let page = Digest::of(page.as_bytes());
         self.store.read(|reader| {
-            let (row, client) = opened(reader, &self.settings.clients, (&page, &me.session.secret_sha256))?;
+            let (row, client) = opened(reader, &self.clients.all(), (&page, &me.session.secret_sha256))?;
             let outside = is_outside(reader, &client, &me.person.id)?;
             Ok(SeenDevice { request: row.request, standing: row.standing, client, outside, now: me.now })
         })
@@ -143,10 +143,10 @@ impl Countersign {
         let (id, page) = (random::text::<16>()?, Digest::of(page.as_bytes()));
         let nonce = Bytes(random::bytes::<32>()?.to_vec());
         let (ceremony, issuer, limits) = (id.clone(), self.settings.url.clone(), self.settings.sessions);
-        let clients = self.settings.clients.clone();
+        let clients = self.clients.clone();
         let started = self.store.write(move |unit| -> Result<_, AppError> {
             let me = actor(unit, session.as_ref(), limits)?;
-            let (row, client) = waiting(unit, &clients, &page, &me)?;
+            let (row, client) = waiting(unit, &clients.all(), &page, &me)?;
             may_allow(&unit.reader(), &client, &me)?;
             let (at, person) = (unit.now(), me.person.id);
             let statement = Statement::Device(DeviceStatement { nonce, at, issuer, person, device: row.request });
@@ -180,11 +180,11 @@ impl Countersign {
             verified => verified?,
         };
         let (limits, page) = (self.settings.sessions, Digest::of(page.as_bytes()));
-        let (clients, vouching) = (self.settings.clients.clone(), self.vouching.clone());
+        let (clients, vouching) = (self.clients.clone(), self.vouching.clone());
         let allowed = self.store.write(move |unit| -> Result<u64, AppError> {
             let me = actor(unit, session.as_ref(), limits)?;
             is_known(&unit.reader(), &passkey)?;
-            let (row, client) = waiting(unit, &clients, &page, &me)?;
+            let (row, client) = waiting(unit, &clients.all(), &page, &me)?;
             if row.request != said.device {
                 let text = "this ceremony is over another device's request";
                 return Err(AppError::refused(ErrorCode::StatementMismatch, text));
@@ -207,10 +207,10 @@ impl Countersign {
     pub async fn deny_device(&self, session: Option<Digest>, page: &str) -> Result<u64, AppError> {
         self.steady_now()?;
         let (limits, page) = (self.settings.sessions, Digest::of(page.as_bytes()));
-        let clients = self.settings.clients.clone();
+        let clients = self.clients.clone();
         let denied = self.store.write(move |unit| -> Result<u64, AppError> {
             let me = actor(unit, session.as_ref(), limits)?;
-            let (row, client) = waiting(unit, &clients, &page, &me)?;
+            let (row, client) = waiting(unit, &clients.all(), &page, &me)?;
             let standing = row.standing.deny(unit.now()).map_err(|_| over())?;
             unit.stage_device(&row.request.id, standing.stage)?;
             Ok(unit.append(Event::Grant {

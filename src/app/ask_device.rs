@@ -37,7 +37,7 @@ impl Countersign {
         from: IpAddr,
     ) -> Result<DeviceCodes, AppError> {
         self.steady_now()?;
-        let (scopes, resources) = examine(form, client, &self.settings.clients)?;
+        let (scopes, resources) = examine(form, client, &self.clients.all())?;
         let device_code = DeviceCode::from_random(random::bytes()?);
         let (id, client) = (device_code.digest(), client.id.clone());
         let kept = self.store.write_new(move |unit| -> Result<UserCode, AppError> {

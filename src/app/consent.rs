@@ -81,7 +81,7 @@ impl Countersign {
             let mut found: BTreeMap<ClientId, OwnApplication> = BTreeMap::new();
             let new = |client: &ClientId| OwnApplication {
                 client: client.clone(),
-                name: self.settings.client(client).map_or_else(|| client.to_string(), |one| one.name.clone()),
+                name: self.clients.find(client).map_or_else(|| client.to_string(), |one| one.name.clone()),
                 allowed: None,
                 sign_ins: Vec::new(),
             };

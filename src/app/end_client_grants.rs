@@ -25,7 +25,7 @@ impl Countersign {
     pub async fn end_client_grants(&self, id: &str, by: &Asker) -> Result<u64, AppError> {
         self.steady_now()?;
         let id = ClientId::parse(id).map_err(|_| unknown_client())?;
-        if self.settings.client(&id).is_none() {
+        if self.clients.find(&id).is_none() {
             return Err(unknown_client());
         }
         let limits = self.settings.sessions;

@@ -154,6 +154,6 @@ impl Countersign {
     pub fn list_clients(&self) -> Result<Vec<ClientLine>, AppError> {
         let used = self.store.read(|reader| reader.clients_used())?;
         let last = |id: &ClientId| used.iter().find(|(known, _)| known == id).map(|(_, at)| *at);
-        Ok(self.settings.clients.iter().map(|client| ClientLine::new(client, last(&client.id))).collect())
+        Ok(self.clients.all().iter().map(|client| ClientLine::new(client, last(&client.id))).collect())
     }
 }

@@ -45,6 +45,7 @@ pub mod list_people;
 pub mod list_refusals;
 pub mod list_requests;
 pub mod list_rules;
+pub mod load_clients;
 pub mod load_metadata;
 pub mod load_rules;
 pub mod log_out;
@@ -119,6 +120,8 @@ pub struct Countersign {
     pub relying_party: RelyingParty,
     /// The verifier's key line of the log.
     pub log_vkey: String,
+    /// The tools that people sign in to, as they are configured now.
+    pub clients: load_clients::Clients,
     issuers: Vec<Arc<Issuer>>,
     rules: RwLock<Arc<RulesInForce>>,
     vouching: vouching::Vouching,

@@ -25,7 +25,8 @@ impl Countersign {
     /// Keeps what a client pushed; its `request_uri`.
     pub async fn push_authorization(&self, client: &Arc<Client>, said: &Parameters) -> Result<String, AppError> {
         self.steady_now()?;
-        let asked = self.asked(said, Some(&client.id));
+        let clients = self.clients.all();
+        let asked = self.asked(said, Some(&client.id), &clients);
         let request = examine(&asked, Endpoint::Par).map_err(|fault| AppError::from(fault.refusal().clone()))?;
         let id = random::text::<32>()?;
         let id_sha256 = Digest::of(id.as_bytes());

@@ -21,6 +21,7 @@ use crate::store::grants::{GrantRow, RefreshRow};
 use super::grants::end;
 use super::issue_tokens::{Draft, Tokens, Wanted, draft, draft_own};
 use super::judge_grant::{By, Holding, judge};
+use super::load_clients::Clients;
 use super::vouching::Vouching;
 use super::{AppError, Countersign};
 
@@ -34,6 +35,7 @@ pub(super) enum Found {
 pub(super) struct Counter {
     issuer: String,
     pub(super) client: Arc<Client>,
+    clients: Clients,
     limits: SessionLimits,
     vouching: Vouching,
     jkt: Option<Kid>,
@@ -53,6 +55,7 @@ impl Countersign {
         let counter = Counter {
             issuer: self.settings.url.clone(),
             client: Arc::clone(&client),
+            clients: self.clients.clone(),
             limits: self.settings.sessions,
             vouching: self.vouching.clone(),
             jkt,
@@ -66,7 +69,10 @@ impl Countersign {
 }
 
 impl Counter {
-    fn serve(self, unit: &mut Unit<'_>, trade: Trade) -> Result<Found, AppError> {
+    fn serve(mut self, unit: &mut Unit<'_>, trade: Trade) -> Result<Found, AppError> {
+        // It proved who it is before it waited for the writer; what it may, it may now.
+        let now = self.clients.find(&self.client.id);
+        self.client = now.ok_or_else(|| refused(ErrorCode::ClientUnknown, "the client is not known any more"))?;
         let Trade { offer, scopes, resource } = trade;
         let wanted = Wanted { scopes, resource, jkt: self.jkt.clone(), refresh: None, nonce: None };
         match offer {

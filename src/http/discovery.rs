@@ -34,7 +34,7 @@ const OF_JOBS: &[&str] = &["nbf", "presence", "approver", "approval"];
 pub async fn configuration(edge: Shared) -> HttpResponse {
     let url = &edge.app.settings.url;
     // Where no client is for devices, there is no such grant.
-    let for_devices = edge.app.settings.offers(GrantType::DeviceCode);
+    let for_devices = edge.app.clients.offers(GrantType::DeviceCode);
     let usual = GrantType::ALL.into_iter().filter(|grant| for_devices || *grant != GrantType::DeviceCode);
     let grants: Vec<_> = std::iter::once(GRANT_TYPE).chain(usual.map(GrantType::as_str)).collect();
     let claims: BTreeSet<_> = CLAIMS.iter().chain(OF_JOBS).collect();

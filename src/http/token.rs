@@ -35,7 +35,7 @@ pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpR
         Err(answer) => return refuse(answer),
     };
     // A grant that nobody here may use is one that this server does not have.
-    let offered = |grant: &GrantType| *grant != GrantType::DeviceCode || edge.app.settings.offers(*grant);
+    let offered = |grant: &GrantType| *grant != GrantType::DeviceCode || edge.app.clients.offers(*grant);
     if let Some(grant) = form.get("grant_type").and_then(GrantType::parse).filter(offered) {
         return grant_token::answer(&request, &edge, &form, grant).await;
     }

@@ -5,13 +5,16 @@ use countersign::app::end_client_grants::ENDED_AT_ONCE;
 use countersign::app::look::{Look, Sight};
 use countersign::app::propose_change::Wish;
 use countersign::app::show_client::{ClientSeen, MAX_CLIENT_GRANTS_SHOWN};
+use countersign::domain::ids::Audience;
 use countersign::domain::oauth::client::Client;
+use countersign::domain::oauth::scope::Scopes;
 use countersign::domain::people::Role;
 use serde_json::json;
 
 use crate::support::clients::{client, code, redeem, refresh, server_with, userinfo};
 use crate::support::devices::{allowed, poll, tv};
 use crate::support::person::{in_session, page};
+use crate::support::rules::AWS;
 use crate::support::{Logged, Person, Server, Snapshot, refused};
 
 const END: &str = "/admin/clients/grafana/end";
@@ -125,4 +128,32 @@ fn however_many_gave_it_something_all_of_it_ends() {
     let snapshot = Snapshot::of(&server);
     let all: Vec<_> = snapshot.of_kind("grant").filter(|entry| entry["outcome"] == "all_ended").collect();
     assert!(all.len() == 1 && all[0].get("person").is_none(), "{all:?}");
+}
+
+#[test]
+fn what_a_client_may_is_what_it_may_now() {
+    let server = server_with(vec![client("grafana")]);
+    let session = Person::manager(&server, "Mara").sign_in(&server);
+    let tokens = redeem(&server, "grafana", &code(&server, &session, "grafana", "openid profile")).expect(200);
+    let waiting = code(&server, &session, "grafana", "openid profile");
+    let load = |clients: Vec<Client>| server.app.load_clients(clients.into_iter().map(std::sync::Arc::new).collect());
+    // A client must not be what a rule issues for; then nothing of it is loaded.
+    let aws = Client { resources: vec![Audience::parse(AWS).unwrap()], ..client("grafana") };
+    assert!(load(vec![aws, tv("tv")]).unwrap_err().to_string().contains(AWS));
+    let metadata = || server.get("/.well-known/openid-configuration").expect(200).json();
+    assert!(metadata().get("device_authorization_endpoint").is_none());
+    userinfo(&server, &tokens.member("access_token")).expect(200);
+    // Less than was given: none of that counts any more, and a code gives nothing.
+    let narrow = Client { scopes: Scopes::openid(), ..client("grafana") };
+    assert_eq!(load(vec![narrow, tv("tv")]).unwrap(), ["grafana has other scopes", "tv is new"]);
+    userinfo(&server, &tokens.member("access_token")).expect_error(401, "invalid_token", "access_token_invalid");
+    refresh(&server, "grafana", &tokens.member("refresh_token")).expect_error(400, "invalid_grant", "grant_over");
+    redeem(&server, "grafana", &waiting).expect_error(400, "invalid_grant", "grant_over");
+    redeem(&server, "grafana", &code(&server, &session, "grafana", "openid")).expect(200);
+    assert!(metadata().get("device_authorization_endpoint").is_some());
+    assert_eq!(load(Vec::new()).unwrap(), ["grafana is gone", "tv is gone"]);
+    refresh(&server, "grafana", &tokens.member("refresh_token")).expect_error(401, "invalid_client", "client_unknown");
+    // As it was: what was not ended meanwhile goes on.
+    load(vec![client("grafana")]).unwrap();
+    refresh(&server, "grafana", &tokens.member("refresh_token")).expect(200);
 }

@@ -19,6 +19,7 @@ CREATE TABLE device_request (
 CREATE INDEX device_request_code ON device_request (user_code_sha256);
 CREATE UNIQUE INDEX device_request_page ON device_request (page_sha256) WHERE page_sha256 IS NOT NULL;
 CREATE INDEX device_request_ends ON device_request (ends);
+CREATE INDEX device_request_of_grant ON device_request (grant_entry);
 CREATE INDEX device_request_client ON device_request (client, created);
 
 -- A ceremony over what a device asks.
