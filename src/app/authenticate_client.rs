@@ -41,7 +41,7 @@ impl Countersign {
     }
 
     fn by_id(&self, id: &str) -> Option<Arc<Client>> {
-        self.settings.client(&ClientId::parse(id).ok()?).map(Arc::clone)
+        self.clients.find(&ClientId::parse(id).ok()?)
     }
 
     /// An unknown client costs what a wrong secret costs: the same digest, the same comparison.

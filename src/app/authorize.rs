@@ -26,7 +26,7 @@ use crate::store::authorizations::Payer;
 use crate::store::{Reader, StoreError, Unit};
 
 use super::consent::agree;
-use super::grants::{NewGrant, begin};
+use super::grants::{NewCode, NewGrant, begin_with_code};
 use super::keep_authorization::{Coming, Kept, keep, put, read};
 use super::known::{device_of, judged};
 use super::own_tokens::ID_TYPE;
@@ -97,7 +97,7 @@ impl Countersign {
         self.steady_now()?;
         let (request, proven) = match self.pushed(said).await? {
             Some(pushed) => pushed,
-            None => match examine(&self.asked(said, None), Endpoint::Authorize) {
+            None => match examine(&self.asked(said, None, &self.clients.all()), Endpoint::Authorize) {
                 Ok(request) => (request, false),
                 Err(fault) => return Ok(CameIn::Wrong(fault)),
             },
@@ -118,12 +118,17 @@ impl Countersign {
         Ok(CameIn::Waits(id))
     }
 
-    pub(super) fn asked<'a>(&'a self, said: &'a Parameters, authenticated: Option<&'a ClientId>) -> Asked<'a> {
+    pub(super) fn asked<'a>(
+        &self,
+        said: &'a Parameters,
+        authenticated: Option<&'a ClientId>,
+        clients: &'a [Arc<Client>],
+    ) -> Asked<'a> {
         let hint = match said.get("id_token_hint") {
             None => Hinted::Absent,
             Some(token) => self.hint(token).map_or(Hinted::NotOurs, Hinted::By),
         };
-        Asked { said, clients: &self.settings.clients, authenticated, hint }
+        Asked { said, clients, authenticated, hint }
     }
 
     /// Whom an ID token of ours names. One that is too old is as good here as any.
@@ -139,7 +144,7 @@ impl Countersign {
         let id = Digest::of(id.as_bytes());
         self.store.read(|reader| {
             let now = log_time(reader, wall)?;
-            let opened = open(reader, &self.settings.clients, &id, now)?;
+            let opened = open(reader, &self.clients.all(), &id, now)?;
             let who = session.map(|digest| living(reader, &digest, limits, now)).transpose()?.flatten();
             let facts = who.as_ref().map(|who| facts(reader, &trusted, &opened.client, who)).transpose()?;
             let next = interaction(&situation(&opened, facts.as_ref(), now));
@@ -153,14 +158,14 @@ impl Countersign {
     pub async fn answer_authorization(&self, id: &str, session: Option<Digest>) -> Result<Answered, AppError> {
         self.steady_now()?;
         let (limits, vouching) = (self.settings.sessions, self.vouching.clone());
-        let (clients, url) = (self.settings.clients.clone(), self.settings.url.clone());
+        let (clients, url) = (self.clients.clone(), self.settings.url.clone());
         let id = Digest::of(id.as_bytes());
         let code = CodeText::from_random(random::bytes()?);
         self.store
             .write(move |unit| -> Result<Answered, AppError> {
                 let trusted = vouching.in_unit_or_busy(&unit.reader())?;
                 let now = unit.now();
-                let opened = open(&unit.reader(), &clients, &id, now)?;
+                let opened = open(&unit.reader(), &clients.all(), &id, now)?;
                 let respond = |opened: &Opened, member| respond(opened, member, &url);
                 if let Some(why) = opened.kept.cancelled {
                     unit.take_authorization_request(&id)?;
@@ -187,14 +192,13 @@ impl Countersign {
     /// The person agrees to what an application gets. Who looks and who agrees must be one.
     pub async fn agree_to_authorization(&self, id: &str, session: Option<Digest>) -> Result<(), AppError> {
         self.steady_now()?;
-        let (limits, vouching, clients) =
-            (self.settings.sessions, self.vouching.clone(), self.settings.clients.clone());
+        let (limits, vouching, clients) = (self.settings.sessions, self.vouching.clone(), self.clients.clone());
         let id = Digest::of(id.as_bytes());
         self.store
             .write(move |unit| -> Result<(), AppError> {
                 let trusted = vouching.in_unit_or_busy(&unit.reader())?;
                 let me = actor(unit, session.as_ref(), limits)?;
-                let mut opened = open(&unit.reader(), &clients, &id, unit.now())?;
+                let mut opened = open(&unit.reader(), &clients.all(), &id, unit.now())?;
                 let facts = facts(&unit.reader(), &trusted, &opened.client, &me)?;
                 // Only what is really asked is agreed to: who may not sign in there at all agrees to nothing.
                 let next = interaction(&situation(&opened, Some(&facts), unit.now()));
@@ -219,10 +223,10 @@ impl Countersign {
             Interaction::Outside => ErrorCode::NotInGroups,
             _ => ErrorCode::AuthorizationDenied,
         };
-        let (clients, id) = (self.settings.clients.clone(), Digest::of(id.as_bytes()));
+        let (clients, id) = (self.clients.clone(), Digest::of(id.as_bytes()));
         self.store
             .write(move |unit| -> Result<(), AppError> {
-                let mut opened = open(&unit.reader(), &clients, &id, unit.now())?;
+                let mut opened = open(&unit.reader(), &clients.all(), &id, unit.now())?;
                 opened.kept.cancelled = Some(why);
                 put(unit, &id, &opened.kept)
             })
@@ -313,11 +317,9 @@ fn give_code(
         dpop_jkt: request.dpop_jkt.clone(),
         nonce: request.nonce.clone(),
         claims: request.claims.clone(),
-        redirect_uri: request.redirect_uri.clone(),
-        code_challenge: request.code_challenge.clone(),
     };
-    begin(unit, who, new, code.digest(), limits)?;
-    Ok(())
+    let (redirect_uri, code_challenge) = (request.redirect_uri.clone(), request.code_challenge.clone());
+    begin_with_code(unit, who, new, NewCode { sha256: code.digest(), redirect_uri, code_challenge }, limits)
 }
 
 /// Why an application gets no code, where its request was good.
@@ -352,7 +354,7 @@ fn response(back: WayBack, mut members: Vec<(&'static str, String)>, name: &str,
 impl Countersign {
     /// The answer for an application whose request has a fault that it may be told.
     pub fn fault_response(&self, back: WayBack, refusal: &Refusal) -> Response {
-        let name = self.settings.client(&back.client).map_or("", |client| client.name.as_str()).to_owned();
+        let name = self.clients.find(&back.client).map(|client| client.name.clone()).unwrap_or_default();
         response(back, error_members(refusal.code, &refusal.description), &name, &self.settings.url)
     }
 }

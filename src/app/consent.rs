@@ -41,6 +41,8 @@ pub struct OwnSignIn {
     pub device: Option<String>,
     /// It goes on while the person is away.
     pub offline: bool,
+    /// It was given to a device, not to this browser.
+    pub on_device: bool,
 }
 
 /// Writes what a person agreed to into the log, and remembers it where the operator wants that.
@@ -62,6 +64,7 @@ pub(super) fn agree(
         resources: request.resources.clone(),
         tokens: Vec::new(),
         why: None,
+        evidence: BTreeMap::new(),
     })?;
     if client.consent != Consent::Once || client.asks_each_time(&request.redirect_uri) {
         return Ok(());
@@ -79,7 +82,7 @@ impl Countersign {
             let mut found: BTreeMap<ClientId, OwnApplication> = BTreeMap::new();
             let new = |client: &ClientId| OwnApplication {
                 client: client.clone(),
-                name: self.settings.client(client).map_or_else(|| client.to_string(), |one| one.name.clone()),
+                name: self.clients.find(client).map_or_else(|| client.to_string(), |one| one.name.clone()),
                 allowed: None,
                 sign_ins: Vec::new(),
             };
@@ -94,7 +97,7 @@ impl Countersign {
                     continue;
                 }
                 let device = session.filter(|_| !row.offline).map(|session| session.session.device);
-                let sign_in = OwnSignIn { at: row.created, device, offline: row.offline };
+                let sign_in = OwnSignIn { at: row.created, device, offline: row.offline, on_device: row.device };
                 found.entry(row.client.clone()).or_insert_with(|| new(&row.client)).sign_ins.push(sign_in);
             }
             let mut list: Vec<_> = found.into_values().collect();
@@ -126,6 +129,7 @@ impl Countersign {
                         resources: Vec::new(),
                         tokens: Vec::new(),
                         why: None,
+                        evidence: BTreeMap::new(),
                     })?;
                 }
                 let mut given = unit.reader().grants_of_person(person)?;

@@ -85,6 +85,11 @@ pub enum ConsoleCommand {
     AcceptTime,
     /// A new link for the first admin, while there is none with a passkey.
     NewAdminLink,
+    /// Ends everything that people gave to a client.
+    EndClientGrants {
+        /// Its id.
+        client: String,
+    },
     /// Looks, as the admin's pages do.
     Look {
         /// At what.
@@ -181,6 +186,11 @@ pub enum ConsoleAnswer {
         /// The log's time: it never goes back, so it stands still until a clock that was set back comes to it.
         log_time: Timestamp,
     },
+    /// What people gave to a client ended.
+    GrantsEnded {
+        /// How many grants those were.
+        ended: u64,
+    },
     /// Everybody.
     People {
         /// By name.
@@ -237,6 +247,9 @@ impl Countersign {
             ConsoleCommand::RotateKeys { alg, emergency: true } => self.replace_keys(alg).await.map(rotated),
             ConsoleCommand::NewAdminLink => self.new_admin_link().await,
             ConsoleCommand::AcceptTime => self.accept_time().await,
+            ConsoleCommand::EndClientGrants { client } => {
+                Ok(ConsoleAnswer::GrantsEnded { ended: self.end_client_grants(&client, &Asker::Console).await? })
+            }
             ConsoleCommand::Look { at } => Ok(ConsoleAnswer::Seen { sight: self.sight(&at)? }),
         }
     }
@@ -336,19 +349,6 @@ impl Countersign {
 
 fn rotated(Rotated { keys, revoked }: Rotated) -> ConsoleAnswer {
     ConsoleAnswer::Rotated { keys, revoked }
-}
-
-impl AppError {
-    /// The same refusal with a better cure.
-    pub fn with_hint(self, hint: &str) -> Self {
-        match self {
-            Self::Refused { mut refusal, log } => {
-                refusal.hint = Some(hint.to_owned());
-                Self::Refused { refusal, log }
-            }
-            fault @ Self::Fault { .. } => fault,
-        }
-    }
 }
 
 /// The secret of an enrolment link: 256 random bits, base64url.

@@ -3,15 +3,18 @@
 //! Implements RFC 6749 §4.1.2, §10.4, DESIGN §10; what ends a session or a passkey ends its grants at once.
 //! Never decides whether somebody may sign in to a client: `authorize` does, and `judge_grant` at each use.
 
-use crate::domain::assurance::Acr;
+use std::collections::BTreeMap;
+
+use crate::domain::assurance::{Acr, AuthenticatorFacts};
 use crate::domain::ids::{Audience, ClientId, Digest, Kid, PersonId, SessionId};
-use crate::domain::log::entry::Event;
+use crate::domain::log::entry::{Event, EvidenceDigests};
 use crate::domain::oauth::grant::GrantEnd;
 use crate::domain::oauth::logout::Told;
 use crate::domain::oauth::scope::{OFFLINE_ACCESS, Scopes, WantedClaims};
 use crate::domain::session::SessionLimits;
-use crate::domain::time::{CODE, OFFLINE_ABSOLUTE};
+use crate::domain::time::{CODE, OFFLINE_ABSOLUTE, Timestamp};
 use crate::store::grants::{CodeRow, GrantRow, MAX_GRANTS_OF_PERSON};
+use crate::store::passkeys::PasskeyRow;
 use crate::store::{StoreError, Unit};
 
 use super::AppError;
@@ -34,18 +37,64 @@ pub struct NewGrant {
     pub nonce: Option<String>,
     /// Claims beside those of the scopes.
     pub claims: WantedClaims,
-    /// What the code must be redeemed with.
+}
+
+/// The touch that a grant stands on.
+pub(super) struct Touch<'a> {
+    /// Which passkey.
+    pub passkey: &'a PasskeyRow,
+    /// What its authenticator said.
+    pub facts: AuthenticatorFacts,
+    /// When.
+    pub at: Timestamp,
+    /// It was over what a device asks, and these documents show it.
+    pub device: Option<EvidenceDigests>,
+}
+
+impl<'a> Touch<'a> {
+    /// The one that began the session.
+    pub const fn of(me: &'a SignedIn) -> Self {
+        Self { passkey: &me.passkey, facts: me.session.facts, at: me.session.times.started, device: None }
+    }
+}
+
+/// The code that a client redeems.
+#[derive(Debug, Clone)]
+pub struct NewCode {
+    /// Its SHA-256.
+    pub sha256: Digest,
+    /// What it must be redeemed with.
     pub redirect_uri: String,
     /// BASE64URL(SHA-256(verifier)).
     pub code_challenge: String,
 }
 
-/// Begins a grant of whoever is signed in, and keeps its code; the person's oldest grant ends where there are too many.
-pub(super) fn begin(
+/// Begins a grant of whoever is signed in by their session alone, and keeps its code.
+pub(super) fn begin_with_code(
     unit: &mut Unit<'_>,
     me: &SignedIn,
     new: NewGrant,
-    code_sha256: Digest,
+    code: NewCode,
+    limits: SessionLimits,
+) -> Result<(), AppError> {
+    let client = new.client.clone();
+    let grant = begin(unit, (me, Touch::of(me)), new, limits)?;
+    Ok(unit.insert_code(&CodeRow {
+        code_sha256: code.sha256,
+        grant,
+        client,
+        redirect_uri: code.redirect_uri,
+        code_challenge: code.code_challenge,
+        ends: unit.now() + CODE,
+        used: None,
+    })?)
+}
+
+/// Begins a grant of whoever is signed in; the person's oldest grant ends where there are too many.
+pub(super) fn begin(
+    unit: &mut Unit<'_>,
+    (me, touch): (&SignedIn, Touch<'_>),
+    new: NewGrant,
     limits: SessionLimits,
 ) -> Result<u64, AppError> {
     make_room(unit, &me.person.id)?;
@@ -56,23 +105,24 @@ pub(super) fn begin(
         person: Some(me.person.id.clone()),
         grant: None,
         session: Some(me.session.entry),
-        passkey: Some(me.passkey.entry),
+        passkey: Some(touch.passkey.entry),
         scopes: new.scopes.clone(),
         resources: new.resources.clone(),
         tokens: Vec::new(),
         why: None,
+        evidence: touch.device.clone().unwrap_or_default(),
     })?;
     let offline = new.scopes.has(OFFLINE_ACCESS);
     let session_ends = me.session.times.ends.min(me.session.times.started + limits.absolute);
     unit.insert_grant(&GrantRow {
         entry,
-        client: new.client.clone(),
+        client: new.client,
         person: me.person.id.clone(),
         sid: me.session.sid.clone(),
         session: me.session.entry,
-        passkey: me.passkey.id,
-        facts: me.session.facts,
-        auth_time: me.session.times.started,
+        passkey: touch.passkey.id,
+        facts: touch.facts,
+        auth_time: touch.at,
         acr: new.acr,
         scopes: new.scopes,
         resources: new.resources,
@@ -80,18 +130,10 @@ pub(super) fn begin(
         nonce: new.nonce,
         claims: new.claims,
         offline,
+        device: touch.device.is_some(),
         created: now,
         ends: if offline { now + OFFLINE_ABSOLUTE } else { session_ends },
         ended: None,
-    })?;
-    unit.insert_code(&CodeRow {
-        code_sha256,
-        grant: entry,
-        client: new.client,
-        redirect_uri: new.redirect_uri,
-        code_challenge: new.code_challenge,
-        ends: now + CODE,
-        used: None,
     })?;
     Ok(entry)
 }
@@ -121,6 +163,7 @@ pub(super) fn end(unit: &mut Unit<'_>, row: &GrantRow, why: GrantEnd) -> Result<
         resources: Vec::new(),
         tokens: Vec::new(),
         why: Some(why),
+        evidence: BTreeMap::new(),
     })?;
     Ok(())
 }

@@ -3,6 +3,8 @@
 //! Implements RFC 6749 §5.1, RFC 9068, OpenID Connect Core 1.0 §3.1.3.3, DESIGN §7 (the record comes before the token).
 //! Never signs what is not in the log.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use crate::domain::canonical;
@@ -140,6 +142,7 @@ pub(super) fn draft(
         resources: Vec::new(),
         tokens,
         why: None,
+        evidence: BTreeMap::new(),
     })?;
     unit.insert_access(&AccessRow { jti: access_jti, grant: Some(grant.entry), ends: access_ends })?;
     unit.note_client(&client.id)?;
@@ -171,6 +174,7 @@ pub(super) fn draft_own(unit: &mut Unit<'_>, issuer: &str, client: &Client, want
         resources: Vec::new(),
         tokens: vec![issued(TokenKind::Access, Some(&jti), Digest::of(&access), ends)],
         why: None,
+        evidence: BTreeMap::new(),
     })?;
     unit.insert_access(&AccessRow { jti, grant: None, ends })?;
     unit.note_client(&client.id)?;

@@ -50,6 +50,16 @@ pub struct ClientLine {
     pub alg: String,
     /// How answers may come.
     pub response_modes: Vec<String>,
+    /// Where people may be sent after they signed out.
+    pub post_logout_redirect_uris: Vec<String>,
+    /// Where it is told that a session ended.
+    pub backchannel_logout_uri: Option<String>,
+    /// Seconds that an access token lives.
+    pub access_token_lifetime: u64,
+    /// Seconds that a refresh token may rest.
+    pub refresh_lifetime: u64,
+    /// Seconds that one may rest with `offline_access`.
+    pub offline_lifetime: u64,
     /// When it last had a token.
     pub last_used: Option<Timestamp>,
 }
@@ -91,14 +101,25 @@ impl ClientLine {
                 .map(ResponseMode::as_str)
                 .map(str::to_owned)
                 .collect(),
+            post_logout_redirect_uris: client.post_logout_redirect_uris.clone(),
+            backchannel_logout_uri: client.backchannel_logout_uri.clone(),
+            access_token_lifetime: client.lifetimes.access_token.as_secs(),
+            refresh_lifetime: client.lifetimes.refresh.as_secs(),
+            offline_lifetime: client.lifetimes.offline.as_secs(),
             last_used,
         }
+    }
+
+    /// Whether people sign in to it, at a browser or for a device.
+    fn signs_people_in(&self) -> bool {
+        let grants = [GrantType::AuthorizationCode, GrantType::DeviceCode].map(GrantType::as_str);
+        self.grants.iter().any(|grant| grants.contains(&grant.as_str()))
     }
 
     /// Who may sign in, in words.
     pub fn admits(&self) -> String {
         match &self.groups {
-            None if self.redirect_uris.is_empty() => "nobody: it has tokens of its own alone".to_owned(),
+            None if !self.signs_people_in() => "nobody: it has tokens of its own alone".to_owned(),
             None => "everybody".to_owned(),
             Some(groups) => {
                 let groups: Vec<_> = groups.iter().map(GroupName::as_str).collect();
@@ -133,6 +154,6 @@ impl Countersign {
     pub fn list_clients(&self) -> Result<Vec<ClientLine>, AppError> {
         let used = self.store.read(|reader| reader.clients_used())?;
         let last = |id: &ClientId| used.iter().find(|(known, _)| known == id).map(|(_, at)| *at);
-        Ok(self.settings.clients.iter().map(|client| ClientLine::new(client, last(&client.id))).collect())
+        Ok(self.clients.all().iter().map(|client| ClientLine::new(client, last(&client.id))).collect())
     }
 }

@@ -16,6 +16,7 @@ use crate::domain::time::Timestamp;
 use crate::store::Store;
 
 use super::decide_request::end;
+use super::settings::taken_audiences;
 use super::{AppError, Countersign, RulesInForce};
 use crate::domain::ids::{Audience, Digest, IssuerName, RuleName};
 use crate::domain::request::standing::Mark;
@@ -161,8 +162,8 @@ impl Countersign {
     pub async fn load_rules(&self, files: &[(String, String)]) -> Result<Vec<String>, LoadError> {
         let issuers: Vec<_> = self.settings.issuers.iter().map(|issuer| issuer.terms.name.clone()).collect();
         let now = self.steady_now()?;
-        let rules = compile(files, &issuers, &self.settings.devices.policies, &self.settings.taken_audiences(), now)
-            .map_err(LoadError::Rules)?;
+        let taken = taken_audiences(&self.settings.url, self.clients.all().iter().map(AsRef::as_ref));
+        let rules = compile(files, &issuers, &self.settings.devices.policies, &taken, now).map_err(LoadError::Rules)?;
         log_rules(&self.store, &rules.rules).await?;
         let compiled = rules.rules.clone();
         // At once: from the entry on, nothing is issued under rules of before.

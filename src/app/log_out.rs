@@ -4,7 +4,7 @@
 //! Never waits for a client: whoever signs out is out with the commit, and clients are told afterwards, again and again.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::JoinHandle;
 use url::Url;
@@ -43,11 +43,16 @@ pub struct LogoutAnswer {
 /// By whom clients are told, and which could not be.
 #[derive(Default)]
 pub(super) struct Logouts {
-    teller: OnceLock<Teller>,
+    /// With whether it knows the system's authorities.
+    teller: Mutex<Option<(bool, Teller)>>,
     given_up: Mutex<BTreeMap<ClientId, (u64, String)>>,
 }
 
 impl Logouts {
+    fn teller(&self) -> Option<Teller> {
+        self.teller.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, teller)| teller.clone())
+    }
+
     fn give_up(&self, client: &ClientId, problem: String) {
         let mut given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
         let known = given_up.entry(client.clone()).or_default();
@@ -76,7 +81,7 @@ impl Countersign {
     pub async fn log_out(&self, request: &LogoutRequest, session: Option<Digest>) -> Result<LogoutAnswer, AppError> {
         let hinted = request.id_token_hint.as_ref().and_then(|hint| self.hinted(hint));
         let asking = asking(request, hinted.as_ref())?;
-        let client = asking.and_then(|id| self.settings.client(id)).cloned();
+        let client = asking.and_then(|id| self.clients.find(id));
         let here = self.here(session.as_ref())?;
         let here = here.as_ref().map(|(person, sid)| Here { person, sid });
         let course = match course(request, client.as_deref(), hinted.as_ref(), here)? {
@@ -112,22 +117,26 @@ impl Countersign {
         })
     }
 
-    /// Has clients told from here on; the first word counts. Nothing is made ready where no client wants to be told.
+    /// Has clients told from here on. Nothing is made ready where no client wants to be told.
     ///
     /// # Errors
     /// The system has no certificates of authorities.
     pub fn tell_logouts_from_here(&self) -> Result<(), OutboundError> {
         if self.tells_logouts() {
-            let uris = self.settings.clients.iter().filter_map(|client| client.backchannel_logout_uri.as_deref());
-            let needs_roots = uris.into_iter().any(|uri| uri.starts_with("https:"));
-            let _ = self.logouts.teller.set(Teller::new(needs_roots)?);
+            let clients = self.clients.all();
+            let mut uris = clients.iter().filter_map(|client| client.backchannel_logout_uri.as_deref());
+            let needs_roots = uris.any(|uri| uri.starts_with("https:"));
+            let mut kept = self.logouts.teller.lock().unwrap_or_else(PoisonError::into_inner);
+            if kept.as_ref().is_none_or(|(has_roots, _)| needs_roots && !has_roots) {
+                *kept = Some((needs_roots, Teller::new(needs_roots)?));
+            }
         }
         Ok(())
     }
 
     /// Whether any client wants to be told.
-    pub fn tells_logouts(&self) -> bool {
-        self.settings.clients.iter().any(|client| client.backchannel_logout_uri.is_some())
+    fn tells_logouts(&self) -> bool {
+        self.clients.all().iter().any(|client| client.backchannel_logout_uri.is_some())
     }
 
     /// Tells the clients that are due, several at a time.
@@ -176,9 +185,9 @@ impl Countersign {
 
     /// One try, on a thread of its own. A client that is gone, or wants to be told no more, is done with.
     fn send_logout(&self, told: &Told) -> Result<Option<JoinHandle<Result<(), String>>>, AppError> {
-        let Some(client) = self.settings.client(&told.client) else { return Ok(None) };
+        let Some(client) = self.clients.find(&told.client) else { return Ok(None) };
         let wanted = client.backchannel_logout_uri.as_deref().and_then(|uri| Url::parse(uri).ok());
-        let (Some(uri), Some(teller)) = (wanted, self.logouts.teller.get().cloned()) else { return Ok(None) };
+        let (Some(uri), Some(teller)) = (wanted, self.logouts.teller()) else { return Ok(None) };
         let jti = random::text::<16>()?;
         let claims = token_claims(&self.settings.url, told, &jti, self.steady_now()?);
         let token = self.signer(client.alg)?.key.sign_typed(LOGOUT_TYPE, &canonical::to_bytes(&claims)?)?;

@@ -11,6 +11,7 @@ use super::list_keys::KeysSeen;
 use super::list_refusals::RefusalsSeen;
 use super::list_requests::RequestsSeen;
 use super::list_rules::RulesSeen;
+use super::show_client::ClientSeen;
 use super::show_health::Health;
 use super::{AppError, Countersign};
 
@@ -34,6 +35,11 @@ pub enum Look {
     Issuers,
     /// The clients.
     Clients,
+    /// One client.
+    Client {
+        /// Its id.
+        id: String,
+    },
     /// Our keys.
     Keys,
     /// What waits now.
@@ -54,6 +60,8 @@ pub enum Sight {
     Issuers(Vec<IssuerLine>),
     /// The clients.
     Clients(Vec<ClientLine>),
+    /// One client.
+    Client(Box<ClientSeen>),
     /// Our keys.
     Keys(Box<KeysSeen>),
     /// What waits now.
@@ -69,6 +77,7 @@ impl Countersign {
             Look::Refusals { before } => Sight::Refusals(self.list_refusals(*before)?),
             Look::Issuers => Sight::Issuers(self.list_issuers()?),
             Look::Clients => Sight::Clients(self.list_clients()?),
+            Look::Client { id } => Sight::Client(Box::new(self.show_client(id)?)),
             Look::Keys => Sight::Keys(Box::new(self.list_keys()?)),
             Look::Requests => Sight::Requests(self.list_requests()?),
         })

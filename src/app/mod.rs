@@ -4,9 +4,11 @@
 //! Never chooses a wire form: `http/problem.rs` does.
 
 pub mod add_passkey;
+pub mod allow_device;
 pub mod answer_token;
 pub mod apply_change;
 pub mod ask;
+pub mod ask_device;
 pub mod authenticate_client;
 pub mod authorize;
 pub mod ceremony;
@@ -17,6 +19,7 @@ pub mod consent;
 pub mod console;
 pub mod course;
 pub mod decide_request;
+pub mod end_client_grants;
 pub mod enrol;
 pub mod enrolment_link;
 pub mod entitled;
@@ -43,6 +46,7 @@ pub mod list_people;
 pub mod list_refusals;
 pub mod list_requests;
 pub mod list_rules;
+pub mod load_clients;
 pub mod load_metadata;
 pub mod load_rules;
 pub mod log_out;
@@ -58,11 +62,13 @@ pub mod push_authorization;
 pub mod push_requests;
 pub mod record_token;
 pub mod redeem;
+pub mod redeem_device;
 pub mod refuse;
 pub mod revoke;
 pub mod rotate_keys;
 pub mod settings;
 pub mod settle_changes;
+pub mod show_client;
 pub mod show_health;
 pub mod show_people;
 pub mod show_signed;
@@ -115,6 +121,8 @@ pub struct Countersign {
     pub relying_party: RelyingParty,
     /// The verifier's key line of the log.
     pub log_vkey: String,
+    /// The tools that people sign in to, as they are configured now.
+    pub clients: load_clients::Clients,
     issuers: Vec<Arc<Issuer>>,
     rules: RwLock<Arc<RulesInForce>>,
     vouching: vouching::Vouching,
@@ -133,6 +141,7 @@ pub struct Countersign {
     key_fetches: check_first_run::KeyFetches,
     logouts: log_out::Logouts,
     possession: Arc<possession::Possession>,
+    device_paces: redeem_device::DevicePaces,
 }
 
 /// The rules that decide just now.
@@ -191,6 +200,17 @@ impl AppError {
     /// A refusal that is not logged.
     pub fn refused(code: ErrorCode, description: impl Into<String>) -> Self {
         Self::Refused { refusal: course::refusal(code, description), log: None }
+    }
+
+    /// The same refusal with a better cure.
+    pub fn with_hint(self, hint: &str) -> Self {
+        match self {
+            Self::Refused { mut refusal, log } => {
+                refusal.hint = Some(hint.to_owned());
+                Self::Refused { refusal, log }
+            }
+            fault @ Self::Fault { .. } => fault,
+        }
     }
 
     /// A fault of ours.

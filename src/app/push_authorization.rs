@@ -45,7 +45,8 @@ impl Countersign {
         (proven, from): (Option<Proven>, Network),
     ) -> Result<String, AppError> {
         self.steady_now()?;
-        let asked = self.asked(said, Some(&client.id));
+        let clients = self.clients.all();
+        let asked = self.asked(said, Some(&client.id), &clients);
         let mut request = examine(&asked, Endpoint::Par).map_err(|fault| AppError::from(fault.refusal().clone()))?;
         if let Some(proven) = &proven {
             bind(&mut request, &proven.jkt)?;

@@ -1,4 +1,4 @@
-//! Redeems what a client brings: a code, a refresh token, or nothing but who it is.
+//! Redeems what a client brings: a code, a refresh token, the code of a device, or nothing but who it is.
 //! In: an authenticated client, its trade, the key that it proved. Out: tokens, or a refusal.
 //! Implements RFC 6749 §4.1.3, §4.4, §6, RFC 7636 §4.6, RFC 9700 §2.1.1, §4.14, RFC 9449 §5, ATTACKS 64, 65, 68.
 //! Never gives anything for a code or a refresh token that was used; what was given for it ends.
@@ -21,27 +21,29 @@ use crate::store::grants::{GrantRow, RefreshRow};
 use super::grants::end;
 use super::issue_tokens::{Draft, Tokens, Wanted, draft, draft_own};
 use super::judge_grant::{By, Holding, judge};
+use super::load_clients::Clients;
 use super::possession::{Possession, Proven};
 use super::vouching::Vouching;
 use super::{AppError, Countersign};
 
 /// What a unit found: tokens, or a refusal that keeps what the unit did (the end of a grant).
-enum Found {
+pub(super) enum Found {
     Draft(Box<Draft>),
     Over(ErrorCode, &'static str),
 }
 
 /// What redeeming needs of the server, inside the unit.
-struct Counter {
+pub(super) struct Counter {
     issuer: String,
-    client: Arc<Client>,
+    pub(super) client: Arc<Client>,
+    clients: Clients,
     limits: SessionLimits,
     vouching: Vouching,
     possession: Arc<Possession>,
     proven: Option<Proven>,
 }
 
-fn refused(code: ErrorCode, what: &str) -> AppError {
+pub(super) fn refused(code: ErrorCode, what: &str) -> AppError {
     Refusal::new(code, what).into()
 }
 
@@ -49,9 +51,13 @@ impl Countersign {
     /// Redeems. The proof of a key is used where tokens are given, and not before: whoever brings junk takes no room.
     pub async fn redeem(&self, client: Arc<Client>, trade: Trade, proven: Option<Proven>) -> Result<Tokens, AppError> {
         self.steady_now()?;
+        if let Offer::Device(code) = &trade.offer {
+            self.poll_device(&client, code)?;
+        }
         let counter = Counter {
             issuer: self.settings.url.clone(),
             client: Arc::clone(&client),
+            clients: self.clients.clone(),
             limits: self.settings.sessions,
             vouching: self.vouching.clone(),
             possession: Arc::clone(&self.possession),
@@ -66,7 +72,10 @@ impl Countersign {
 }
 
 impl Counter {
-    fn serve(self, unit: &mut Unit<'_>, trade: Trade) -> Result<Found, AppError> {
+    fn serve(mut self, unit: &mut Unit<'_>, trade: Trade) -> Result<Found, AppError> {
+        // It proved who it is before it waited for the writer; what it may, it may now.
+        let now = self.clients.find(&self.client.id);
+        self.client = now.ok_or_else(|| refused(ErrorCode::ClientUnknown, "the client is not known any more"))?;
         let found = self.trade(unit, trade)?;
         if let (Found::Draft(_), Some(proven)) = (&found, &self.proven) {
             self.possession.spend(proven, &self.client.id, unit.now())?;
@@ -84,12 +93,13 @@ impl Counter {
         match offer {
             Offer::Nothing => Ok(Found::Draft(Box::new(draft_own(unit, &self.issuer, &self.client, wanted)?))),
             Offer::Code { code, redirect_uri, verifier } => self.code(unit, &code, &redirect_uri, &verifier, wanted),
+            Offer::Device(code) => self.device(unit, &code, wanted),
             Offer::Refresh(Some(token)) => self.refresh(unit, &token, wanted),
             Offer::Refresh(None) => Err(refused(ErrorCode::RefreshTokenInvalid, "this is no refresh token of ours")),
         }
     }
 
-    fn holding(&self, unit: &Unit<'_>, grant: GrantRow) -> Result<Holding, AppError> {
+    pub(super) fn holding(&self, unit: &Unit<'_>, grant: GrantRow) -> Result<Holding, AppError> {
         let trusted: Arc<Trusted> = self.vouching.in_unit_or_busy(&unit.reader())?;
         let by = By { client: &self.client, limits: self.limits, trusted: &trusted, now: unit.now() };
         judge(&unit.reader(), grant, by)
@@ -101,7 +111,7 @@ impl Counter {
         code: &CodeText,
         redirect_uri: &str,
         verifier: &Verifier,
-        mut wanted: Wanted,
+        wanted: Wanted,
     ) -> Result<Found, AppError> {
         let invalid = |what: &str| Err(refused(ErrorCode::CodeInvalid, what));
         let digest = code.digest();
@@ -131,6 +141,16 @@ impl Counter {
         }
         let holding = self.holding(unit, grant)?;
         unit.take_code(&digest)?;
+        self.first_tokens(unit, &holding, wanted)
+    }
+
+    /// The first tokens of a grant that holds.
+    pub(super) fn first_tokens(
+        &self,
+        unit: &mut Unit<'_>,
+        holding: &Holding,
+        mut wanted: Wanted,
+    ) -> Result<Found, AppError> {
         // A public client has nothing else that ties its refresh tokens to it (RFC 9449 §5).
         let bound = self.jkt().filter(|_| self.client.is_public());
         unit.bind_grant(holding.grant.entry, bound)?;
@@ -140,7 +160,7 @@ impl Counter {
             wanted.refresh = Some(refresh);
         }
         wanted.nonce.clone_from(&holding.grant.nonce);
-        Ok(Found::Draft(Box::new(draft(unit, &self.issuer, &self.client, &holding, wanted)?)))
+        Ok(Found::Draft(Box::new(draft(unit, &self.issuer, &self.client, holding, wanted)?)))
     }
 
     fn refresh(&self, unit: &mut Unit<'_>, token: &RefreshToken, mut wanted: Wanted) -> Result<Found, AppError> {

@@ -3,6 +3,8 @@
 //! Implements RFC 7009 §2.
 //! Never ends what is another client's.
 
+use std::collections::BTreeMap;
+
 use crate::domain::ids::{ClientId, Digest};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::client::Client;
@@ -51,6 +53,7 @@ impl Countersign {
                 resources: Vec::new(),
                 tokens: vec![token],
                 why: None,
+                evidence: BTreeMap::new(),
             })?;
             Ok(())
         };

@@ -13,7 +13,7 @@ use url::Url;
 use crate::domain::assurance::evidence::Aaguid;
 use crate::domain::assurance::policy::DevicePolicy;
 use crate::domain::change::standing::Terms;
-use crate::domain::ids::{Audience, ClientId, GroupName, IssuerName};
+use crate::domain::ids::{Audience, GroupName, IssuerName};
 use crate::domain::job::gitlab::IssuerTerms;
 use crate::domain::keys::Terms as KeyTerms;
 use crate::domain::oauth::client::Client;
@@ -47,7 +47,7 @@ pub struct Settings {
     pub keys: KeyTerms,
     /// Those whose job tokens we accept.
     pub issuers: Vec<IssuerSettings>,
-    /// The tools that people sign in to.
+    /// The tools that people sign in to, at the start; `Countersign` says who they are later.
     pub clients: Vec<Arc<Client>>,
     /// Who vouches for passkeys, and which devices are taken.
     pub devices: DeviceSettings,
@@ -168,16 +168,6 @@ impl Settings {
     /// The issuer of a short name.
     pub fn issuer(&self, name: &IssuerName) -> Option<&IssuerSettings> {
         self.issuers.iter().find(|issuer| issuer.terms.name == *name)
-    }
-
-    /// Whom tokens of people and of clients name, so that no rule may.
-    pub fn taken_audiences(&self) -> BTreeSet<Audience> {
-        taken_audiences(&self.url, self.clients.iter().map(AsRef::as_ref))
-    }
-
-    /// The client of an id.
-    pub fn client(&self, id: &ClientId) -> Option<&Arc<Client>> {
-        self.clients.iter().find(|client| client.id == *id)
     }
 
     /// The host of our URL, with its port where it has one.

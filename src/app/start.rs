@@ -33,7 +33,7 @@ use super::load_metadata::{MetadataError, log_metadata, trust};
 use super::load_rules::{LoadError, compile, log_rules, void_changed};
 use super::refuse::RefusalCap;
 use super::rotate_keys::NewKey;
-use super::settings::{IssuerSettings, Settings};
+use super::settings::{IssuerSettings, Settings, taken_audiences};
 use super::settle_changes::NextDue;
 use super::vouching::Vouching;
 use super::waiting::Waiting;
@@ -253,9 +253,9 @@ impl Prepared {
             issuers.push(Arc::new(Issuer::new(issuer.clone(), keys)));
         }
         let names: Vec<_> = settings.issuers.iter().map(|issuer| issuer.terms.name.clone()).collect();
-        let compiled =
-            compile(rules.unwrap_or_default(), &names, &settings.devices.policies, &settings.taken_audiences(), now)
-                .map_err(LoadError::Rules)?;
+        let taken = taken_audiences(&settings.url, settings.clients.iter().map(AsRef::as_ref));
+        let compiled = compile(rules.unwrap_or_default(), &names, &settings.devices.policies, &taken, now)
+            .map_err(LoadError::Rules)?;
         let (trusted, metadata_sha256) = trust(&settings.devices, now)?;
         Ok(Self { settings, relying_party, issuers, compiled, trusted, metadata_sha256 })
     }
@@ -267,10 +267,13 @@ impl Prepared {
         log_vkey: String,
         keyring: Keyring,
     ) -> Result<Countersign, AppError> {
-        let Self { settings, relying_party, issuers, compiled, trusted, metadata_sha256 } = self;
+        let Self { mut settings, relying_party, issuers, compiled, trusted, metadata_sha256 } = self;
         let next_due = Arc::new(NextDue::new(store.read(|reader| reader.next_due())?));
+        // What was configured at the start is not what holds later: it is asked for in one place.
+        let clients = super::load_clients::Clients::new(std::mem::take(&mut settings.clients));
         Ok(Countersign {
             relying_party,
+            clients,
             log_vkey,
             issuers,
             keyring,
@@ -289,6 +292,7 @@ impl Prepared {
             key_fetches: super::check_first_run::KeyFetches::since(clock.now()),
             logouts: super::log_out::Logouts::default(),
             possession: Arc::new(super::possession::Possession::new(crate::crypto::random::bytes()?, clock.now())),
+            device_paces: super::redeem_device::DevicePaces::default(),
             settings,
             store,
             clock,

@@ -75,11 +75,11 @@ impl Countersign {
         now: Timestamp,
     ) -> Result<Option<Holding>, AppError> {
         let row = reader.access_token(jti)?.ok_or_else(|| invalid("the access token was given back, or has ended"))?;
-        let client = self.settings.client(client).ok_or_else(|| invalid("its client is not known any more"))?;
+        let client = self.clients.find(client).ok_or_else(|| invalid("its client is not known any more"))?;
         let Some(entry) = row.grant else { return Ok(None) };
         let grant = reader.grant(entry)?.ok_or_else(|| invalid("the access token has ended"))?;
         let trusted = self.trusted();
-        let by = By { client, limits: self.settings.sessions, trusted: &trusted, now };
+        let by = By { client: &client, limits: self.settings.sessions, trusted: &trusted, now };
         match judge(reader, grant, by) {
             Ok(holding) => Ok(Some(holding)),
             // A resource server's answer is another code than the token endpoint's, and tells no more.
@@ -106,13 +106,12 @@ impl Countersign {
         if !accepted.scopes.has(OPENID) {
             return Err(AppError::refused(ErrorCode::ScopeInsufficient, "the access token has no scope `openid`"));
         }
-        let client =
-            self.settings.client(&accepted.client).ok_or_else(|| invalid("its client is not known any more"))?;
+        let client = self.clients.find(&accepted.client).ok_or_else(|| invalid("its client is not known any more"))?;
         let now = self.clock.now();
         if let Some(proven) = proven {
             self.possession.spend(proven, &accepted.client, now)?;
         }
-        let terms = Terms { issuer: &self.settings.url, client, scopes: &accepted.scopes, now };
+        let terms = Terms { issuer: &self.settings.url, client: &client, scopes: &accepted.scopes, now };
         Ok(terms.userinfo(&holding.subject(), &holding.grant.claims))
     }
 }

@@ -198,6 +198,16 @@ pub enum IssuersCommand {
 pub enum ClientsCommand {
     /// List the clients: what each may, and when it last had a token
     List,
+    /// Show one client: how it is configured, and who has given it something
+    Show {
+        /// Its id
+        client: String,
+    },
+    /// End everything that people gave to a client: whoever comes back signs in again
+    End {
+        /// Its id
+        client: String,
+    },
     /// Make a secret: it is printed once, with the line for the configuration
     Secret,
 }

@@ -1,4 +1,4 @@
-//! `countersign clients secret`; and the clients that the configuration names, with what their files hold.
+//! `countersign clients secret`, `clients end`; and the clients that the configuration names, with what their files hold.
 //! In: chance; `[[client]]`, checked. Out: a secret, once, with its line; the use cases' clients.
 //! Implements DESIGN §10, §12.
 //! Never keeps a secret, and never takes a picture of a kind that browsers do not draw as one.
@@ -9,10 +9,12 @@ use std::sync::Arc;
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::json;
 
+use super::console;
 use super::exit::Exit;
 use super::not_opened::OpenError;
 use super::printer::Printer;
 use super::surroundings::Surroundings;
+use crate::app::console::{ConsoleAnswer, ConsoleCommand};
 use crate::config::client::ClientSettings;
 use crate::config::read_limited;
 use crate::crypto::client_keys::{ClientKeys, MAX_CLIENT_KEYS_BYTES};
@@ -42,6 +44,27 @@ pub fn secret(here: &Surroundings<'_>, printer: &mut Printer) -> Exit {
     printer.words("the tool gets the secret; it is shown this once, and kept nowhere");
     printer.words("to change one that is in use, write both digests, then take the old one out");
     Exit::Yes
+}
+
+/// Ends everything that people gave to a client.
+pub fn end(client: &str, config: Option<&Path>, printer: &mut Printer) -> Exit {
+    let settings = match super::configured(config, printer) {
+        Ok(settings) => settings,
+        Err(exit) => return exit,
+    };
+    match console::ask(&settings, ConsoleCommand::EndClientGrants { client: client.to_owned() }, printer) {
+        Ok(answer @ ConsoleAnswer::GrantsEnded { ended }) => {
+            if printer.json() {
+                printer.line(&serde_json::to_string(&answer).unwrap_or_default());
+            } else {
+                printer.data(format!("{ended} ended"));
+                printer.words("what the tool keeps itself, a session of its own for one, it keeps");
+            }
+            Exit::Yes
+        }
+        Ok(_) => Exit::OurFault,
+        Err(exit) => exit,
+    }
 }
 
 /// Reads what the clients' files hold.

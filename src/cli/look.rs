@@ -1,4 +1,4 @@
-//! `requests`, `keys list`, `issuers list`, `clients list`, `rule list`, `rule refusals`: what the admin's pages show, in the terminal.
+//! `requests`, `keys list`, `issuers list`, `clients list`, `clients show`, `rule list`, `rule refusals`: what the admin's pages show, in the terminal.
 //! In: the configuration, what is looked at. Out: columns, or JSON.
 //! Implements DESIGN §12.
 //! Never shows what the pages do not: both draw the same values.
@@ -18,6 +18,7 @@ use crate::app::list_refusals::RefusalsSeen;
 use crate::app::list_requests::RequestsSeen;
 use crate::app::list_rules::{AllowLine, RuleLine, RulesSeen};
 use crate::app::look::{Look, Sight};
+use crate::app::show_client::ClientSeen;
 use crate::domain::time::{Timestamp, humane};
 
 /// Runs the command.
@@ -45,6 +46,7 @@ fn show(sight: &Sight, printer: &mut Printer) {
         Sight::Keys(seen) => keys(seen),
         Sight::Issuers(lines) => issuers(lines),
         Sight::Clients(lines) => clients(lines),
+        Sight::Client(seen) => client(seen),
         Sight::Rules(seen) => rules(seen),
         Sight::Refusals(seen) => refusals(seen),
         // `doctor` tells it.
@@ -143,6 +145,33 @@ fn issuers(lines: &[IssuerLine]) -> Vec<String> {
         rows.extend(line.keys.iter().map(|key| row(&["  key", &format!("{} {}", key.kid, key.alg.as_str())])));
         told.extend(aligned(&rows));
     }
+    told
+}
+
+fn client(seen: &ClientSeen) -> Vec<String> {
+    let line = &seen.client;
+    let mut told = clients(std::slice::from_ref(line));
+    let span = |seconds: u64| humane(Duration::from_secs(seconds));
+    let lives = [line.access_token_lifetime, line.refresh_lifetime, line.offline_lifetime].map(span);
+    let [access, refresh, offline] = lives;
+    let mut rows = vec![row(&["  tokens live", &format!("access {access}, refresh {refresh}, offline {offline}")])];
+    rows.extend(line.post_logout_redirect_uris.iter().map(|uri| row(&["  signed out to", uri])));
+    rows.extend(line.backchannel_logout_uri.iter().map(|uri| row(&["  is told at", uri])));
+    rows.push(row(&["  given", &format!("{}, of which {} have a refresh token", seen.total, seen.families)]));
+    told.extend(aligned(&rows));
+    told.push(String::new());
+    let mut rows = vec![row(&["person", "name", "since", "how", "entry"])];
+    for grant in &seen.grants {
+        let how = match (grant.on_device, grant.offline) {
+            (true, true) => "on a device, while they are away, too",
+            (true, false) => "on a device",
+            (false, true) => "while they are away, too",
+            (false, false) => "in a session",
+        };
+        let (person, entry) = (grant.person.to_string(), grant.entry.to_string());
+        rows.push(row(&[&person, &format!("{:?}", grant.name), &grant.at.dated(), how, &entry]));
+    }
+    told.extend(aligned(&rows));
     told
 }
 

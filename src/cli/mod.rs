@@ -76,6 +76,10 @@ fn run(args: &Args, printer: &mut Printer) -> Exit {
         Command::Requests => look::run(Look::Requests, config, printer),
         Command::Keys(KeysCommand::List) => look::run(Look::Keys, config, printer),
         Command::Clients(ClientsCommand::List) => look::run(Look::Clients, config, printer),
+        Command::Clients(ClientsCommand::Show { client }) => {
+            look::run(Look::Client { id: client.clone() }, config, printer)
+        }
+        Command::Clients(ClientsCommand::End { client }) => clients::end(client, config, printer),
         Command::Clients(ClientsCommand::Secret) => {
             Surroundings::with_this_machine(|here| clients::secret(here, printer))
         }

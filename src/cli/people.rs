@@ -154,6 +154,7 @@ pub fn show(answer: &ConsoleAnswer, printer: &mut Printer) -> Exit {
         ConsoleAnswer::Refused { .. }
         | ConsoleAnswer::TimeAccepted { .. }
         | ConsoleAnswer::Rotated { .. }
+        | ConsoleAnswer::GrantsEnded { .. }
         | ConsoleAnswer::Metadata { .. }
         | ConsoleAnswer::Warnings { .. }
         | ConsoleAnswer::Seen { .. } => return Exit::No,

@@ -1,6 +1,6 @@
 //! `countersign serve`: runs the server until it is told to stop.
 //! In: the configuration, signals. Out: pages, tokens and diagnostics; 0 after an orderly stop.
-//! Implements DESIGN §12 (SIGHUP reloads rules and certificates, SIGTERM answers every waiting call as pending).
+//! Implements DESIGN §12 (SIGHUP reloads clients, rules and certificates, SIGTERM answers every waiting call as pending).
 //! Never starts on a doubtful configuration, and never drops what works for what does not.
 
 mod certificates;
@@ -14,12 +14,12 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::devices;
 use super::exit::Exit;
 use super::not_opened;
 use super::open;
 use super::printer::{Printer, Sign};
 use super::surroundings;
+use super::{clients, devices};
 use crate::app::Countersign;
 use crate::app::load_rules::LoadError;
 use crate::clock::Clock;
@@ -48,7 +48,7 @@ pub fn run(config: Option<&Path>, printer: &mut Printer) -> Exit {
         return Exit::Usage;
     }
     descriptors::raise();
-    actix_web::rt::System::new().block_on(run_until_told(&settings, printer))
+    actix_web::rt::System::new().block_on(run_until_told((&settings, config), printer))
 }
 
 /// Whose words never come into the diagnostics, whatever is asked for: the client that calls webhooks and push services tells
@@ -104,7 +104,7 @@ impl Ending {
     }
 }
 
-async fn run_until_told(settings: &Settings, printer: &mut Printer) -> Exit {
+async fn run_until_told((settings, config): (&Settings, Option<&Path>), printer: &mut Printer) -> Exit {
     // First, so that a signal during the start is not lost.
     let signals = Ending::listen().and_then(|ending| Ok((ending, signal(SignalKind::hangup())?)));
     let (mut ending, mut hangup) = match signals {
@@ -124,7 +124,7 @@ async fn run_until_told(settings: &Settings, printer: &mut Printer) -> Exit {
     let mut server = actix_web::rt::spawn(running.server);
     let exit = loop {
         tokio::select! {
-            Some(()) = hangup.recv() => reload(settings, &app, certificates.as_deref()).await,
+            Some(()) = hangup.recv() => reload((settings, config), &app, certificates.as_deref()).await,
             () = ending.told() => break Exit::Yes,
             ended = &mut server => {
                 // A task that panicked would quote the panic's message.
@@ -267,9 +267,17 @@ fn warm(app: &Arc<Countersign>) {
     });
 }
 
-/// Reads rules and certificates again; what is broken changes nothing, and `/readyz` warns of it until it is mended.
-async fn reload(settings: &Settings, app: &Countersign, certificates: Option<&Certificates>) {
+/// Reads clients, rules and certificates again; what is broken changes nothing, and `/readyz` warns of it until it is mended.
+async fn reload(
+    (settings, config): (&Settings, Option<&Path>),
+    app: &Countersign,
+    certificates: Option<&Certificates>,
+) {
+    let clients = reload_clients(config, app);
     let rules = reload_rules(settings, app).await;
+    // A client may have the audience that a rule has just given up.
+    let clients = clients.or_else(|_| reload_clients(config, app));
+    app.upkeep().tell("clients", clients.err());
     app.upkeep().tell("rules", rules.err());
     // One that is fetched may not be there yet.
     let there = |files: &&MetadataFiles| files.fetch.is_none() || open::exists(&files.blob);
@@ -291,6 +299,25 @@ async fn reload(settings: &Settings, app: &Countersign, certificates: Option<&Ce
         }
         let shown = problem.map(|problem| format!("the new one cannot be used, the old one stays: {problem}"));
         app.upkeep().tell("certificate", shown);
+    }
+}
+
+/// Of the configuration the clients alone, as a whole file that is right would have them.
+fn reload_clients(config: Option<&Path>, app: &Countersign) -> Result<(), String> {
+    let read = crate::config::load(config, &crate::config::variables()).map_err(|error| error.to_string());
+    let read = read.and_then(|settings| clients::read(&settings.clients).map_err(|error| error.to_string()));
+    match read.and_then(|clients| app.load_clients(clients).map_err(|error| error.to_string())) {
+        Ok(changes) => {
+            for change in changes {
+                tracing::info!(change, "clients");
+            }
+            tracing::info!(clients = app.clients.all().len(), "clients reloaded");
+            Ok(())
+        }
+        Err(problem) => {
+            tracing::error!(problem, "the new clients cannot be used; the old stay in force");
+            Err(format!("the new ones cannot be used, the old ones stay: {problem}"))
+        }
     }
 }
 

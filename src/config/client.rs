@@ -256,8 +256,8 @@ impl One<'_, '_> {
             self.fault("grants", "an empty list of grants", "leave it out: then it is [\"authorization_code\"]");
         }
         let code = grants.contains(&GrantType::AuthorizationCode);
-        if grants.contains(&GrantType::RefreshToken) && !code {
-            let cure = "add \"authorization_code\": a refresh token comes of nothing else";
+        if grants.contains(&GrantType::RefreshToken) && !code && !grants.contains(&GrantType::DeviceCode) {
+            let cure = "add \"authorization_code\" or the device grant: a refresh token comes of nothing else";
             self.fault("grants", "`refresh_token` alone", cure);
         }
         if self.typed.serves.is_some() && auth == Some(&ClientAuth::None) {

@@ -1,7 +1,8 @@
 //! The addresses of a client, checked: where answers go, where people go after signing out, whom to tell.
 //! In: URIs as typed. Out: URIs that leave no room for guesses.
 //! Implements RFC 6749 §3.1.2, RFC 8252 §7, RFC 9700 §4.1, OpenID Connect Back-Channel Logout 1.0 §2.2.
-//! Never takes a wildcard, a fragment, a user, or plain http off the person's own machine.
+//! Never takes a wildcard, a fragment, a user, or plain http off the person's own machine; `localhost` is a name, and only
+//! programs without a secret may be bound to it.
 
 use url::{Host, Url};
 
@@ -22,14 +23,22 @@ pub(super) struct Addresses {
 
 pub(super) fn check(checking: &mut Checking<'_>, path: &str, typed: &ClientSource, signs_in: bool) -> Addresses {
     let native = typed.native == Some(true);
-    let list = |checking: &mut Checking<'_>, key: &str, typed: Option<&[String]>| {
+    let local = native && typed.auth.as_deref() == Some("none");
+    let list = |checking: &mut Checking<'_>, (key, local): (&str, bool), typed: Option<&[String]>| {
         let path = format!("{path}.{key}");
         let typed = typed.unwrap_or_default();
         if typed.len() > MAX_REDIRECT_URIS {
             checking.fault(&path, format!("{} URIs; {MAX_REDIRECT_URIS} is the most", typed.len()), "remove some");
         }
         for (at, text) in typed.iter().enumerate() {
-            if let Err((what, cure)) = address(text, native) {
+            let place = if local {
+                Place::OwnMachineByName
+            } else if native {
+                Place::OwnMachine
+            } else {
+                Place::Web
+            };
+            if let Err((what, cure)) = address(text, place) {
                 checking.fault(&path, format!("`{text}` {what}"), cure);
             }
             if typed.iter().take(at).any(|other| other == text) {
@@ -38,8 +47,8 @@ pub(super) fn check(checking: &mut Checking<'_>, path: &str, typed: &ClientSourc
         }
         typed.to_vec()
     };
-    let redirect_uris = list(checking, "redirect_uris", typed.redirect_uris.as_deref());
-    let after = list(checking, "post_logout_redirect_uris", typed.post_logout_redirect_uris.as_deref());
+    let redirect_uris = list(checking, ("redirect_uris", local), typed.redirect_uris.as_deref());
+    let after = list(checking, ("post_logout_redirect_uris", false), typed.post_logout_redirect_uris.as_deref());
     if signs_in && redirect_uris.is_empty() {
         let cure = "add the address that the tool's documentation names: redirect_uris = [\"https://…\"]";
         checking.fault(path, "a client that people sign in to, and no `redirect_uris`", cure);
@@ -50,15 +59,27 @@ pub(super) fn check(checking: &mut Checking<'_>, path: &str, typed: &ClientSourc
     }
     let back = typed.backchannel_logout_uri.as_deref();
     if let Some(text) = back
-        && let Err((what, cure)) = address(text, false)
+        && let Err((what, cure)) = address(text, Place::Web)
     {
         checking.fault(&format!("{path}.backchannel_logout_uri"), format!("`{text}` {what}"), cure);
     }
     Addresses { redirect_uris, post_logout_redirect_uris: after, backchannel_logout_uri: back.map(str::to_owned) }
 }
 
+/// Where a client may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// On the web.
+    Web,
+    /// There, or on the person's own machine, by its loopback address.
+    OwnMachine,
+    /// There, or by the name of that machine, since the program can do no other.
+    OwnMachineByName,
+}
+
 /// Whether answers may go there; else what is wrong, and the cure.
-fn address(text: &str, native: bool) -> Result<(), (&'static str, &'static str)> {
+fn address(text: &str, place: Place) -> Result<(), (&'static str, &'static str)> {
+    let native = place != Place::Web;
     if text.len() > MAX_REDIRECT_URI_BYTES || !text.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(("is no URI", "write it as the tool sends it, at most 2,000 printable ASCII characters"));
     }
@@ -81,6 +102,11 @@ fn address(text: &str, native: bool) -> Result<(), (&'static str, &'static str)>
     match (url.scheme(), url.host()) {
         ("https", Some(_)) => Ok(()),
         ("http", Some(host)) if is_loopback(&host) && native => Ok(()),
+        ("http", Some(Host::Domain("localhost"))) if place == Place::OwnMachineByName => Ok(()),
+        ("http", Some(Host::Domain("localhost"))) if native => Err((
+            "is a name that may lead elsewhere",
+            "write http://127.0.0.1/… or http://[::1]/…; only `auth = \"none\"` may use http://localhost",
+        )),
         ("http", _) if native => {
             Err(("is plain http to another machine", "write https://…, or http://127.0.0.1/… or http://[::1]/…"))
         }
@@ -133,8 +159,29 @@ mod tests {
             ("/cb", false, false),
             ("https://grafana.example.com/a b", false, false),
         ] {
-            assert_eq!(address(text, false).is_ok(), web, "{text}");
-            assert_eq!(address(text, true).is_ok(), native, "{text}");
+            assert_eq!(address(text, Place::Web).is_ok(), web, "{text}");
+            assert_eq!(address(text, Place::OwnMachine).is_ok(), native, "{text}");
+            assert_eq!(
+                address(text, Place::OwnMachineByName).is_ok(),
+                native || text == "http://localhost/cb",
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn attack_063_localhost_is_for_programs_without_a_secret_alone() {
+        for (text, taken) in [
+            ("http://localhost:8085/auth/callback", true),
+            ("http://localhost", true),
+            ("http://localhost.evil.example/cb", false),
+            ("http://localhost./cb", false),
+            ("http://LOCALHOST/cb", false),
+            ("http://user@localhost/cb", false),
+            ("http://sub.localhost/cb", false),
+        ] {
+            assert_eq!(address(text, Place::OwnMachineByName).is_ok(), taken, "{text}");
+            assert!(address(text, Place::OwnMachine).is_err() && address(text, Place::Web).is_err(), "{text}");
         }
     }
 }

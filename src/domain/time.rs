@@ -47,7 +47,7 @@ pub const LIFETIME_DEFAULT: Duration = Duration::from_mins(10);
 pub const LIFETIME_MOST: Duration = Duration::from_hours(1);
 /// Default longest time a call is held (`Prefer: wait`, RFC 7240).
 pub const WAIT_LIMIT: Duration = Duration::from_secs(50);
-/// Least time between two polls of a job (RFC 8628 §3.5); `slow_down` adds as much again.
+/// Least time between two polls of a job, or of a device (RFC 8628 §3.5); `slow_down` adds as much again.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// A wall clock that steps further than this against the monotonic one stops issuing.
 pub const CLOCK_STEP: Duration = Duration::from_mins(1);
@@ -79,6 +79,14 @@ pub const AUTHORIZATION: Duration = Duration::from_mins(15);
 pub const PUSHED: Duration = Duration::from_mins(1);
 /// How long a code may be redeemed (RFC 6749 §4.1.2 allows ten minutes at most; RFC 9700 wants less).
 pub const CODE: Duration = Duration::from_mins(1);
+/// How long a device's request may be decided (RFC 8628 §3.2 `expires_in`).
+pub const DEVICE_AUTHORIZATION: Duration = Duration::from_mins(10);
+/// How long after that a device may still fetch what was allowed at the last moment.
+pub const DEVICE_COLLECT: Duration = Duration::from_mins(1);
+/// How long a device's request that is over is still known, so that the device reads why, and a replay is recognised.
+pub const DEVICE_KEPT: Duration = Duration::from_hours(1);
+/// How long whoever typed too many wrong user codes waits: as long as a code lives.
+pub const USER_CODE_WAIT: Duration = DEVICE_AUTHORIZATION;
 /// How long an ID token counts.
 pub const ID_TOKEN: Duration = Duration::from_mins(10);
 /// Default of a client's `access_token_lifetime`.

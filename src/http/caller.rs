@@ -4,6 +4,7 @@
 //! Never believes `X-Forwarded-For` of anybody but a configured proxy.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +14,9 @@ use actix_web::http::header;
 
 use crate::app::Countersign;
 use crate::config::cidr::Cidr;
+use crate::domain::ids::Digest;
 use crate::domain::network::Network;
+use crate::domain::time::USER_CODE_WAIT;
 
 use super::cors::has_pages_at;
 
@@ -27,6 +30,10 @@ pub const MAX_STARTED_CEREMONIES_A_MINUTE: u32 = 120;
 pub const MAX_AUTHORIZATIONS_A_MINUTE: u32 = 600;
 /// Calls of foreign pages in the browsers of one address that are refused, or come in a frame, in a minute.
 pub const MAX_FOREIGN_A_MINUTE: u32 = 60;
+/// Requests of devices that one address may bring in a minute.
+pub const MAX_DEVICES_A_MINUTE: u32 = 60;
+/// Wrong user codes that one session, and one address, may type within `USER_CODE_WAIT`.
+pub const MAX_WRONG_USER_CODES: u32 = 5;
 /// Pages of one address that are told of changes at once.
 pub const MAX_STREAMS_OF_ADDRESS: u32 = 200;
 /// Most addresses remembered; beyond it the memory starts anew, which only makes us lenient.
@@ -76,7 +83,7 @@ pub fn is_of_foreign_page(request: &HttpRequest, app: &Countersign) -> bool {
         Some(_) => true,
         None => origin.is_some_and(|origin| origin != app.relying_party.origin.as_str()),
     };
-    foreign && !origin.is_some_and(|origin| app.settings.clients.iter().any(|client| has_pages_at(client, origin)))
+    foreign && !origin.is_some_and(|origin| app.clients.all().iter().any(|client| has_pages_at(client, origin)))
 }
 
 /// How a browser comes to a page of ours.
@@ -100,39 +107,101 @@ pub fn visit(request: &HttpRequest, app: &Countersign) -> Visit {
     if framed && is_of_foreign_page(request, app) { Visit::Framed } else { Visit::Seen }
 }
 
-/// Counts events by address in windows of a minute.
+/// Counts events of each key in windows of time.
 #[derive(Debug)]
-pub struct Tally {
+struct Windows<K> {
     most: u32,
-    counts: Mutex<HashMap<Network, (Duration, u32)>>,
+    length: Duration,
+    counts: Mutex<HashMap<K, (Duration, u32)>>,
 }
 
-impl Tally {
-    /// At most `most` a minute.
-    pub fn new(most: u32) -> Self {
-        Self { most, counts: Mutex::new(HashMap::new()) }
+impl<K: Eq + Hash + Copy> Windows<K> {
+    fn new(most: u32, length: Duration) -> Self {
+        Self { most, length, counts: Mutex::new(HashMap::new()) }
     }
 
-    /// Seconds to wait, where the address has had its share.
-    pub fn exhausted(&self, address: IpAddr, now: Duration) -> Option<u64> {
+    fn exhausted(&self, key: K, now: Duration) -> Option<u64> {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let (start, count) = counts.get(&Network::of(address))?;
-        let left = MINUTE.checked_sub(now.saturating_sub(*start))?;
+        let (start, count) = counts.get(&key)?;
+        let left = self.length.checked_sub(now.saturating_sub(*start))?;
         (*count >= self.most).then(|| left.as_secs() + 1)
     }
 
-    /// Counts one event.
-    pub fn count(&self, address: IpAddr, now: Duration) {
+    fn count(&self, key: K, now: Duration) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = Network::of(address);
         if counts.len() >= MAX_ADDRESSES && !counts.contains_key(&key) {
             counts.clear();
         }
         let (start, count) = counts.entry(key).or_insert((now, 0));
-        if now.saturating_sub(*start) >= MINUTE {
+        if now.saturating_sub(*start) >= self.length {
             (*start, *count) = (now, 0);
         }
         *count += 1;
+    }
+
+    fn uncount(&self, key: K) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, count)) = counts.get_mut(&key) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+/// Counts events by address in windows of a minute.
+#[derive(Debug)]
+pub struct Tally(Windows<Network>);
+
+impl Tally {
+    /// At most `most` a minute.
+    pub fn new(most: u32) -> Self {
+        Self(Windows::new(most, MINUTE))
+    }
+
+    /// Seconds to wait, where the address has had its share.
+    pub fn exhausted(&self, address: IpAddr, now: Duration) -> Option<u64> {
+        self.0.exhausted(Network::of(address), now)
+    }
+
+    /// Counts one event.
+    pub fn count(&self, address: IpAddr, now: Duration) {
+        self.0.count(Network::of(address), now);
+    }
+}
+
+/// Counts codes that were typed, by address and by session: whoever guesses is stopped, wherever they come from.
+#[derive(Debug)]
+pub struct Guesses {
+    addresses: Windows<Network>,
+    sessions: Windows<Digest>,
+}
+
+impl Default for Guesses {
+    fn default() -> Self {
+        let (most, length) = (MAX_WRONG_USER_CODES, USER_CODE_WAIT);
+        Self { addresses: Windows::new(most, length), sessions: Windows::new(most, length) }
+    }
+}
+
+impl Guesses {
+    /// Counts a guess before it is looked at, so that many at once are no more than many.
+    ///
+    /// # Errors
+    /// Seconds to wait, where address or session has had its share.
+    pub fn begin(&self, address: IpAddr, session: Digest, now: Duration) -> Result<(), u64> {
+        let address = Network::of(address);
+        let waits = self.addresses.exhausted(address, now).max(self.sessions.exhausted(session, now));
+        if let Some(seconds) = waits {
+            return Err(seconds);
+        }
+        self.addresses.count(address, now);
+        self.sessions.count(session, now);
+        Ok(())
+    }
+
+    /// It was right: it does not count.
+    pub fn was_right(&self, address: IpAddr, session: Digest) {
+        self.addresses.uncount(Network::of(address));
+        self.sessions.uncount(session);
     }
 }
 
@@ -211,6 +280,26 @@ mod tests {
         assert_eq!(tally.exhausted(one, at(1)), Some(60));
         assert_eq!(tally.exhausted(other, at(1)), None);
         assert_eq!(tally.exhausted(one, at(61)), None);
+    }
+
+    #[test]
+    fn attack_077_five_guesses_by_session_and_by_address_and_then_a_wait() {
+        let (here, there) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
+        let at = Duration::from_secs;
+        let guesses = Guesses::default();
+        for _ in 0..20 {
+            guesses.begin(here, one, at(0)).unwrap();
+            guesses.was_right(here, one);
+        }
+        for second in 0..5 {
+            guesses.begin(here, one, at(second)).unwrap();
+        }
+        assert_eq!(guesses.begin(here, one, at(5)), Err(596));
+        assert_eq!(guesses.begin(here, other, at(5)), Err(596), "another session at the same address");
+        assert_eq!(guesses.begin(there, one, at(5)), Err(596), "the same session at another address");
+        assert_eq!(guesses.begin(there, other, at(5)), Ok(()));
+        assert_eq!(guesses.begin(here, one, at(601)), Ok(()));
     }
 
     #[test]

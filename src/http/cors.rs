@@ -61,8 +61,8 @@ fn preflight(origin: &str, methods: &'static str, allow: &'static str) -> HttpRe
 
 /// `OPTIONS /token`: for the pages of public clients. For everybody else there is no such method.
 pub async fn token(request: HttpRequest, edge: Shared) -> HttpResponse {
-    let found =
-        origin(&request).filter(|origin| edge.app.settings.clients.iter().any(|client| has_pages_at(client, origin)));
+    let clients = edge.app.clients.all();
+    let found = origin(&request).filter(|origin| clients.iter().any(|client| has_pages_at(client, origin)));
     match found {
         Some(origin) => preflight(origin, "POST", "POST"),
         None => HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "POST")).finish(),

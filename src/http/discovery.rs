@@ -1,6 +1,6 @@
 //! `/.well-known/openid-configuration` and `/jwks`: what the clouds read.
 //! In: nothing. Out: metadata and public keys as the narrowest consumer takes them.
-//! Implements OpenID Connect Discovery 1.0 §3, RFC 8414 §2, RFC 7517 §5.
+//! Implements OpenID Connect Discovery 1.0 §3, RFC 8414 §2, RFC 8628 §4, RFC 7517 §5.
 //! Never names an endpoint that does not exist.
 
 use std::collections::BTreeSet;
@@ -33,9 +33,12 @@ const OF_JOBS: &[&str] = &["nbf", "presence", "approver", "approval"];
 /// The metadata, the same for OpenID Connect and for OAuth.
 pub async fn configuration(edge: Shared) -> HttpResponse {
     let url = &edge.app.settings.url;
-    let grants: Vec<_> = std::iter::once(GRANT_TYPE).chain(GrantType::ALL.map(GrantType::as_str)).collect();
+    // Where no client is for devices, there is no such grant.
+    let for_devices = edge.app.clients.offers(GrantType::DeviceCode);
+    let usual = GrantType::ALL.into_iter().filter(|grant| for_devices || *grant != GrantType::DeviceCode);
+    let grants: Vec<_> = std::iter::once(GRANT_TYPE).chain(usual.map(GrantType::as_str)).collect();
     let claims: BTreeSet<_> = CLAIMS.iter().chain(OF_JOBS).collect();
-    let metadata = json!({
+    let mut metadata = json!({
         "issuer": url,
         "jwks_uri": format!("{url}/jwks"),
         "token_endpoint": format!("{url}/token"),
@@ -69,6 +72,9 @@ pub async fn configuration(edge: Shared) -> HttpResponse {
         "scopes_supported": SCOPES,
         "claims_supported": claims,
     });
+    if for_devices && let Some(members) = metadata.as_object_mut() {
+        members.insert("device_authorization_endpoint".to_owned(), json!(format!("{url}/device_authorization")));
+    }
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, KEYS_MAX_AGE))
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))

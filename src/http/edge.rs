@@ -18,11 +18,12 @@ use crate::app::{AppError, Countersign};
 use crate::config::cidr::Cidr;
 use crate::crypto::random;
 use crate::domain::canonical;
+use crate::domain::ids::Digest;
 use crate::domain::network::Network;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::form::Form;
 
-use super::caller::{Crowd, Tally, address, is_of_foreign_page, is_our_page};
+use super::caller::{Crowd, Guesses, Tally, address, is_of_foreign_page, is_our_page};
 use super::problem::Problem;
 
 /// Largest body of any route.
@@ -52,6 +53,10 @@ pub struct Edge {
     pub authorizations: Tally,
     /// What foreign pages have browsers send, by address.
     pub foreign: Tally,
+    /// Requests of devices, by address.
+    pub devices: Tally,
+    /// User codes that were typed.
+    pub guesses: Guesses,
 }
 
 /// The shared edge, as actix hands it out.
@@ -199,6 +204,15 @@ impl Edge {
     /// The refusal of an address that has had its share of `tally`.
     pub fn refuse_beyond(&self, tally: &Tally, address: IpAddr) -> Option<HttpResponse> {
         Some(self.too_many(tally, address)?.json(&self.app))
+    }
+
+    /// The refusal of whoever typed too many wrong codes; otherwise this try counts until it was right.
+    pub fn refuse_guess(&self, address: IpAddr, session: Digest) -> Option<HttpResponse> {
+        let seconds = self.guesses.begin(address, session, self.app.clock.monotonic()).err()?;
+        let text = "too many wrong codes were typed in this session or at this address";
+        let mut problem = Problem::at_the_edge(ErrorCode::RateLimited, text, call_id());
+        problem.retry_after = Some(seconds);
+        Some(problem.json_for_page(&self.app))
     }
 
     /// The same as a page.

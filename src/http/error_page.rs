@@ -103,6 +103,15 @@ impl ErrorPage {
                 again: false,
                 ..Self::new(place, "This sign-in is over.", &sentence(description), &sentence(code.cure()))
             },
+            ErrorCode::DeviceOver => Self {
+                again: false,
+                ..Self::new(
+                    place,
+                    "This page of a device is over, or it is not yours to see.",
+                    "It opens in the session alone in which its code was typed.",
+                    &sentence(code.cure()),
+                )
+            },
             other => Self::new(place, "This did not work.", &sentence(description), &sentence(other.cure())),
         }
     }

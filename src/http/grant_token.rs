@@ -1,6 +1,6 @@
-//! `POST /token` for clients: codes, refresh tokens, client credentials.
+//! `POST /token` for clients: codes, refresh tokens, client credentials, the codes of devices.
 //! In: a form, the client's proof of who it is, a proof of possession. Out: RFC 6749 §5.1 JSON.
-//! Implements RFC 6749 §5, OpenID Connect Core 1.0 §3.1.3, RFC 9449 §5, §8.
+//! Implements RFC 6749 §5, OpenID Connect Core 1.0 §3.1.3, RFC 8628 §3.4, RFC 9449 §5, §8.
 //! Never decides: it parses, calls one use case, renders.
 
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub async fn answer(request: &HttpRequest, edge: &Edge, form: &Form, grant: Gran
         Ok(tokens) => tokens_answer(&tokens),
         Err(error) => {
             with_nonce |= error.code() == ErrorCode::DpopNonceWanted;
-            if matches!(error, AppError::Refused { .. }) {
+            if matches!(error, AppError::Refused { .. }) && !waits(error.code()) {
                 edge.count_refused(request);
             }
             edge.fail(error)
@@ -43,6 +43,11 @@ pub async fn answer(request: &HttpRequest, edge: &Edge, form: &Form, grant: Gran
     }
     cors::allow_client(&mut answer, request, &client);
     answer
+}
+
+/// A device that comes as it should is not refused: nobody has decided yet.
+const fn waits(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::DevicePending | ErrorCode::PolledTooFast)
 }
 
 async fn redeem(

@@ -12,6 +12,8 @@ pub mod caller;
 pub mod changes;
 pub mod client_auth;
 pub mod cors;
+pub mod device;
+pub mod device_authorization;
 pub mod discovery;
 pub mod edge;
 pub mod enrolment;

@@ -9,8 +9,8 @@ use actix_web::{HttpResponse, Route};
 
 use super::edge::MAX_BODY;
 use super::{
-    admin, approval, assets, authorize, changes, cors, discovery, enrolment, health, home, introspect, link, logout,
-    me, metrics, par, revoke, sign_in, token, userinfo,
+    admin, approval, assets, authorize, changes, cors, device, device_authorization, discovery, enrolment, health,
+    home, introspect, link, logout, me, metrics, par, revoke, sign_in, token, userinfo,
 };
 
 /// Who may call a route.
@@ -83,6 +83,7 @@ pub const TABLE: &[Row] = &[
     shared(get("/userinfo", Who::TokenHolder, || web::route().to(userinfo::get)), || web::route().to(cors::userinfo)),
     post("/userinfo", Who::TokenHolder, || web::route().to(userinfo::post)),
     post("/par", Who::Client, || web::route().to(par::post)),
+    post("/device_authorization", Who::Client, || web::route().to(device_authorization::post)),
     post("/introspect", Who::Client, || web::route().to(introspect::post)),
     post("/revoke", Who::Client, || web::route().to(revoke::post)),
     // people
@@ -104,6 +105,12 @@ pub const TABLE: &[Row] = &[
     post("/authorize/{id}/consent", Who::OurPageSignedIn, || web::route().to(authorize::endpoints::consent)),
     post("/authorize/{id}/cancel", Who::OurPage, || web::route().to(authorize::endpoints::cancel)),
     get("/applications/{client}/logo", Who::Anybody, || web::route().to(authorize::endpoints::logo)),
+    get("/device", Who::SignedIn, || web::route().to(device::endpoints::code)),
+    post("/device/code", Who::OurPageSignedIn, || web::route().to(device::endpoints::find)),
+    get("/device/{id}", Who::SignedIn, || web::route().to(device::endpoints::page)),
+    post("/device/{id}/options", Who::OurPageSignedIn, || web::route().to(device::endpoints::options)),
+    post("/device/{id}/allow", Who::OurPageSignedIn, || web::route().to(device::endpoints::allow)),
+    post("/device/{id}/deny", Who::OurPageSignedIn, || web::route().to(device::endpoints::deny)),
     get("/sign-in", Who::Anybody, || web::route().to(sign_in::endpoints::page)),
     post("/sign-in/options", Who::OurPage, || web::route().to(sign_in::endpoints::options)),
     post("/sign-in/session", Who::OurPage, || web::route().to(sign_in::endpoints::begin)),
@@ -141,6 +148,8 @@ pub const TABLE: &[Row] = &[
     get("/admin/refusals/{number}", Who::Admin, || web::route().to(admin::endpoints::refusal)),
     get("/admin/issuers", Who::Admin, || web::route().to(admin::endpoints::issuers)),
     get("/admin/clients", Who::Admin, || web::route().to(admin::endpoints::clients)),
+    get("/admin/clients/{client}", Who::Admin, || web::route().to(admin::client::page)),
+    post("/admin/clients/{client}/end", Who::OurPageAdmin, || web::route().to(admin::client::end)),
     get("/admin/keys", Who::Admin, || web::route().to(admin::endpoints::keys)),
     get("/admin/requests", Who::Admin, || web::route().to(admin::endpoints::requests)),
     get("/static/{name}", Who::Anybody, || web::route().to(assets::asset)),

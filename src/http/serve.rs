@@ -17,8 +17,8 @@ use crate::app::Countersign;
 use crate::config::cidr::Cidr;
 
 use super::caller::{
-    Crowd, MAX_AUTHORIZATIONS_A_MINUTE, MAX_FOREIGN_A_MINUTE, MAX_STARTED_CEREMONIES_A_MINUTE, MAX_STREAMS_OF_ADDRESS,
-    Tally,
+    Crowd, Guesses, MAX_AUTHORIZATIONS_A_MINUTE, MAX_DEVICES_A_MINUTE, MAX_FOREIGN_A_MINUTE,
+    MAX_STARTED_CEREMONIES_A_MINUTE, MAX_STREAMS_OF_ADDRESS, Tally,
 };
 use super::edge::{Edge, MAX_BODY};
 use super::routes;
@@ -82,6 +82,8 @@ pub fn serve(app: Arc<Countersign>, listening: Listening) -> std::io::Result<Run
         streams: Crowd::new(MAX_STREAMS_OF_ADDRESS),
         authorizations: Tally::new(MAX_AUTHORIZATIONS_A_MINUTE),
         foreign: Tally::new(MAX_FOREIGN_A_MINUTE),
+        devices: Tally::new(MAX_DEVICES_A_MINUTE),
+        guesses: Guesses::default(),
     });
     let server = HttpServer::new(move || {
         App::new()

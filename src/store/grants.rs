@@ -54,6 +54,8 @@ pub struct GrantRow {
     pub claims: WantedClaims,
     /// Whether it outlives the session.
     pub offline: bool,
+    /// Whether it was given to a device (RFC 8628).
+    pub device: bool,
     /// When it began.
     pub created: Timestamp,
     /// Its last moment.
@@ -136,6 +138,7 @@ fn grant(row: &Row<'_>) -> Result<GrantRow, StoreError> {
         nonce: row.get("nonce")?,
         claims: json(row, "claims")?,
         offline: row.get("offline")?,
+        device: row.get("device")?,
         created: time(row, "created")?,
         ends: time(row, "ends")?,
         ended: optional_time(row, "ended")?,
@@ -197,6 +200,30 @@ impl Reader<'_> {
         collect(&mut self.conn().prepare_cached(sql)?, params![passkey], grant)
     }
 
+    /// The grants to a client that count, newest first.
+    pub fn grants_of_client(
+        &self,
+        client: &ClientId,
+        now: Timestamp,
+        most: usize,
+    ) -> Result<Vec<GrantRow>, StoreError> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let sql =
+            "SELECT * FROM oauth_grant WHERE client = ?1 AND ended IS NULL AND ends >= ?2 ORDER BY entry DESC LIMIT ?3";
+        collect(&mut self.conn().prepare_cached(sql)?, params![client.as_str(), now.millis(), most], grant)
+    }
+
+    /// How many grants to a client count, and how many of them have a refresh token.
+    pub fn count_grants_of_client(&self, client: &ClientId, now: Timestamp) -> Result<(u64, u64), StoreError> {
+        let sql = "SELECT count(*) AS total, count(r.grant_entry) AS families FROM oauth_grant g
+                   LEFT JOIN refresh_token r ON r.grant_entry = g.entry
+                   WHERE g.client = ?1 AND g.ended IS NULL AND g.ends >= ?2";
+        let counted = first(&mut self.conn().prepare_cached(sql)?, params![client.as_str(), now.millis()], |row| {
+            Ok((index(row, "total")?, index(row, "families")?))
+        });
+        Ok(counted?.unwrap_or_default())
+    }
+
     /// A code by its SHA-256, used or not.
     pub fn code(&self, code_sha256: &Digest) -> Result<Option<CodeRow>, StoreError> {
         let sql = "SELECT * FROM code WHERE code_sha256 = ?1";
@@ -233,8 +260,8 @@ impl Unit<'_> {
         self.prune_grants()?;
         let sql =
             "INSERT INTO oauth_grant (entry, client, person, sid, session, passkey, facts, auth_time, acr, scopes,
-                       resources, dpop_jkt, nonce, claims, offline, created, ends)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+                       resources, dpop_jkt, nonce, claims, offline, created, ends, device)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
         let values = params![
             as_i64(row.entry)?,
             row.client.as_str(),
@@ -252,7 +279,8 @@ impl Unit<'_> {
             text(&row.claims, "claims")?,
             row.offline,
             row.created.millis(),
-            row.ends.millis()
+            row.ends.millis(),
+            row.device
         ];
         self.conn().prepare_cached(sql)?.execute(values)?;
         Ok(())

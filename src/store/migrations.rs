@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0012_logout.sql"),
     include_str!("migrations/0013_listed_keys.sql"),
     include_str!("migrations/0014_shares.sql"),
+    include_str!("migrations/0015_device.sql"),
 ];
 
 /// Brings the schema up to this program's version.

@@ -8,6 +8,7 @@ pub mod changes;
 mod check;
 mod columns;
 mod connection;
+pub mod devices;
 mod error;
 pub mod grants;
 pub mod keys;

@@ -83,7 +83,8 @@ fn record(unit: &mut Unit<'_>, lost: &Mark) -> Result<u64, StoreError> {
     let void = "UPDATE request SET state = 'voided', state_entry = ?1 WHERE state IN ('open', 'contested')";
     conn.prepare_cached(void)?.execute(params![as_i64(entry)?])?;
     conn.prepare_cached("DELETE FROM approval_ceremony")?.execute([])?;
-    for ceremonies in ["registration_ceremony", "addition_ceremony", "sign_in_ceremony", "link_ceremony", "link_code"] {
+    let begun = ["registration_ceremony", "addition_ceremony", "sign_in_ceremony", "link_ceremony", "link_code"];
+    for ceremonies in begun.into_iter().chain(["device_ceremony", "device_request"]) {
         conn.execute(&format!("DELETE FROM {ceremonies}"), [])?;
     }
     conn.prepare_cached("UPDATE session SET ended = ?1 WHERE ended IS NULL")?.execute(params![now])?;

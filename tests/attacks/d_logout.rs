@@ -71,6 +71,9 @@ fn attack_075_whoever_has_no_token_of_the_session_signs_nobody_out() {
     for pairs in [
         vec![],
         vec![("client_id", "grafana"), ("post_logout_redirect_uri", DONE)],
+        // Who does not say who they are is sent nowhere; the person is asked all the same.
+        vec![("post_logout_redirect_uri", DONE)],
+        vec![("post_logout_redirect_uri", "https://evil.example/"), ("state", "x")],
         vec![("id_token_hint", theirs.as_str())],
         vec![("id_token_hint", access.as_str())],
         vec![("id_token_hint", forged.as_str())],
@@ -78,6 +81,7 @@ fn attack_075_whoever_has_no_token_of_the_session_signs_nobody_out() {
     ] {
         let answer = scene.get(&pairs).expect(200);
         assert!(answer.text().contains("Sign out of Countersign?"), "{pairs:?}");
+        assert!(!answer.text().contains("evil.example"), "{pairs:?}");
         assert_eq!((answer.header("location"), answer.header("set-cookie")), (None, None));
         assert!(scene.is_signed_in());
     }
@@ -92,7 +96,6 @@ fn attack_075_nobody_is_sent_where_the_asking_client_has_not_registered() {
     for pairs in [
         vec![("id_token_hint", hint.as_str()), ("post_logout_redirect_uri", "https://evil.example/")],
         vec![("id_token_hint", hint.as_str()), ("post_logout_redirect_uri", "//evil.example/")],
-        vec![("post_logout_redirect_uri", DONE)],
         vec![("client_id", "argo"), ("post_logout_redirect_uri", DONE)],
         vec![("client_id", "nobody"), ("post_logout_redirect_uri", DONE)],
         vec![("client_id", "argo"), ("id_token_hint", hint.as_str())],

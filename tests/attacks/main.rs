@@ -31,6 +31,7 @@ mod c_proposals;
 mod d_authorize;
 mod d_client_auth;
 mod d_codes;
+mod d_devices;
 mod d_logout;
 mod d_possession;
 mod d_refresh;

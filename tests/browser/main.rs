@@ -15,6 +15,7 @@ mod applications;
 mod approval;
 mod authenticator;
 mod changes;
+mod devices;
 mod driver;
 mod enrolment;
 mod firefox;

@@ -184,6 +184,16 @@ impl World {
         Self { url, app, calls, hand, gitlab, gitlab_key, folder, stop, thread, jobs }
     }
 
+    /// A program's call with a form, from this address; the status and the JSON of the answer.
+    pub fn form(&self, path: &str, pairs: &[(&str, &str)], from: &str) -> (u16, Value) {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().new_agent();
+        let call = agent.post(format!("{}{path}", self.url)).header("x-forwarded-for", from);
+        let mut answer = call.header("content-type", "application/x-www-form-urlencoded").send(body).unwrap();
+        let text = answer.body_mut().read_to_string().unwrap();
+        (answer.status().as_u16(), serde_json::from_str(&text).unwrap())
+    }
+
     /// Invites a person; answers with the person's id and the enrolment link.
     pub fn invite(&self, name: &str, groups: &[&str]) -> (PersonId, String) {
         let groups = groups.iter().map(|group| GroupName::parse(group).unwrap()).collect();
@@ -388,7 +398,8 @@ async fn live(
     let listening = Listening {
         listen: ([127, 0, 0, 1], port).into(),
         tls: None,
-        trusted_proxies: Vec::new(),
+        // Whoever calls from elsewhere says so as a proxy would; browsers here say nothing, and are where they are.
+        trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()],
         refused_a_minute: MAX_REFUSED_A_MINUTE,
         ceremonies_a_minute: MAX_WRONG_CEREMONIES_A_MINUTE,
         workers: 2,

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::log::with_gitlab;
 use crate::support::{Place, Server};
+use rustix::process::Signal;
 
 fn secret(place: &Place) -> (String, String) {
     let told = place.run(&["clients", "secret", "--json"]).expect(0, "").out;
@@ -56,6 +57,11 @@ fn a_secret_is_made_once_and_changed_without_a_gap() {
     place.run(&["clients", "list"]).expect(0, "robot  \"The robot\"");
     let list = place.run(&["clients", "list"]).expect(0, "nobody: it has tokens of its own alone").out;
     assert!(!list.contains(&old.1) && !list.contains("none yet"), "{list}");
+    let shown = place.run(&["clients", "show", "robot"]).expect(0, "0, of which 0 have a refresh token").out;
+    assert!(shown.contains("access 10 min") && !shown.contains(&old.1), "{shown}");
+    place.run(&["clients", "end", "robot"]).expect(0, "0 ended");
+    place.run(&["clients", "show", "nobody"]).expect(1, "no client of this id");
+    place.run(&["clients", "end", "nobody"]).expect(1, "no client of this id");
     assert_eq!(server.stop(), 0);
     place.write("countersign.toml", &format!("{before}\n{}", stanza(&[&new.1, &old.1])));
     let server = place.serve();
@@ -63,6 +69,52 @@ fn a_secret_is_made_once_and_changed_without_a_gap() {
         assert_eq!(own_token(&server, secret).0, "200");
     }
     place.run(&["clients", "list"]).expect(0, "two count");
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn clients_are_read_again_at_sighup_all_or_none() {
+    let (place, _) = with_gitlab();
+    let (old, new) = (secret(&place), secret(&place));
+    let before = place.read("countersign.toml");
+    let configure = |stanza: &str| place.write("countersign.toml", &format!("{before}\n{stanza}"));
+    configure(&stanza(&[&old.1]));
+    let mut server = place.serve();
+    assert_eq!((own_token(&server, &old.0).0, own_token(&server, &new.0).0), ("200".to_owned(), "401".to_owned()));
+    configure(&stanza(&[&new.1]));
+    server.signal(Signal::HUP);
+    let told = server.until("robot has other secrets or keys");
+    assert!(!told.contains(&new.1), "{told}");
+    server.until("clients reloaded");
+    assert_eq!((own_token(&server, &old.0).0, own_token(&server, &new.0).0), ("401".to_owned(), "200".to_owned()));
+    // One fault anywhere, and everything stays; it is told until it is mended.
+    place.write(
+        "rules/taken.toml",
+        "[[rule]]\nname = \"for others\"\nmatch = { issuer = \"gitlab\", job_project_id = \"4711\" }\n\
+         audience = [\"https://taken.example.com\"]\nrequire = \"none\"\ntoken = { sub = \"gitlab:{job_project_id}\" }\n",
+    );
+    server.signal(Signal::HUP);
+    server.until("rules reloaded");
+    let unknown = stanza(&[&old.1]).replace("scopes", "scoops");
+    let taken = stanza(&[&old.1]).replace("https://api.example.com", "https://taken.example.com");
+    for (broken, says) in [(unknown, "scoops"), (taken, "has the audience `https://taken.example.com`")] {
+        configure(&broken);
+        server.signal(Signal::HUP);
+        let told = server.until("the new clients cannot be used; the old stay in force");
+        assert!(told.contains(says), "{told}");
+        server.until("rules reloaded");
+        // Once more, since the rules may have made room.
+        server.until("the new clients cannot be used; the old stay in force");
+        assert_eq!((own_token(&server, &old.0).0, own_token(&server, &new.0).0), ("401".to_owned(), "200".to_owned()));
+        let (_, warned) =
+            server.get("/readyz").split_once("\"warnings\":").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        assert!(warned.contains("clients: the new ones cannot be used"), "{warned}");
+    }
+    configure("");
+    server.signal(Signal::HUP);
+    server.until("robot is gone");
+    server.until("clients reloaded");
+    assert_eq!(own_token(&server, &new.0).0, "401");
     assert_eq!(server.stop(), 0);
 }
 

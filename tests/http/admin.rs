@@ -27,7 +27,7 @@ use countersign::store::StoreError;
 use countersign::upstream::fetch::FETCH_DEADLINE;
 use serde_json::Value;
 
-use crate::support::clients::{SECRET, client, code, code_pairs, post, public};
+use crate::support::clients::{SECRET, client, code, code_pairs, post, public, server_with};
 use crate::support::hostile::Hostile;
 use crate::support::https::{Reply, TestServer};
 use crate::support::person::page;
@@ -86,7 +86,7 @@ fn refuse(server: &Server, project: &str) -> u64 {
 
 #[test]
 fn only_admins_and_auditors_see_them_and_are_judged_at_each_call() {
-    let server = Server::start();
+    let server = server_with(vec![client("grafana")]);
     let (mut ada, mut bea) = (Person::first_admin(&server), Person::admin(&server, "Bea"));
     let (mut tom, mut uma) = (Person::manager(&server, "Tom"), Person::enrol(&server, "Uma", &[]));
     role(&server, &uma, Role::Auditor);
@@ -97,6 +97,7 @@ fn only_admins_and_auditors_see_them_and_are_judged_at_each_call() {
         .iter()
         .filter(|row| row.who == Who::Admin && row.method == "GET")
         .map(|row| row.path.replace("{number}", &entry.to_string()).replace("{person}", &tom.id))
+        .map(|path| path.replace("{client}", "grafana"))
         .collect();
     assert!(paths.len() >= 6, "{paths:?}");
     let before = Snapshot::of(&server);

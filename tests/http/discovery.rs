@@ -21,6 +21,7 @@ use crate::support::clients::{
     Prover, REDIRECT, SECRET, basic, client, code, code_pairs, introspect, post, public, redeem, refresh, server_with,
     signed, userinfo,
 };
+use crate::support::devices::{allowed, poll, tv};
 use crate::support::gitlab::claims_of;
 use crate::support::rules::AWS;
 use crate::support::wire::form;
@@ -34,7 +35,7 @@ fn names(value: &Value) -> Vec<&str> {
 
 #[test]
 fn the_metadata_names_what_exists_and_nothing_else() {
-    let server = Server::start();
+    let server = server_with(vec![tv("tv")]);
     let answer = server.get("/.well-known/openid-configuration").expect(200);
     assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
     assert_eq!(answer.header("cache-control"), Some("public, max-age=3600"));
@@ -232,7 +233,7 @@ fn every_grant_scope_claim_and_signature_that_is_named_can_be_had() {
         Client { grants: std::collections::BTreeSet::from([GrantType::ClientCredentials]), ..client("robot") }
     };
     let es256 = Client { alg: TokenAlg::Es256, ..client("es256") };
-    let server = server_with(vec![client("grafana"), robot, es256]);
+    let server = server_with(vec![client("grafana"), robot, es256, tv("tv")]);
     let metadata = server.get("/.well-known/openid-configuration").expect(200).json();
     let mut mara = Person::manager(&server, "Mara");
     server.console(ConsoleCommand::Change {
@@ -252,6 +253,10 @@ fn every_grant_scope_claim_and_signature_that_is_named_can_be_had() {
             "refresh_token" => drop(refresh(&server, "grafana", &tokens.member("refresh_token")).expect(200)),
             "client_credentials" => {
                 drop(post(&server, "/token", &own).header("authorization", &basic("robot", SECRET)).send().expect(200));
+            }
+            crate::support::devices::GRANT => {
+                let codes = allowed(&server, &session, &mut mara, "openid");
+                drop(poll(&server, "tv", &codes.device).expect(200));
             }
             "urn:ietf:params:oauth:grant-type:token-exchange" => {
                 drop(server.exchange(&server.job().environment("staging").sign(), &[AWS]).send().expect(200));

@@ -173,7 +173,7 @@ pub const OMNIAUTH: Kind = Kind {
     proof: Proof::Basic,
     callback: "/auth/openid_connect/callback",
     logout: "/auth/openid_connect/logout",
-    // It sends neither `id_token_hint` nor `client_id`, so it names no way back: that would be refused.
+    // It sends neither `id_token_hint` nor `client_id`, so nobody can be sent back.
     bye: None,
     version: || of_debian("ruby-omniauth-openid-connect"),
     command: |_| {
@@ -251,7 +251,7 @@ fn of_debian(package: &str) -> Option<String> {
 }
 
 /// A script beside what npm installed, where Node looks for packages.
-fn node(place: &Place<'_>, script: &str) -> Command {
+pub fn node(place: &Place<'_>, script: &str) -> Command {
     for name in ["party.mjs", script] {
         std::fs::copy(source(name), installed("node").join(name)).unwrap();
     }

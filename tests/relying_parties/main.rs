@@ -17,6 +17,7 @@
 mod authenticator;
 #[path = "../support/built.rs"]
 mod built;
+mod device;
 #[path = "../browser/driver.rs"]
 mod driver;
 mod kinds;
@@ -79,6 +80,11 @@ fn tell(row: &str) {
 #[test]
 fn openid_client_with_a_key_of_its_own() {
     drive(&kinds::OPENID_CLIENT);
+}
+
+#[test]
+fn openid_client_on_a_device() {
+    device::drive();
 }
 
 #[test]

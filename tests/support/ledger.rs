@@ -17,13 +17,14 @@ const DATABASE: &str = "countersign.db";
 /// Tables that hold the log itself.
 const LOG: [&str; 4] = ["log_entry", "log_hash", "log_checkpoint", "evidence"];
 /// A finished ceremony is gone, whatever came of it.
-const CEREMONIES: [&str; 6] = [
+const CEREMONIES: [&str; 7] = [
     "approval_ceremony",
     "registration_ceremony",
     "sign_in_ceremony",
     "addition_ceremony",
     "change_ceremony",
     "link_ceremony",
+    "device_ceremony",
 ];
 /// How many ceremonies each network has: a place is free again when one is over.
 const PLACES: [&str; 1] = ["shared_out"];

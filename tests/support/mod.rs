@@ -15,6 +15,7 @@
 
 pub mod application;
 pub mod clients;
+pub mod devices;
 pub mod diagnostics;
 pub mod exchange;
 pub mod gitlab;

@@ -76,6 +76,17 @@ fn every_key_is_read() {
 }
 
 #[test]
+fn a_client_for_devices_needs_no_address() {
+    let device = "urn:ietf:params:oauth:grant-type:device_code";
+    let stanza = format!("id = \"tv\"\nname = \"TV\"\nauth = \"none\"\ngrants = [\"{device}\", \"refresh_token\"]\n");
+    let client = checked(&stanza).unwrap().remove(0).client;
+    assert!(client.may(GrantType::DeviceCode) && client.signs_people_in() && client.redirect_uris.is_empty());
+    assert!(!checked(WHOLE).unwrap().remove(0).client.may(GrantType::DeviceCode), "off by default");
+    let told = with("grants = [\"device_code\"]").unwrap_err();
+    assert!(told.contains("`device_code` is no grant") && told.contains(device), "{told}");
+}
+
+#[test]
 fn each_fault_has_its_sentence_and_its_cure() {
     for (line, told) in [
         ("id = \"Grafana\"", "is not a client id"),

@@ -122,6 +122,7 @@ impl Case<'_> {
             Statement::Registration(_) => Err("the statement is over a registration".to_owned()),
             Statement::Change(_) => Err("the statement is over a change".to_owned()),
             Statement::Link(_) => Err("the statement is over a GitLab user".to_owned()),
+            Statement::Device(_) => Err("the statement is over a device".to_owned()),
         }
     }
 

@@ -298,9 +298,11 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         evidence: EvidenceDigests,
     },
-    /// What a person gave to a client, the tokens that came of it, and its end; or a client's own tokens.
+    /// What a person gave to a client, the tokens that came of it, and its end; or a client's own tokens. Evidence where a
+    /// device was allowed: `statement`, `assertion`.
     Grant {
-        /// `started`, `issued`, `revoked` (one token, by its client), `ended`, `consented` or `consent_withdrawn`.
+        /// `started`, `issued`, `revoked` (one token, by its client), `ended`, `consented`, `consent_withdrawn`, `denied`
+        /// (to a device), or `all_ended` (to a client, by an admin or the console; an entry for each follows).
         outcome: String,
         /// To whom.
         client: ClientId,
@@ -328,6 +330,9 @@ pub enum Event {
         /// Why it ended.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<GrantEnd>,
+        /// The documents.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        evidence: EvidenceDigests,
     },
     /// A verified job token was refused. Evidence: `job_token`.
     Refusal {

@@ -134,11 +134,13 @@ pub enum GrantType {
     RefreshToken,
     /// RFC 6749 §4.4.
     ClientCredentials,
+    /// RFC 8628 §3.4.
+    DeviceCode,
 }
 
 impl GrantType {
     /// Every grant.
-    pub const ALL: [Self; 3] = [Self::AuthorizationCode, Self::RefreshToken, Self::ClientCredentials];
+    pub const ALL: [Self; 4] = [Self::AuthorizationCode, Self::RefreshToken, Self::ClientCredentials, Self::DeviceCode];
 
     /// As `grant_type` spells it.
     #[must_use]
@@ -147,6 +149,7 @@ impl GrantType {
             Self::AuthorizationCode => "authorization_code",
             Self::RefreshToken => "refresh_token",
             Self::ClientCredentials => "client_credentials",
+            Self::DeviceCode => "urn:ietf:params:oauth:grant-type:device_code",
         }
     }
 
@@ -267,6 +270,12 @@ impl Client {
     #[must_use]
     pub fn may(&self, grant: GrantType) -> bool {
         self.grants.contains(&grant)
+    }
+
+    /// Whether people sign in to it, at a browser or for a device.
+    #[must_use]
+    pub fn signs_people_in(&self) -> bool {
+        self.may(GrantType::AuthorizationCode) || self.may(GrantType::DeviceCode)
     }
 
     /// Whether somebody in these groups may sign in to it.

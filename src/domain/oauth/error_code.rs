@@ -162,6 +162,11 @@ error_codes! {
     RefreshTokenUsed "refresh_token_used" InvalidGrant 400 "sign in again; an old refresh token came back, so every token of that sign-in has ended";
     RefreshTokenBusy "refresh_token_busy" InvalidGrant 400 "use the refresh token of the call that came a moment before";
     GrantOver "grant_over" InvalidGrant 400 "sign in again; what is missing is named";
+    DevicePending "device_pending" AuthorizationPending 400 "ask again after `interval` seconds; the person types the code at `verification_uri`";
+    DeviceDenied "device_denied" AccessDenied 400 "start again at the device, if that was a mistake";
+    DeviceExpired "device_expired" ExpiredToken 400 "start again at the device: a code is good for 10 minutes";
+    DeviceCodeInvalid "device_code_invalid" InvalidGrant 400 "start again at the device";
+    DeviceCodeUsed "device_code_used" InvalidGrant 400 "start again at the device; the code came twice, so every token that it gave has ended";
     ScopeNotGranted "scope_not_granted" InvalidScope 400 "ask for scopes that the client has in its `scopes`, and that were granted";
     ResourceNotAllowed "resource_not_allowed" InvalidTarget 400 "ask for one of the client's `resources`, as it was authorized";
     DpopProofInvalid "dpop_proof_invalid" InvalidDpopProof 400 "make a new proof for each call, as RFC 9449 says, and check the client's clock";
@@ -248,6 +253,9 @@ error_codes! {
     LinksEnough "links_enough" AccessDenied 409 "have an admin untie a GitLab user that is not yours any more";
     SomebodyElse "somebody_else" AccessDenied 409 "sign out in this browser, then open the link again";
     LinkSpent "link_spent" AccessDenied 410 "ask for a new link";
+    // a device
+    UserCodeUnknown "user_code_unknown" InvalidRequest 404 "compare it with the device; a code is good once, for 10 minutes: if need be, start again there";
+    DeviceOver "device_over" AccessDenied 410 "type the code again at `/device`, or start again at the device";
     // signing in to an application
     ApplicationUnknown "application_unknown" InvalidRequest 400 "add the application to the configuration, with this `client_id`";
     RedirectUriUnknown "redirect_uri_unknown" InvalidRequest 400 "add the address to the client's `redirect_uris`, exactly as the application sends it";

@@ -24,6 +24,8 @@ pub enum GrantEnd {
     TooMany,
     /// Its person or passkey was suspended, removed or reported.
     Suspended,
+    /// An admin, or the console, ended everything that people gave to its client.
+    ByAdmin,
 }
 
 impl GrantEnd {
@@ -37,6 +39,7 @@ impl GrantEnd {
             Self::ConsentWithdrawn => "consent_withdrawn",
             Self::TooMany => "too_many",
             Self::Suspended => "suspended",
+            Self::ByAdmin => "by_admin",
         }
     }
 }

@@ -148,7 +148,7 @@ pub fn asking<'a>(
 /// browser open a page could else sign people out.
 ///
 /// # Errors
-/// A URI that the asking client has not registered, or that belongs to no client.
+/// A URI that the asking client has not registered, or that is given in the name of a client that is none.
 pub fn course(
     request: &LogoutRequest,
     client: Option<&Client>,
@@ -168,8 +168,12 @@ pub fn course(
 fn afterwards(request: &LogoutRequest, client: Option<&Client>) -> Result<Option<Afterwards>, Refusal> {
     let Some(wanted) = &request.redirect_uri else { return Ok(None) };
     let Some(client) = client else {
-        let text =
-            "`post_logout_redirect_uri` wants an `id_token_hint` or a `client_id` beside it, of a known application";
+        // Some applications say where to go and not who they are. Nobody can be sent back there; that is no reason to keep
+        // their person signed in.
+        if request.client.is_none() && request.id_token_hint.is_none() {
+            return Ok(None);
+        }
+        let text = "`post_logout_redirect_uri` is given for an application that is not known, or with an `id_token_hint` that is none of ours";
         return Err(Refusal::new(ErrorCode::ParameterInvalid, text));
     };
     let registered = client.post_logout_redirect_uris.iter().any(|uri| uri == wanted);
@@ -277,7 +281,13 @@ mod tests {
         ] {
             assert_eq!(go(wrong, Some(&client())).unwrap_err().code, ErrorCode::ParameterInvalid, "{wrong}");
         }
-        assert!(go(REGISTERED, None).is_err(), "a URI of nobody");
+        let named = LogoutRequest { client: Some(ClientId::parse("nobody").unwrap()), ..wish(Some(REGISTERED)) };
+        assert!(course(&named, None, None, None).is_err(), "a URI of nobody");
+        let hint = LogoutRequest { id_token_hint: Some(IdTokenHint("x".to_owned())), ..wish(Some(REGISTERED)) };
+        assert!(course(&hint, None, None, None).is_err(), "a hint that is none");
+        for uri in [REGISTERED, "https://evil.example/", "javascript:alert(1)"] {
+            assert_eq!(go(uri, None), Ok(Course::Over(None)), "whoever does not say who they are is sent nowhere");
+        }
         assert!(go(REGISTERED, Some(&grafana())).is_err(), "it has registered none");
     }
 

@@ -6,6 +6,7 @@
 pub mod authorize;
 pub mod client;
 pub mod client_auth;
+pub mod device;
 pub mod dpop;
 pub mod error_code;
 pub mod exchange;

@@ -1,11 +1,12 @@
 //! What a client trades for tokens, read without tolerance.
 //! In: the form of `POST /token`. Out: `Trade`, or the first fault with its code.
-//! Implements RFC 6749 §4.1.3, §4.4.2, §6, RFC 7636 §4.5, RFC 8707 §2.2.
+//! Implements RFC 6749 §4.1.3, §4.4.2, §6, RFC 7636 §4.5, RFC 8628 §3.4, RFC 8707 §2.2.
 //! Never looks at who asks: `client_auth` does.
 
 use std::fmt;
 
 use super::client::GrantType;
+use super::device::DeviceCode;
 use super::error_code::ErrorCode;
 use super::form::Form;
 use super::scope::Scopes;
@@ -132,6 +133,8 @@ pub enum Offer {
     },
     /// A refresh token; `None` is text that is none of ours.
     Refresh(Option<RefreshToken>),
+    /// The code of a device.
+    Device(DeviceCode),
     /// Nothing but who it is.
     Nothing,
 }
@@ -168,9 +171,12 @@ pub fn parse(form: &Form, grant: GrantType) -> Result<Trade, Refusal> {
         },
         GrantType::RefreshToken => Offer::Refresh(RefreshToken::parse(form.require("refresh_token")?)),
         GrantType::ClientCredentials => Offer::Nothing,
+        GrantType::DeviceCode => Offer::Device(DeviceCode::brought(form.require("device_code")?)),
     };
-    // With a code no scope is asked for: what was allowed is known, and some clients repeat what they asked (RFC 6749 §4.1.3).
-    let asked = form.get("scope").filter(|_| grant != GrantType::AuthorizationCode);
+    // With a code no scope is asked for: what was allowed is known, and some clients repeat what they asked (RFC 6749 §4.1.3,
+    // RFC 8628 §3.4).
+    let by_code = matches!(grant, GrantType::AuthorizationCode | GrantType::DeviceCode);
+    let asked = form.get("scope").filter(|_| !by_code);
     let scopes = asked.map(Scopes::parse).transpose();
     let scopes = scopes.map_err(|error| Refusal::new(ErrorCode::ScopeNotGranted, error.to_string()))?;
     let mut resources = form.resources();
@@ -223,6 +229,9 @@ mod tests {
         assert_eq!(read("code=co_x", GrantType::AuthorizationCode), Err(ErrorCode::ParameterMissing));
         assert_eq!(read("redirect_uri=x", GrantType::AuthorizationCode), Err(ErrorCode::ParameterMissing));
         assert_eq!(read("", GrantType::RefreshToken), Err(ErrorCode::ParameterMissing));
+        assert_eq!(read("code=dc_x", GrantType::DeviceCode), Err(ErrorCode::ParameterMissing));
+        let device = read("device_code=dc_x&scope=a%22", GrantType::DeviceCode).unwrap();
+        assert!(device.scopes.is_none() && !format!("{device:?}").contains("dc_x"));
         let junk = read("refresh_token=x", GrantType::RefreshToken).unwrap();
         assert_eq!(junk.offer, Offer::Refresh(None));
         assert_eq!(read("scope=a%22", GrantType::ClientCredentials), Err(ErrorCode::ScopeNotGranted));

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::canonical::{self, Bytes, CanonicalError};
 use crate::domain::change::Change;
 use crate::domain::ids::{Digest, GroupName, PersonId};
+use crate::domain::oauth::device::DeviceRequest;
 use crate::domain::people::proof::LinkedUser;
 use crate::domain::request::Request;
 use crate::domain::time::Timestamp;
@@ -52,6 +53,24 @@ pub enum Statement {
     /// A person says that a GitLab user is theirs, after a pipeline of that user brought their code.
     #[serde(rename = "countersign/link/v1")]
     Link(Link),
+    /// A person allows a device to have what its application asked for.
+    #[serde(rename = "countersign/device/v1")]
+    Device(DeviceStatement),
+}
+
+/// A person allows a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceStatement {
+    /// 32 random bytes.
+    pub nonce: Bytes,
+    /// When the server made this statement.
+    pub at: Timestamp,
+    /// Our issuer URL.
+    pub issuer: String,
+    /// Who allows it.
+    pub person: PersonId,
+    /// What was asked, whole.
+    pub device: DeviceRequest,
 }
 
 /// A person says whose GitLab user somebody is: their own.

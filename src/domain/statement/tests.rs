@@ -2,7 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::change::{Act, LinkKind, Proposer};
-use crate::domain::ids::{Audience, ChangeId, Code, IssuerName, RequestId, RuleName};
+use crate::domain::ids::{Audience, ChangeId, ClientId, Code, IssuerName, RequestId, RuleName};
+use crate::domain::oauth::scope::Scopes;
 use crate::domain::people::Role;
 use crate::domain::people::email::Email;
 use crate::domain::people::proof::LinkedUser;
@@ -81,7 +82,23 @@ fn statement() -> impl Strategy<Value = Statement> {
         let user = LinkedUser { issuer: gitlab, user_id, job_project_id, pipeline_id, job_id, token_sha256 };
         Statement::Link(Link { nonce, at, issuer, person: PersonId::from_random([person; 10]), user })
     });
-    prop_oneof![approval, registration, change, link]
+    let asked = ("[ab]", prop_oneof![Just("openid"), Just("groups openid")], digest(), any::<u32>(), time());
+    let resources = proptest::collection::vec("[!-~]{1,3}".prop_map(|text| Audience::parse(&text).unwrap()), 0..3);
+    let device = (nonce(), time(), text(), 0_u8..3, (asked, resources)).prop_map(
+        |(nonce, at, issuer, person, ((client, scopes, id, from, asked), resources))| {
+            let client = ClientId::parse(&client).unwrap();
+            let (scopes, from) = (Scopes::parse(scopes).unwrap(), std::net::Ipv4Addr::from(from).into());
+            let device = DeviceRequest { id, client, scopes, resources, from, asked };
+            Statement::Device(DeviceStatement {
+                nonce,
+                at,
+                issuer,
+                person: PersonId::from_random([person; 10]),
+                device,
+            })
+        },
+    );
+    prop_oneof![approval, registration, change, link, device]
 }
 
 fn act() -> impl Strategy<Value = Act> {

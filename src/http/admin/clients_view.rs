@@ -13,25 +13,25 @@ use crate::http::page::{Moment, Visible, visible};
 
 /// A client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct ClientRow {
-    id: String,
-    name: Visible,
-    auth: String,
-    two_secrets: bool,
-    grants: String,
-    scopes: String,
-    redirect_uris: Vec<Visible>,
-    resources: Vec<Visible>,
-    serves: Vec<Visible>,
-    admits: Visible,
-    demands: Visible,
-    particulars: String,
-    alg: String,
-    last_used: Option<Moment>,
+pub(super) struct ClientRow {
+    pub(super) id: String,
+    pub(super) name: Visible,
+    pub(super) auth: String,
+    pub(super) two_secrets: bool,
+    pub(super) grants: String,
+    pub(super) scopes: String,
+    pub(super) redirect_uris: Vec<Visible>,
+    pub(super) resources: Vec<Visible>,
+    pub(super) serves: Vec<Visible>,
+    pub(super) admits: Visible,
+    pub(super) demands: Visible,
+    pub(super) particulars: String,
+    pub(super) alg: String,
+    pub(super) last_used: Option<Moment>,
 }
 
 impl ClientRow {
-    fn new(line: &ClientLine, now: Timestamp) -> Self {
+    pub(super) fn new(line: &ClientLine, now: Timestamp) -> Self {
         let audiences = |list: &[Audience]| list.iter().map(|one| visible(one.as_str())).collect();
         Self {
             id: line.id.to_string(),

@@ -3,6 +3,8 @@
 //! Implements SCREENS' Admin.
 //! Never tells whoever may not look that there is anything: they get the page that is not there.
 
+pub mod client;
+pub mod client_view;
 pub mod clients_view;
 pub mod endpoints;
 pub mod health_view;

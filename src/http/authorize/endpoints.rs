@@ -71,7 +71,7 @@ async fn come_in(request: &HttpRequest, text: &[u8], edge: &Edge) -> HttpRespons
         Ok(CameIn::Wrong(fault)) => wrong(edge, &said, &fault),
         Err(AppError::Refused { refusal, .. }) => {
             let client = said.get("client_id").and_then(|id| ClientId::parse(id).ok());
-            let client = client.and_then(|id| edge.app.settings.client(&id).cloned());
+            let client = client.and_then(|id| edge.app.clients.find(&id));
             wrong(edge, &said, &Fault::Page { client, parameter: "request_uri", refusal: Box::new(refusal) })
         }
         Err(fault @ AppError::Fault { .. }) => edge.fail_page(fault),
@@ -148,8 +148,8 @@ pub async fn cancel(request: HttpRequest, id: Path<String>, payload: Payload, ed
 
 /// An application's picture.
 pub async fn logo(client: Path<String>, edge: Shared) -> HttpResponse {
-    let client = ClientId::parse(&client).ok().and_then(|id| edge.app.settings.client(&id));
-    match client.and_then(|client| client.logo.as_ref()) {
+    let client = ClientId::parse(&client).ok().and_then(|id| edge.app.clients.find(&id));
+    match client.as_ref().and_then(|client| client.logo.as_ref()) {
         Some(logo) => HttpResponse::Ok()
             .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
             .insert_header((header::CONTENT_SECURITY_POLICY, PICTURE_POLICY))

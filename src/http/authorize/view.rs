@@ -21,8 +21,10 @@ const QUOTED: usize = 200;
 /// Something that an application gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GetsItem {
-    words: Option<&'static str>,
-    scope: Visible,
+    /// In words, where there are some.
+    pub words: Option<&'static str>,
+    /// As it is spelled.
+    pub scope: Visible,
 }
 
 /// The question whether a person agrees.
@@ -105,6 +107,12 @@ fn goes_to(uri: &str) -> String {
     }
 }
 
+/// What an application gets, as pages list it.
+#[must_use]
+pub fn gets_items(scopes: &Scopes) -> Vec<GetsItem> {
+    gets(scopes).into_iter().map(|one| GetsItem { words: one.words, scope: visible(&one.scope) }).collect()
+}
+
 /// The view of the question.
 #[must_use]
 pub fn consent_view((host, id): (&str, &str), looked: &Looked, me: &SignedIn, scopes: &Scopes) -> ConsentView {
@@ -117,7 +125,7 @@ pub fn consent_view((host, id): (&str, &str), looked: &Looked, me: &SignedIn, sc
         logo: logo_of(client),
         goes_to: visible(&goes_to(&request.redirect_uri)),
         person: visible(&me.person.name),
-        gets: gets(scopes).into_iter().map(|one| GetsItem { words: one.words, scope: visible(&one.scope) }).collect(),
+        gets: gets_items(scopes),
         resources: request.resources.iter().map(|one| visible(one.as_str())).collect(),
         remembered: client.consent == Consent::Once && !client.asks_each_time(&request.redirect_uri),
     }

@@ -17,6 +17,7 @@ pub struct SignInItem {
     at: Moment,
     device: Option<Visible>,
     offline: bool,
+    on_device: bool,
 }
 
 /// One application.
@@ -53,6 +54,7 @@ fn item(one: &OwnApplication, now: Timestamp) -> ApplicationItem {
                 at: Moment::new(sign_in.at, now),
                 device: sign_in.device.as_deref().map(visible),
                 offline: sign_in.offline,
+                on_device: sign_in.on_device,
             })
             .collect(),
         allowed: allowed.iter().map(|one| visible(one.words.unwrap_or(&one.scope))).collect(),

@@ -20,7 +20,7 @@ fn large(store: &Store) -> Result<u64> {
 fn without_space_nothing_changes_and_with_space_it_goes_on() {
     let scratch = Scratch::new();
     scratch.create().close();
-    let limited = || Store::open(Opening { max_size: Some(512 * 1024), ..scratch.opening() }).unwrap();
+    let limited = || Store::open(Opening { max_size: Some(640 * 1024), ..scratch.opening() }).unwrap();
     let store = limited();
     let error = (0..100).find_map(|_| large(&store).err()).unwrap();
     assert!(matches!(error, StoreError::NoSpace), "{error:?}");

@@ -41,6 +41,8 @@ use crate::domain::oauth::scope::{Scope, Scopes, WantedClaims};
 use crate::domain::oauth::tokens::scope_of;
 use crate::domain::rules::Refusal;
 
+pub(super) use check_resource::known as known_resources;
+pub(super) use check_scope::known as known_scopes;
 use parameters::Parameters;
 
 /// What a `prompt` asks for (OpenID Connect Core §3.1.2.1).

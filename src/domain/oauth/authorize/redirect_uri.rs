@@ -3,7 +3,8 @@
 //! Implements RFC 9700 §2.1 (exact comparison), RFC 8252 §7.3 (a native app's loopback address may have any port).
 //! Never parses, normalises or decodes anything: what differs by one byte is another URI.
 
-/// The loopback addresses; `localhost` is none of them, since a name may lead elsewhere (RFC 8252 §8.3).
+/// The loopback addresses; `localhost` is none of them, since a name may lead elsewhere (RFC 8252 §8.3): where it is registered,
+/// it is so with its port.
 const LOOPBACK: [&str; 2] = ["http://127.0.0.1", "http://[::1]"];
 
 /// Whether `given` is the registered URI; for a native app's loopback address with whatever port.
@@ -86,6 +87,8 @@ mod tests {
             ("http://127.0.0.1/cb", "http://[::1]:9/cb", false),
             ("http://127.0.0.1/cb", "http://localhost:9/cb", false),
             ("http://localhost/cb", "http://localhost:9/cb", false),
+            ("http://localhost:8085/auth/callback", "http://localhost:8085/auth/callback", true),
+            ("http://localhost:8085/auth/callback", "http://localhost:8086/auth/callback", false),
             ("http://127.0.0.1/cb", "http://127.0.0.1:65536/cb", false),
             ("http://127.0.0.1/cb", "http://127.0.0.1:0/cb", false),
             ("http://127.0.0.1/cb", "http://127.0.0.1:/cb", false),
