@@ -17,6 +17,9 @@ use super::world::block_on;
 /// Calls that are made before counting begins.
 const WARM: Duration = Duration::from_millis(500);
 
+/// Room for answers that is made before anything is measured.
+const MOST_ANSWERS: usize = 100_000;
+
 /// What a run gave.
 pub struct Measured {
     /// Answers in the time that counts.
@@ -74,8 +77,23 @@ pub fn form(token: &str, audience: &str) -> String {
     form.finish()
 }
 
+/// What is sent, one call after the other.
+pub trait Calls {
+    /// The next call; `None` where there is none left.
+    fn next(&mut self) -> Option<Vec<u8>>;
+
+    /// What came back.
+    fn answered(&mut self, _body: &[u8]) {}
+}
+
+impl Calls for std::vec::IntoIter<Vec<u8>> {
+    fn next(&mut self) -> Option<Vec<u8>> {
+        Iterator::next(self)
+    }
+}
+
 struct Shared {
-    calls: std::vec::IntoIter<Vec<u8>>,
+    calls: Box<dyn Calls>,
     micros: Vec<u32>,
     all: usize,
     ran_out: bool,
@@ -90,9 +108,14 @@ pub fn exchange(at: SocketAddr, tokens: &[String], audience: &str, connections: 
 
 /// Sends calls one after the other over so many connections for so long; every answer must be 200.
 pub fn drive(at: SocketAddr, calls: Vec<Vec<u8>>, connections: usize, length: Duration) -> Measured {
+    drive_by(at, Box::new(calls.into_iter()), connections, length)
+}
+
+/// The same with calls that may depend on the answers before them.
+pub fn drive_by(at: SocketAddr, calls: Box<dyn Calls>, connections: usize, length: Duration) -> Measured {
     let shared = Rc::new(RefCell::new(Shared {
-        micros: Vec::with_capacity(calls.len()),
-        calls: calls.into_iter(),
+        micros: Vec::with_capacity(MOST_ANSWERS),
+        calls,
         all: 0,
         ran_out: false,
         last: Instant::now(),
@@ -134,9 +157,10 @@ async fn one(mut connection: Connection, shared: Rc<RefCell<Shared>>, counts_fro
             shared.borrow_mut().ran_out = true;
             return;
         };
-        connection.call(&call).await.expect(200);
+        let answer = connection.call(&call).await.expect(200);
         let done = Instant::now();
         let mut shared = shared.borrow_mut();
+        shared.calls.answered(answer.body);
         shared.all += 1;
         if start >= counts_from {
             shared.last = done;

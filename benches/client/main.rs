@@ -21,6 +21,7 @@ mod approvals;
 mod deciding;
 mod exchange;
 mod limits;
+mod provider;
 mod startup;
 mod table;
 mod tokens;
@@ -48,6 +49,8 @@ const BINARY: &str = env!("CARGO_BIN_EXE_countersign");
 const MOST_A_SECOND: usize = 16_000;
 /// People who approve in the burst.
 const PEOPLE: usize = 16;
+/// Connections over which clients of the provider ask.
+const CLIENTS: [usize; 2] = [1, 32];
 /// Descriptors beside those of the jobs' connections.
 const SPARE: u64 = 200;
 
@@ -69,6 +72,9 @@ struct Args {
     /// Jobs that wait for approvals.
     #[arg(long, default_value_t = 10_000)]
     waiting: usize,
+    /// Sessions in the full store, each with a grant and a refresh token.
+    #[arg(long, default_value_t = 100_000)]
+    sessions: usize,
     /// Another server binary than the one that was built.
     #[arg(long, default_value = BINARY, overrides_with = "server")]
     server: PathBuf,
@@ -99,6 +105,8 @@ enum What {
     Exchange,
     /// Approvals while jobs wait.
     Approvals,
+    /// What clients of the provider ask, over an empty store and a full one.
+    Provider,
     /// Start-up and idle memory.
     Start,
     /// The other provider.
@@ -158,6 +166,7 @@ fn main() {
             What::Decide => bench.decisions(),
             What::Exchange => bench.exchanges(),
             What::Approvals => bench.approvals(),
+            What::Provider => bench.provider(),
             What::Start => bench.starts(),
             What::Peer => bench.peer(),
         }
@@ -321,6 +330,23 @@ impl Bench {
         table.note(format!("the other {count} approved at once by {PEOPLE} people"), words);
         table.note("most memory meanwhile", format!("{:.0} MB", measured.peak));
         eprintln!("processor time of the server: {:.1} s", cpu.as_secs_f64());
+    }
+
+    fn provider(&mut self) {
+        let length = Duration::from_secs(self.args.seconds);
+        let [empty, full] = [0, self.args.sessions].map(|sessions| {
+            let world = World::found(&self.args.directory, &self.tokens.jwks);
+            provider::measure(&world, &self.args.server, self.core, sessions, (&CLIENTS, length))
+        });
+        let sessions = self.args.sessions;
+        for ((endpoint, connections, empty), (_, _, full)) in empty.iter().zip(&full) {
+            let what = format!("{}, c = {connections}", endpoint.name());
+            self.table.note(&*what, empty.words());
+            self.table.note(format!("the same among {sessions} sessions and grants"), full.words());
+            let ratio = full.quantile(0.5).as_secs_f64() / empty.quantile(0.5).as_secs_f64();
+            let goal = Goal::Most(1.5, "");
+            self.table.row(format!("{what}, p50 of the full store, of the empty"), format!("{ratio:.2}"), ratio, &goal);
+        }
     }
 
     fn starts(&mut self) {

@@ -79,7 +79,12 @@ fn whole(bytes: &[u8]) -> Option<(u16, usize, usize)> {
 
 /// `GET`.
 pub fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nhost: {HOST}\r\n\r\n").into_bytes()
+    get_with(path, "")
+}
+
+/// `GET` with more header lines, each ended.
+pub fn get_with(path: &str, headers: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: {HOST}\r\n{headers}\r\n").into_bytes()
 }
 
 /// `POST` of a form, with more header lines, each ended.

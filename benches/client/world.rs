@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use countersign::cli::open;
 use countersign::config::{self, settings::Settings};
 use countersign::crypto::files;
+use countersign::domain::ids::Digest;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::tokens::GITLAB;
@@ -29,6 +30,10 @@ pub const RS256: &str = "sts.amazonaws.com";
 pub const ES256: &str = "https://vault.example.com";
 /// The audience for which people are asked.
 pub const APPROVED: &str = "https://approved.example.com";
+/// The client whose tokens are refreshed and asked about.
+pub const CLIENT: &str = "wiki";
+/// Its secret.
+pub const CLIENT_SECRET: &str = "cs_of-a-client-that-measures";
 /// Who approves.
 pub const GROUP: &str = "release-managers";
 /// Longest start that is waited for.
@@ -86,7 +91,12 @@ impl World {
                 "url = \"{URL}\"\nrules = \"rules\"\n[server]\nlisten = \"{address}\"\n[state]\ndirectory = \"state\"\n\
                  [keys]\nmaster_key_file = \"keys/master-key\"\nlog_key_file = \"keys/log-key\"\n\
                  [limits]\nmax_token_age = \"24h\"\nopen_requests_per_project = 20000\nopen_requests_per_rule = 20000\n\
-                 [[issuer]]\nname = \"gitlab\"\nurl = \"{GITLAB}\"\njwks_file = \"jwks.json\"\n",
+                 [[issuer]]\nname = \"gitlab\"\nurl = \"{GITLAB}\"\njwks_file = \"jwks.json\"\n\
+                 [[client]]\nid = \"{CLIENT}\"\nname = \"Wiki\"\nauth = \"client_secret_basic\"\n\
+                 secret_sha256 = [\"{}\"]\nredirect_uris = [\"https://wiki.example.com/callback\"]\nalg = \"ES256\"\n\
+                 scopes = [\"openid\", \"profile\"]\n\
+                 grants = [\"authorization_code\", \"refresh_token\", \"client_credentials\"]\n",
+                Digest::of(CLIENT_SECRET.as_bytes())
             ),
         );
         let world = Self { folder, address };

@@ -215,5 +215,5 @@ fn make_claims(
     })?;
     let exp = made.get("exp").and_then(Value::as_i64).map(Timestamp::from_seconds);
     let exp = exp.ok_or_else(|| AppError::internal("the claims have no `exp`"))?;
-    Ok(Made { jti, exp, bytes: canonical::to_bytes(&made)? })
+    Ok(Made { jti, exp, bytes: canonical::value_to_bytes(&Value::Object(made))? })
 }

@@ -31,7 +31,7 @@ pub struct Waiting {
 /// Who waits, by request. What everybody has left is swept out whenever the number has doubled: a wake stays cheap.
 #[derive(Debug)]
 struct Channels {
-    of: HashMap<RequestId, Channel>,
+    of: HashMap<RequestId, watch::Sender<News>>,
     next_sweep: usize,
 }
 
@@ -44,16 +44,19 @@ impl Default for Channels {
 impl Channels {
     fn make_room(&mut self) {
         if self.of.len() >= self.next_sweep {
-            self.of.retain(|_, channel| channel.changes.receiver_count() > 0);
+            self.of.retain(|_, channel| channel.receiver_count() > 0);
             self.next_sweep = (2 * self.of.len()).max(FIRST_SWEEP);
         }
     }
 }
 
-#[derive(Debug)]
-struct Channel {
-    changes: watch::Sender<u64>,
-    collector: watch::Sender<u64>,
+/// What those who wait for a request are told of: one channel for both, since there may be very many of them.
+#[derive(Debug, Clone, Copy, Default)]
+struct News {
+    /// How often the request changed.
+    changes: u64,
+    /// How many calls have been held for it.
+    held: u64,
 }
 
 #[derive(Debug)]
@@ -77,8 +80,11 @@ pub enum Woken {
 /// A place in the queue; dropping it leaves.
 #[derive(Debug)]
 pub struct Subscription {
-    changes: watch::Receiver<u64>,
-    newer: Option<watch::Receiver<u64>>,
+    news: watch::Receiver<News>,
+    /// The changes that it knows of.
+    changes: u64,
+    /// Which of the held calls it is, where it is one.
+    held: Option<u64>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -88,18 +94,24 @@ impl Subscription {
         if *self.stopping.borrow() {
             return Woken::Replaced;
         }
-        let replaced = async {
-            match &mut self.newer {
-                Some(newer) => {
-                    let _ = newer.changed().await;
+        let (news, changes, held) = (&mut self.news, &mut self.changes, self.held);
+        let told = async {
+            loop {
+                if news.changed().await.is_err() {
+                    return Woken::Replaced;
                 }
-                None => std::future::pending().await,
+                let now = *news.borrow_and_update();
+                if held.is_some_and(|held| held != now.held) {
+                    return Woken::Replaced;
+                }
+                if std::mem::replace(changes, now.changes) != now.changes {
+                    return Woken::Changed;
+                }
             }
         };
         tokio::select! {
-            changed = self.changes.changed() => if changed.is_ok() { Woken::Changed } else { Woken::Replaced },
+            woken = told => woken,
             _ = self.stopping.changed() => Woken::Replaced,
-            () = replaced => Woken::Replaced,
             // The time that the caller asked to be held for (`Prefer: wait`): the wait itself, not a guess.
             () = tokio::time::sleep(limit) => Woken::TimeUp,
         }
@@ -131,23 +143,21 @@ impl Waiting {
     fn subscribe(&self, id: &RequestId, held: bool) -> Subscription {
         let mut channels = lock(&self.channels);
         channels.make_room();
-        let channel = channels
-            .of
-            .entry(id.clone())
-            .or_insert_with(|| Channel { changes: watch::channel(0).0, collector: watch::channel(0).0 });
-        let newer = held.then(|| {
-            channel.collector.send_modify(|count| *count += 1);
-            channel.collector.subscribe()
-        });
-        Subscription { changes: channel.changes.subscribe(), newer, stopping: self.stopping.subscribe() }
+        let channel = channels.of.entry(id.clone()).or_insert_with(|| watch::channel(News::default()).0);
+        if held {
+            channel.send_modify(|news| news.held += 1);
+        }
+        let news = channel.subscribe();
+        let News { changes, held: number } = *news.borrow();
+        Subscription { news, changes, held: held.then_some(number), stopping: self.stopping.subscribe() }
     }
 
     /// Wakes everybody who waits for a request; called after the change is committed.
     pub fn wake(&self, id: &RequestId) {
         let mut channels = lock(&self.channels);
         if let Some(channel) = channels.of.get(id) {
-            if channel.changes.receiver_count() > 0 {
-                channel.changes.send_modify(|count| *count += 1);
+            if channel.receiver_count() > 0 {
+                channel.send_modify(|news| news.changes += 1);
             } else {
                 channels.of.remove(id);
             }
@@ -157,7 +167,7 @@ impl Waiting {
     /// Wakes everybody: something changed that any request may depend on.
     pub fn wake_all(&self) {
         for channel in lock(&self.channels).of.values() {
-            channel.changes.send_modify(|count| *count += 1);
+            channel.send_modify(|news| news.changes += 1);
         }
     }
 
@@ -168,7 +178,7 @@ impl Waiting {
 
     /// How many requests have somebody waiting.
     pub fn count(&self) -> usize {
-        lock(&self.channels).of.values().filter(|channel| channel.changes.receiver_count() > 0).count()
+        lock(&self.channels).of.values().filter(|channel| channel.receiver_count() > 0).count()
     }
 
     /// Judges the pace of a poll at `now` (the monotonic clock).

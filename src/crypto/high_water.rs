@@ -84,11 +84,7 @@ impl HighWaterFile {
 
     /// The slot that does not hold the mark that counts.
     fn older_slot(&self) -> u64 {
-        match self.slots() {
-            Ok([Slot::Whole(first), Slot::Whole(second)]) => u64::from(first.size > second.size),
-            Ok([Slot::Whole(_), _]) => 1,
-            _ => 0,
-        }
+        self.slots().as_ref().map_or(0, older)
     }
 
     fn put(&self, slot: u64, mark: &Mark) -> std::io::Result<()> {
@@ -96,25 +92,44 @@ impl HighWaterFile {
         self.file.sync_data()
     }
 
-    fn no(&self, problem: impl std::fmt::Display) -> String {
-        format!("the high-water mark `{}` {problem}", self.path.display())
+    fn found(&self) -> Result<[Slot; 2], String> {
+        self.slots().map_err(|e| self.no(format_args!("cannot be read ({e})")))
     }
-}
 
-impl HighWater for HighWaterFile {
-    fn read(&self) -> Result<Option<Mark>, String> {
-        match self.slots().map_err(|e| self.no(format_args!("cannot be read ({e})")))? {
+    /// The mark that counts.
+    fn counting(&self, slots: &[Slot; 2]) -> Result<Option<Mark>, String> {
+        match slots {
             [Slot::Whole(first), Slot::Whole(second)] => {
-                Ok(Some(if first.size > second.size { first } else { second }))
+                Ok(Some(if first.size > second.size { *first } else { *second }))
             }
-            [Slot::Whole(mark), _] | [_, Slot::Whole(mark)] => Ok(Some(mark)),
+            [Slot::Whole(mark), _] | [_, Slot::Whole(mark)] => Ok(Some(*mark)),
             [Slot::Fresh, Slot::Fresh] => Ok(None),
             _ => Err(self.no(format_args!("has no whole slot; {PUT_BACK}"))),
         }
     }
 
+    fn no(&self, problem: impl std::fmt::Display) -> String {
+        format!("the high-water mark `{}` {problem}", self.path.display())
+    }
+}
+
+/// The slot that does not hold the mark that counts.
+fn older(slots: &[Slot; 2]) -> u64 {
+    match slots {
+        [Slot::Whole(first), Slot::Whole(second)] => u64::from(first.size > second.size),
+        [Slot::Whole(_), _] => 1,
+        _ => 0,
+    }
+}
+
+impl HighWater for HighWaterFile {
+    fn read(&self) -> Result<Option<Mark>, String> {
+        self.counting(&self.found()?)
+    }
+
     fn write(&mut self, mark: &Mark) -> Result<(), String> {
-        if let Some(known) = self.read()? {
+        let slots = self.found()?;
+        if let Some(known) = self.counting(&slots)? {
             if mark.size < known.size {
                 return Err(self.no(format_args!("would go back from {} to {} entries", known.size, mark.size)));
             }
@@ -125,7 +140,7 @@ impl HighWater for HighWaterFile {
                 return Ok(());
             }
         }
-        self.put(self.older_slot(), mark).map_err(|e| self.no(format_args!("cannot be written ({e})")))
+        self.put(older(&slots), mark).map_err(|e| self.no(format_args!("cannot be written ({e})")))
     }
 
     fn reset(&mut self, mark: &Mark) -> Result<(), String> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, HttpResponse, HttpServer, web};
 
@@ -32,6 +32,9 @@ pub const HEAD_WITHIN: Duration = Duration::from_secs(10);
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Most connections at once.
 pub const MAX_CONNECTIONS: usize = 25_000;
+
+/// RFC 7240; who waits says so here.
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// Pages may load our own files and talk to us, and nothing else; nobody may frame them.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
@@ -120,7 +123,10 @@ async fn guard<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
-    let (request, unread) = Unread::hold(request);
+    let (mut request, unread) = Unread::hold(request);
+    if request.headers().contains_key(PREFER) {
+        fit(request.headers_mut());
+    }
     let known = request.app_data::<web::Data<Edge>>().is_some_and(|edge| is_our_host(&request, &edge.app));
     let mut response = if known {
         next.call(request).await?.map_into_left_body()
@@ -159,6 +165,16 @@ async fn guard<B: MessageBody + 'static>(
         );
     }
     Ok(response)
+}
+
+/// Puts headers into a table of their own size: a call that may be held keeps them, and the framework's table has room for 32
+/// names, which is more than all else that it keeps of the call.
+fn fit(headers: &mut HeaderMap) {
+    let mut fitting = HeaderMap::with_capacity(headers.len_keys());
+    for (name, value) in std::mem::take(headers) {
+        fitting.append(name, value);
+    }
+    *headers = fitting;
 }
 
 fn is_public_metadata(path: &str) -> bool {

@@ -42,7 +42,10 @@ pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpR
         idempotency_key: text(&request, "idempotency-key"),
         has_dpop: request.headers().contains_key("dpop"),
     };
-    let form = match checked(&form, headers) {
+    let read = checked(&form, headers);
+    // A call may be held for long, and needs no more than what was read of it.
+    drop(form);
+    let form = match read {
         Ok(form) => form,
         Err(refusal) => return refuse(edge.fail(refusal.into())),
     };

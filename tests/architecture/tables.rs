@@ -128,6 +128,7 @@ pub const ROOMS: &[Room] = &[
         places: &["src/upstream/fetch.rs", "src/outbound/agent.rs", "src/cli/token/client.rs"],
         instead: "let the client find the system's roots",
     },
+    Room { path: "mimalloc", places: &["src/main.rs"], instead: "leave it to the program where memory comes from" },
     Room { path: "p256", places: &["src/cli/demo/"], instead: "let crypto/ make and read keys" },
     Room { path: "rcgen", places: &["src/cli/demo/"], instead: "certificates come from the operator" },
     Room {
