@@ -26,9 +26,10 @@ use crate::store::devices::DeviceRow;
 use crate::store::passkeys::{CeremonyRow, PasskeyRow};
 use crate::store::{Reader, StoreError, Unit};
 
-use super::ceremony::{Ceremony, challenge_unknown};
+use super::ceremony::{Asked, Ceremony, challenge_unknown};
 use super::decide_request::assertion_document;
 use super::entitled::is_known;
+use super::find_passkey::keys_of;
 use super::grants::{NewGrant, Touch, begin};
 use super::known::{device_of, judged};
 use super::use_session::{SignedIn, actor, log_time};
@@ -148,11 +149,12 @@ impl Countersign {
             let me = actor(unit, session.as_ref(), limits)?;
             let (row, client) = waiting(unit, &clients.all(), &page, &me)?;
             may_allow(&unit.reader(), &client, &me)?;
+            let own = keys_of(&unit.reader(), &me.person.id)?;
             let (at, person) = (unit.now(), me.person.id);
             let statement = Statement::Device(DeviceStatement { nonce, at, issuer, person, device: row.request });
-            let bytes = statement.to_bytes()?;
-            unit.start_device_ceremony(&ceremony, &me.session.secret_sha256, &bytes)?;
-            Ok(bytes)
+            let statement = statement.to_bytes()?;
+            unit.start_device_ceremony(&ceremony, &me.session.secret_sha256, (&statement, &own))?;
+            Ok(Asked { statement, listed: Some(own) })
         });
         self.ask_to_sign(id, started.await?)
     }
@@ -165,15 +167,15 @@ impl Countersign {
         (ceremony, response): (&str, &Value),
     ) -> Result<u64, AppError> {
         self.steady_now()?;
-        let statement = self.take_device_ceremony(session.as_ref(), ceremony).await?;
-        let Ok(Statement::Device(said)) = Statement::from_bytes(&statement) else {
+        let asked = self.take_device_ceremony(session.as_ref(), ceremony).await?;
+        let Ok(Statement::Device(said)) = Statement::from_bytes(&asked.statement) else {
             return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is not over a device"));
         };
         let (passkey, person) = self.passkey_of(response)?;
         if person.id != said.person {
             return Err(AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not yours"));
         }
-        let verified = match self.is_signed((&passkey, &person), &statement, response) {
+        let verified = match self.is_signed((&passkey, &person), &asked, response) {
             Err(error @ PasskeyError::CounterRolledBack { .. }) => {
                 return Err(self.suspect(&person, passkey, error).await);
             }
@@ -192,7 +194,7 @@ impl Countersign {
             may_allow(&unit.reader(), &client, &me)?;
             let trusted = vouching.in_unit_or_busy(&unit.reader())?;
             reaches((&passkey, &verified), &client, &trusted, unit.now())?;
-            let evidence = keep(unit, &me.person.id, &statement, (&passkey, &verified))?;
+            let evidence = keep(unit, &me.person.id, &asked.statement, (&passkey, &verified))?;
             let touch = Touch { passkey: &passkey, facts: verified.facts, at: unit.now(), device: Some(evidence) };
             let entry = begin(unit, (&me, touch), granted(&row.request, &client), limits)?;
             let standing = row.standing.allow(entry, unit.now()).map_err(|_| over())?;
@@ -230,7 +232,7 @@ impl Countersign {
     }
 
     /// Takes the ceremony in a unit of its own, so that it is gone whatever comes of it.
-    async fn take_device_ceremony(&self, session: Option<&Digest>, ceremony: &str) -> Result<Vec<u8>, AppError> {
+    async fn take_device_ceremony(&self, session: Option<&Digest>, ceremony: &str) -> Result<Asked, AppError> {
         let ceremony = ceremony.to_owned();
         let taken = self.store.write(move |unit| -> Result<Option<CeremonyRow>, StoreError> {
             let now = unit.now();
@@ -240,7 +242,7 @@ impl Countersign {
         if session.is_none_or(|digest| row.subject != digest.to_string()) {
             return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is of another session"));
         }
-        Ok(row.statement)
+        Ok(Asked { statement: row.statement, listed: row.listed })
     }
 }
 

@@ -7,12 +7,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::crypto::random;
+use crate::domain::network::Network;
 use crate::domain::oauth::client::Client;
 use crate::domain::oauth::device::request::examine;
 use crate::domain::oauth::device::{DeviceCode, DeviceRequest, UserCode};
 use crate::domain::oauth::form::Form;
 use crate::domain::time::DEVICE_AUTHORIZATION;
 use crate::store::Unit;
+use crate::store::authorizations::Payer;
 
 use super::{AppError, Countersign};
 
@@ -39,13 +41,15 @@ impl Countersign {
         self.steady_now()?;
         let (scopes, resources) = examine(form, client, &self.clients.all())?;
         let device_code = DeviceCode::from_random(random::bytes()?);
+        // A public client's id is known to everybody: what comes in its name comes from a stranger.
+        let payer = if client.is_public() { Payer::Network(Network::of(from)) } else { Payer::Client };
         let (id, client) = (device_code.digest(), client.id.clone());
         let kept = self.store.write_new(move |unit| -> Result<UserCode, AppError> {
             let asked = unit.now();
             let user_code = fresh(unit)?;
             // An address of IPv4 has one spelling, however the connection came.
             let request = DeviceRequest { id, client, scopes, resources, from: from.to_canonical(), asked };
-            unit.insert_device(&request, &user_code.digest(), asked + DEVICE_AUTHORIZATION)?;
+            unit.insert_device(&request, (&user_code.digest(), payer), asked + DEVICE_AUTHORIZATION)?;
             Ok(user_code)
         });
         Ok(DeviceCodes { user_code: kept.await?, device_code })

@@ -5,17 +5,39 @@
 
 use rusqlite::{Row, params};
 
-use crate::domain::ids::{ClientId, Digest};
+use crate::domain::ids::Digest;
 use crate::domain::oauth::device::DeviceRequest;
 use crate::domain::oauth::device::standing::{Stage, Standing};
 use crate::domain::time::{CEREMONY, DEVICE_KEPT, Timestamp};
 
+use super::authorizations::Payer;
 use super::columns::{as_i64, corrupt, digest, first, optional_digest, optional_index, time};
-use super::passkeys::{CeremonyRow, MAX_CEREMONIES, ceremony};
+use super::grants::PRUNED_AT_ONCE;
+use super::passkeys::{CeremonyRow, MAX_CEREMONIES, as_listed, ceremony};
+use super::shares::{Room, Share};
 use super::{Reader, StoreError, Unit};
 
-/// Most requests of a client's devices that are kept; another one ends the oldest.
-pub const MAX_DEVICES_OF_CLIENT: usize = 1_000;
+/// Most requests of devices that are kept, of all networks together, of clients that are public; another one is refused.
+pub const MAX_DEVICES: usize = 10_000;
+/// Of them, those of one network; another one ends its oldest.
+pub const MAX_DEVICES_OF_NETWORK: usize = 300;
+/// The same while more than half of all are taken.
+pub const MAX_DEVICES_IN_A_CROWD: usize = 20;
+/// Most requests of devices whose clients proved who they are, of all of them together; another one is refused.
+pub const MAX_PROVEN_DEVICES: usize = 10_000;
+/// Of them, those of one client; another one is refused.
+pub const MAX_PROVEN_DEVICES_OF_CLIENT: usize = 1_000;
+
+/// What devices of public clients ask: who they are, nobody knows.
+const STRANGERS: Share =
+    Share { pool: "devices", most: MAX_DEVICES, of_one: MAX_DEVICES_OF_NETWORK, in_a_crowd: MAX_DEVICES_IN_A_CROWD };
+/// What devices ask whose client proves who it is.
+const CLIENTS: Share = Share {
+    pool: "devices_of_clients",
+    most: MAX_PROVEN_DEVICES,
+    of_one: MAX_PROVEN_DEVICES_OF_CLIENT,
+    in_a_crowd: MAX_PROVEN_DEVICES_OF_CLIENT,
+};
 
 /// A device's request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,36 +97,47 @@ impl Reader<'_> {
 }
 
 impl Unit<'_> {
-    /// Keeps a device's request; those that are over for long go, and the oldest of the client where there are too many.
+    /// Keeps a device's request, out of a share; some that are over for long go.
+    ///
+    /// # Errors
+    /// `Crowded` where the share is taken: nobody's request goes for another's.
     pub fn insert_device(
         &mut self,
         request: &DeviceRequest,
-        user_code: &Digest,
+        (user_code, payer): (&Digest, Payer),
         ends: Timestamp,
     ) -> Result<(), StoreError> {
-        self.conn()
-            .prepare_cached("DELETE FROM device_request WHERE ends < ?1")?
-            .execute(params![(self.now() - DEVICE_KEPT).millis()])?;
-        self.prune_devices(&request.client)?;
-        let sql = "INSERT INTO device_request (device_code_sha256, user_code_sha256, client, request, created, ends)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let some = i64::try_from(PRUNED_AT_ONCE).unwrap_or(1);
+        let prune = "DELETE FROM device_request WHERE device_code_sha256 IN
+                     (SELECT device_code_sha256 FROM device_request WHERE ends < ?1 ORDER BY ends LIMIT ?2)";
+        self.conn().prepare_cached(prune)?.execute(params![(self.now() - DEVICE_KEPT).millis(), some])?;
+        let (share, payer) = match payer {
+            Payer::Network(network) => (&STRANGERS, network.to_string()),
+            Payer::Client => (&CLIENTS, request.client.to_string()),
+        };
+        match (self.room(share, &payer)?, share.pool == STRANGERS.pool) {
+            (Room::Free, _) => {}
+            (Room::ForItsOldest, true) => {
+                let end = "DELETE FROM device_request WHERE device_code_sha256 =
+                           (SELECT device_code_sha256 FROM device_request WHERE pool = ?1 AND payer = ?2
+                            ORDER BY created LIMIT 1)";
+                self.conn().prepare_cached(end)?.execute(params![share.pool, payer])?;
+            }
+            _ => return Err(StoreError::Crowded("devices")),
+        }
+        let sql = "INSERT INTO device_request (device_code_sha256, user_code_sha256, client, request, created, ends,
+                       pool, payer) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let values = params![
             request.id.as_bytes(),
             user_code.as_bytes(),
             request.client.as_str(),
             serde_json::to_vec(request).map_err(|_| corrupt("request"))?,
             request.asked.millis(),
-            ends.millis()
+            ends.millis(),
+            share.pool,
+            payer
         ];
         self.conn().prepare_cached(sql)?.execute(values)?;
-        Ok(())
-    }
-
-    fn prune_devices(&mut self, client: &ClientId) -> Result<(), StoreError> {
-        let prune = "DELETE FROM device_request WHERE client = ?1 AND device_code_sha256 IN
-                     (SELECT device_code_sha256 FROM device_request WHERE client = ?1 ORDER BY created DESC LIMIT -1 OFFSET ?2)";
-        let keep = i64::try_from(MAX_DEVICES_OF_CLIENT - 1).unwrap_or(0);
-        self.conn().prepare_cached(prune)?.execute(params![client.as_str(), keep])?;
         Ok(())
     }
 
@@ -129,8 +162,14 @@ impl Unit<'_> {
         Ok(())
     }
 
-    /// Starts the ceremony over what a device asks; those that took too long are forgotten, the oldest of a session end.
-    pub fn start_device_ceremony(&mut self, id: &str, session: &Digest, statement: &[u8]) -> Result<(), StoreError> {
+    /// Starts the ceremony over what a device asks, for the passkeys of the session's owner; those that took too long are
+    /// forgotten, the oldest of a session end.
+    pub fn start_device_ceremony(
+        &mut self,
+        id: &str,
+        session: &Digest,
+        (statement, listed): (&[u8], &[Vec<u8>]),
+    ) -> Result<(), StoreError> {
         let now = self.now();
         self.conn()
             .prepare_cached("DELETE FROM device_ceremony WHERE started < ?1")?
@@ -139,15 +178,16 @@ impl Unit<'_> {
                      (SELECT id FROM device_ceremony WHERE session = ?1 ORDER BY started DESC LIMIT ?2)";
         let keep = i64::try_from(MAX_CEREMONIES - 1).unwrap_or(0);
         self.conn().prepare_cached(prune)?.execute(params![session.as_bytes(), keep])?;
-        let sql = "INSERT INTO device_ceremony (id, session, statement, started) VALUES (?1, ?2, ?3, ?4)";
-        self.conn().prepare_cached(sql)?.execute(params![id, session.as_bytes(), statement, now.millis()])?;
+        let sql = "INSERT INTO device_ceremony (id, session, statement, listed, started) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let values = params![id, session.as_bytes(), statement, as_listed(Some(listed))?, now.millis()];
+        self.conn().prepare_cached(sql)?.execute(values)?;
         Ok(())
     }
 
     /// Takes the ceremony over what a device asks: it is gone, whatever becomes of it.
     pub fn take_device_ceremony(&mut self, id: &str) -> Result<Option<CeremonyRow>, StoreError> {
         let sql = "DELETE FROM device_ceremony WHERE id = ?1
-                   RETURNING lower(hex(session)) AS subject, statement, started";
+                   RETURNING lower(hex(session)) AS subject, statement, listed, started";
         first(&mut self.conn().prepare_cached(sql)?, params![id], ceremony)
     }
 }

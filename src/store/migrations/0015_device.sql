@@ -14,19 +14,31 @@ CREATE TABLE device_request (
     grant_entry        INTEGER REFERENCES oauth_grant (entry) ON DELETE SET NULL,
     -- The session in which its code was typed last, and SHA-256 of the id of its page there.
     session            BLOB CHECK (length(session) = 32),
-    page_sha256        BLOB CHECK (length(page_sha256) = 32)
+    page_sha256        BLOB CHECK (length(page_sha256) = 32),
+    -- Of whose share of the table it is (`shared_out`): a network's, or a client's that proved who it is.
+    pool               TEXT NOT NULL CHECK (pool IN ('devices', 'devices_of_clients')),
+    payer              TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX device_request_code ON device_request (user_code_sha256);
 CREATE UNIQUE INDEX device_request_page ON device_request (page_sha256) WHERE page_sha256 IS NOT NULL;
 CREATE INDEX device_request_ends ON device_request (ends);
 CREATE INDEX device_request_of_grant ON device_request (grant_entry);
-CREATE INDEX device_request_client ON device_request (client, created);
+CREATE INDEX device_request_of_payer ON device_request (pool, payer, created);
+CREATE TRIGGER device_request_comes AFTER INSERT ON device_request BEGIN
+    INSERT INTO shared_out (pool, payer, taken) VALUES (NEW.pool, '', 1), (NEW.pool, NEW.payer, 1)
+        ON CONFLICT (pool, payer) DO UPDATE SET taken = taken + 1;
+END;
+CREATE TRIGGER device_request_goes AFTER DELETE ON device_request BEGIN
+    UPDATE shared_out SET taken = taken - 1 WHERE pool = OLD.pool AND payer IN ('', OLD.payer);
+    DELETE FROM shared_out WHERE pool = OLD.pool AND payer IN ('', OLD.payer) AND taken <= 0;
+END;
 
 -- A ceremony over what a device asks.
 CREATE TABLE device_ceremony (
     id        TEXT PRIMARY KEY,
     session   BLOB NOT NULL CHECK (length(session) = 32),
     statement BLOB NOT NULL,
+    listed    TEXT,
     started   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX device_ceremony_session ON device_ceremony (session, started);

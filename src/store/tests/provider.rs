@@ -3,11 +3,15 @@
 use super::*;
 use crate::domain::ids::{ClientId, SessionId};
 use crate::domain::network::Network;
+use crate::domain::oauth::device::DeviceRequest;
 use crate::domain::oauth::logout::Told;
+use crate::domain::oauth::scope::Scopes;
+use crate::domain::time::DEVICE_AUTHORIZATION;
 use crate::store::authorizations::{
     AuthorizationRow, MAX_AUTHORIZATION_REQUESTS, MAX_AUTHORIZATION_REQUESTS_OF_NETWORK, MAX_PROVEN_REQUESTS_OF_CLIENT,
     Payer,
 };
+use crate::store::devices::{MAX_DEVICES, MAX_PROVEN_DEVICES_OF_CLIENT};
 use crate::store::grants::PRUNED_AT_ONCE;
 use crate::store::logouts::MAX_LOGOUT_NOTICES;
 use crate::store::sessions::{MAX_SIGN_INS, MAX_SIGN_INS_OF_NETWORK, NewSignIn};
@@ -175,4 +179,46 @@ fn one_logout_too_many_is_not_told() {
     };
     assert!(insert(1) && !insert(2));
     assert_eq!(count(&store, "logout_notice"), MAX_LOGOUT_NOTICES);
+}
+
+/// A device asks, for somebody who pays.
+fn ask_for_device(store: &Store, name: &str, payer: Payer) -> Result<Digest> {
+    let id = Digest::of(name.as_bytes());
+    store.write_blocking(move |unit| {
+        let (asked, scopes) = (unit.now(), Scopes::openid());
+        let client = ClientId::parse("tv").unwrap();
+        let from = "192.0.2.1".parse().unwrap();
+        let request = DeviceRequest { id, client, scopes, resources: Vec::new(), from, asked };
+        unit.insert_device(&request, (&Digest::of(id.as_bytes()), payer), asked + DEVICE_AUTHORIZATION)
+    })?;
+    Ok(id)
+}
+
+#[test]
+fn attack_044_a_full_table_of_devices_ends_nobody_elses() {
+    let scratch = Scratch::new();
+    let store = scratch.create();
+    let rows = |rows: usize, pool: &str, payers: &str| {
+        fill(
+            &store,
+            format!(
+                "{MANY} {rows}) INSERT INTO device_request
+                 (device_code_sha256, user_code_sha256, client, request, created, ends, pool, payer)
+                 SELECT CAST(printf('%s%031d', substr('{pool}', -1), i) AS BLOB), randomblob(32), 'tv', x'7b7d', i,
+                     9000000000000, '{pool}', {payers} FROM n"
+            ),
+        );
+    };
+    let waits = |id: &Digest| read(&store, |reader| Ok(reader.device(id)?.is_some()));
+    let somebody = ask_for_device(&store, "somebody", Payer::Network(network("192.0.2.1"))).unwrap();
+    rows(MAX_DEVICES - 1, "devices", "'10.' || (i / 62500) || '.' || (i / 250 % 250) || '.' || (i % 250)");
+    let refused = ask_for_device(&store, "one too many", Payer::Network(network("198.51.100.7")));
+    assert!(matches!(refused, Err(StoreError::Crowded(_))), "{refused:?}");
+    assert!(waits(&somebody));
+    // Clients that prove who they are have places of their own.
+    let proven = ask_for_device(&store, "proven", Payer::Client).unwrap();
+    rows(MAX_PROVEN_DEVICES_OF_CLIENT - 1, "devices_of_clients", "'tv'");
+    let refused = ask_for_device(&store, "too often", Payer::Client);
+    assert!(matches!(refused, Err(StoreError::Crowded(_))), "{refused:?}");
+    assert!(waits(&proven) && waits(&somebody));
 }
