@@ -232,7 +232,7 @@ proptest! {
         let mut bad = entry(&maker, &["FIDO_CERTIFIED_L1"]);
         let mut found = Vec::new();
         places(&bad, "", &mut found);
-        *bad.pointer_mut(at.get(&found)).unwrap() = put;
+        *bad.pointer_mut(&found[at.index(found.len())]).unwrap() = put;
         let alone = read(&service.blob(1, "2026-12-01", std::slice::from_ref(&good)), &service.root_pem(), now()).unwrap();
         let both = read(&service.blob(1, "2026-12-01", &[bad, good]), &service.root_pem(), now()).unwrap();
         let key = Aaguid([8; 16]);
