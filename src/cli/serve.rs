@@ -304,7 +304,10 @@ async fn reload(
 
 /// Of the configuration the clients alone, as a whole file that is right would have them.
 fn reload_clients(config: Option<&Path>, app: &Countersign) -> Result<(), String> {
-    let read = crate::config::load(config, &crate::config::variables()).map_err(|error| error.to_string());
+    let read = crate::config::load(config, &crate::config::variables()).map_err(|error| {
+        error.faults.iter().for_each(|fault| tracing::error!(%fault, "the configuration has a fault"));
+        error.to_string()
+    });
     let read = read.and_then(|settings| clients::read(&settings.clients).map_err(|error| error.to_string()));
     match read.and_then(|clients| app.load_clients(clients).map_err(|error| error.to_string())) {
         Ok(changes) => {
