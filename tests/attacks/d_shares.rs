@@ -19,7 +19,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 fn behind_a_proxy(clients: Vec<Client>) -> Server {
     let trusted_proxies = vec!["127.0.0.0/8".parse::<Cidr>().unwrap()];
     let clients = clients.into_iter().map(std::sync::Arc::new).collect();
-    Server::with(Options { trusted_proxies, clients, ..Options::default() })
+    Server::with(Options { clients, trusted_proxies, ..Options::default() })
 }
 
 fn bring(server: &Server, request: &Request, address: &str) -> Answer {
