@@ -245,7 +245,9 @@ impl Writer {
         // If the process dies here, the database is ahead of the mark, which opening allows; nobody was answered.
         if let Some(mark) = mark {
             // Whoever signs what is recorded now does it while the mark is synced.
-            group.iter_mut().for_each(|work| work.committed());
+            for work in group.iter_mut() {
+                work.committed();
+            }
             let kept = self.mark.write(&mark);
             kept.map_err(|why| Trouble::Fatal(format!("the high-water mark could not be written: {why}")))?;
             self.progress.mark(mark.size);
