@@ -60,18 +60,15 @@ const pathOf = (button, what) => `/me/passkeys/${itemOf(button).dataset.passkey}
 
 // Where the browser can, it forgets the keys that were removed, here or elsewhere, so that it offers them no more. Those
 // that are suspended may come back, and stay.
-function tellWhichAreLeft() {
+function tellWhichAreKept(kept) {
   if (!userId) return;
-  const kept = [...document.querySelectorAll('[data-credential]')].map((item) => item.dataset.credential);
   window.PublicKeyCredential?.signalAllAcceptedCredentials?.({ rpId, userId, allAcceptedCredentialIds: kept })?.catch(() => {});
 }
 
 function remove(button) {
-  const item = itemOf(button);
-  act(pathOf(button, 'remove'), {}, () => {
+  act(pathOf(button, 'remove'), {}, ({ kept }) => {
     // The session may have ended with the key: the next page need not be this one.
-    item.remove();
-    tellWhichAreLeft();
+    tellWhichAreKept(kept);
     again();
   });
 }
@@ -169,5 +166,7 @@ window.addEventListener('offline', () => note('No connection. Nothing was sent.'
 
 showTimes();
 setInterval(showTimes, 10_000);
+// A page that comes back from the browser's memory is an old one.
+window.addEventListener('pageshow', ({ persisted }) => persisted && again());
 enable();
-tellWhichAreLeft();
+tellWhichAreKept([...document.querySelectorAll('[data-credential]')].map((item) => item.dataset.credential));

@@ -42,8 +42,11 @@ export const makePasskey = (publicKey) => promised(() => navigator.credentials.c
 export const usePasskey = (publicKey, signal) =>
   promised(() => navigator.credentials.get({ publicKey: requestOptions(publicKey), signal }));
 
-// Where the browser can, it forgets a key that is not known here, so that it is offered no more.
-export const forget = (rpId, credentialId) => PublicKeyCredential.signalUnknownCredential?.({ rpId, credentialId })?.catch(() => {});
+// Where the browser can, it forgets a key that is not known here, so that it is offered no more. Where passkeys are for more
+// hosts than this one, another service may know it.
+export function forget(rpId, credentialId) {
+  if (rpId === location.hostname) PublicKeyCredential.signalUnknownCredential?.({ rpId, credentialId })?.catch(() => {});
+}
 
 function promised(ask) {
   try {

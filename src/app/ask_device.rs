@@ -14,7 +14,7 @@ use crate::domain::oauth::device::{DeviceCode, DeviceRequest, UserCode};
 use crate::domain::oauth::form::Form;
 use crate::domain::time::DEVICE_AUTHORIZATION;
 use crate::store::Unit;
-use crate::store::authorizations::Payer;
+use crate::store::shares::Payer;
 
 use super::{AppError, Countersign};
 
@@ -41,8 +41,7 @@ impl Countersign {
         self.steady_now()?;
         let (scopes, resources) = examine(form, client, &self.clients.all())?;
         let device_code = DeviceCode::from_random(random::bytes()?);
-        // A public client's id is known to everybody: what comes in its name comes from a stranger.
-        let payer = if client.is_public() { Payer::Network(Network::of(from)) } else { Payer::Client };
+        let payer = Payer::of(client, Network::of(from));
         let (id, client) = (device_code.digest(), client.id.clone());
         let kept = self.store.write_new(move |unit| -> Result<UserCode, AppError> {
             let asked = unit.now();

@@ -22,7 +22,7 @@ use crate::domain::oauth::token_form::CodeText;
 use crate::domain::rules::Refusal;
 use crate::domain::session::SessionLimits;
 use crate::domain::time::{AUTHORIZATION, Timestamp};
-use crate::store::authorizations::Payer;
+use crate::store::shares::Payer;
 use crate::store::{Reader, StoreError, Unit};
 
 use super::consent::agree;

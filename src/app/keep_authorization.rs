@@ -9,7 +9,8 @@ use crate::domain::ids::Digest;
 use crate::domain::oauth::authorize::AuthorizationRequest;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::store::Unit;
-use crate::store::authorizations::{AuthorizationRow, Payer};
+use crate::store::authorizations::AuthorizationRow;
+use crate::store::shares::Payer;
 
 use super::AppError;
 

@@ -104,8 +104,9 @@ impl Countersign {
             .await
     }
 
-    /// Removes a passkey of one's own; the last one that works stays.
-    pub async fn remove_own_passkey(&self, session: Option<Digest>, id: i64) -> Result<(), AppError> {
+    /// Removes a passkey of one's own; the last one that works stays. The credential ids of those that are kept, suspended ones
+    /// too, which may come back: what a browser need not forget.
+    pub async fn remove_own_passkey(&self, session: Option<Digest>, id: i64) -> Result<Vec<Vec<u8>>, AppError> {
         self.steady_now()?;
         let limits = self.settings.sessions;
         self.store
@@ -116,7 +117,8 @@ impl Countersign {
                 left.retain(|row| row.id != passkey.id);
                 stays_able(&passkey, &left, me.now)?;
                 suspend(unit, &passkey, SuspendedWhy::Removed, Some(me.session.entry))?;
-                Ok(())
+                let kept = unit.reader().passkeys_of(&me.person.id)?;
+                Ok(kept.into_iter().map(|row| row.credential_id).collect())
             })
             .await
     }

@@ -10,6 +10,7 @@ use crate::domain::ids::ClientId;
 use crate::domain::oauth::client::{Client, GrantType};
 use crate::domain::oauth::error_code::ErrorCode;
 
+use super::load_rules::is_taken;
 use super::settings::taken_audiences;
 use super::{AppError, Countersign};
 
@@ -36,10 +37,10 @@ impl Clients {
         self.all().iter().find(|client| client.id == *id).map(Arc::clone)
     }
 
-    /// Whether some client may use a grant.
+    /// Whether this server has a grant: the one of devices it has where a client may use it, the others always.
     #[must_use]
-    pub fn offers(&self, grant: GrantType) -> bool {
-        self.all().iter().any(|client| client.may(grant))
+    pub fn have(&self, grant: GrantType) -> bool {
+        grant != GrantType::DeviceCode || self.all().iter().any(|client| client.may(grant))
     }
 
     fn put(&self, clients: Vec<Arc<Client>>) {
@@ -52,20 +53,20 @@ impl Countersign {
     /// is judged by that at its next use.
     ///
     /// # Errors
-    /// One of them is an audience of a rule; those before stay in force.
+    /// One of them is an audience of a rule, or what tells them of sign-outs cannot be made; those before stay in force.
     pub fn load_clients(&self, clients: Vec<Arc<Client>>) -> Result<Vec<String>, AppError> {
         let taken = taken_audiences(&self.settings.url, clients.iter().map(AsRef::as_ref));
         for rule in self.rules().rules.iter() {
             let mut audiences = rule.allow().into_iter().flat_map(|allow| &allow.audience);
-            if let Some(audience) = audiences.find(|audience| taken.contains(*audience)) {
+            if let Some(audience) = audiences.find(|audience| is_taken(&taken, audience)) {
                 let text = format!("the rule \"{}\" has the audience `{audience}`, which a client names", rule.name);
                 return Err(AppError::refused(ErrorCode::ParameterInvalid, text)
                     .with_hint("choose an audience that no `[[client]]` names"));
             }
         }
+        self.tell_logouts_from_here(&clients).map_err(AppError::internal)?;
         let changed = changes(&self.clients.all(), &clients);
         self.clients.put(clients);
-        self.tell_logouts_from_here().map_err(AppError::internal)?;
         Ok(changed)
     }
 }

@@ -65,11 +65,10 @@ fn not_taken(
     places: &BTreeMap<RuleName, Place>,
     taken: &BTreeSet<Audience>,
 ) -> Result<(), Vec<RuleError>> {
-    let taken: BTreeSet<_> = taken.iter().map(bare).collect();
     let mut errors = Vec::new();
     for rule in rules.iter() {
         let audiences = rule.allow().into_iter().flat_map(|allow| &allow.audience);
-        for audience in audiences.filter(|audience| taken.contains(bare(audience))) {
+        for audience in audiences.filter(|audience| is_taken(taken, audience)) {
             let place = places.get(&rule.name);
             errors.push(RuleError {
                 file: place.map(|place| place.file.clone()).unwrap_or_default(),
@@ -84,6 +83,11 @@ fn not_taken(
         }
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// Whether an audience is one of those that are taken, as services that check audiences may take it.
+pub(super) fn is_taken(taken: &BTreeSet<Audience>, audience: &Audience) -> bool {
+    taken.iter().any(|one| bare(one) == bare(audience))
 }
 
 /// An audience without its scheme and its last slash: what many a service that checks audiences takes for the same.

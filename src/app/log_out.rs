@@ -117,26 +117,20 @@ impl Countersign {
         })
     }
 
-    /// Has clients told from here on. Nothing is made ready where no client wants to be told.
+    /// Has these clients told from here on. Nothing is made ready where none wants to be told.
     ///
     /// # Errors
     /// The system has no certificates of authorities.
-    pub fn tell_logouts_from_here(&self) -> Result<(), OutboundError> {
-        if self.tells_logouts() {
-            let clients = self.clients.all();
-            let mut uris = clients.iter().filter_map(|client| client.backchannel_logout_uri.as_deref());
-            let needs_roots = uris.any(|uri| uri.starts_with("https:"));
+    pub fn tell_logouts_from_here(&self, clients: &[Arc<Client>]) -> Result<(), OutboundError> {
+        let uris: Vec<_> = clients.iter().filter_map(|client| client.backchannel_logout_uri.as_deref()).collect();
+        if !uris.is_empty() {
+            let needs_roots = uris.iter().any(|uri| uri.starts_with("https:"));
             let mut kept = self.logouts.teller.lock().unwrap_or_else(PoisonError::into_inner);
             if kept.as_ref().is_none_or(|(has_roots, _)| needs_roots && !has_roots) {
                 *kept = Some((needs_roots, Teller::new(needs_roots)?));
             }
         }
         Ok(())
-    }
-
-    /// Whether any client wants to be told.
-    fn tells_logouts(&self) -> bool {
-        self.clients.all().iter().any(|client| client.backchannel_logout_uri.is_some())
     }
 
     /// Tells the clients that are due, several at a time.

@@ -5,6 +5,7 @@
 //! that is refused: junk takes no room.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
 use crate::crypto::client_keys::Proof;
@@ -19,6 +20,8 @@ use super::{AppError, Countersign};
 pub const MAX_PROOFS: usize = 200_000;
 /// Of them, those of one client.
 pub const MAX_PROOFS_OF_CLIENT: usize = 50_000;
+/// Of these, those of one key.
+pub const MAX_PROOFS_OF_KEY: usize = 2_000;
 
 /// Our nonces, and the proofs that were used.
 #[derive(Debug)]
@@ -33,10 +36,21 @@ pub struct Possession {
 /// The proofs that were used and could come again.
 #[derive(Debug, Default)]
 struct Memory {
-    used: HashMap<Digest, ClientId>,
+    used: HashMap<Digest, (ClientId, Kid)>,
     /// The same, by their ends.
     ends: BTreeSet<(Timestamp, Digest)>,
     of_client: HashMap<ClientId, usize>,
+    of_key: HashMap<Kid, usize>,
+}
+
+/// One less, and nothing where none is left.
+fn less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
 }
 
 /// What came of using a proof.
@@ -53,17 +67,13 @@ impl Memory {
     fn prune(&mut self, now: Timestamp) {
         while let Some((_, digest)) = self.ends.first().copied().filter(|(ends, _)| *ends <= now) {
             self.ends.pop_first();
-            let Some(client) = self.used.remove(&digest) else { continue };
-            if let Some(count) = self.of_client.get_mut(&client) {
-                *count -= 1;
-                if *count == 0 {
-                    self.of_client.remove(&client);
-                }
-            }
+            let Some((client, jkt)) = self.used.remove(&digest) else { continue };
+            less(&mut self.of_client, &client);
+            less(&mut self.of_key, &jkt);
         }
     }
 
-    fn spend(&mut self, seen: &Seen, client: &ClientId, now: Timestamp) -> Use {
+    fn spend(&mut self, (seen, jkt): (&Seen, &Kid), client: &ClientId, now: Timestamp) -> Use {
         self.prune(now);
         if self.used.contains_key(&seen.digest) {
             return Use::Again;
@@ -71,12 +81,15 @@ impl Memory {
         if self.used.len() >= MAX_PROOFS {
             return Use::Full(MAX_PROOFS);
         }
-        let count = self.of_client.entry(client.clone()).or_default();
-        if *count >= MAX_PROOFS_OF_CLIENT {
+        if self.of_client.get(client).is_some_and(|count| *count >= MAX_PROOFS_OF_CLIENT) {
             return Use::Full(MAX_PROOFS_OF_CLIENT);
         }
-        *count += 1;
-        self.used.insert(seen.digest, client.clone());
+        if self.of_key.get(jkt).is_some_and(|count| *count >= MAX_PROOFS_OF_KEY) {
+            return Use::Full(MAX_PROOFS_OF_KEY);
+        }
+        *self.of_client.entry(client.clone()).or_default() += 1;
+        *self.of_key.entry(jkt.clone()).or_default() += 1;
+        self.used.insert(seen.digest, (client.clone(), jkt.clone()));
         self.ends.insert((seen.ends, seen.digest));
         Use::First
     }
@@ -92,7 +105,8 @@ impl Possession {
     /// Uses a proof of a client: it counts once. To be called when the rest of the call is good, and in the unit that does
     /// what the call asks.
     pub(super) fn spend(&self, proven: &Proven, client: &ClientId, now: Timestamp) -> Result<(), AppError> {
-        let spent = self.memory.lock().unwrap_or_else(PoisonError::into_inner).spend(&proven.seen, client, now);
+        let spent =
+            self.memory.lock().unwrap_or_else(PoisonError::into_inner).spend((&proven.seen, &proven.jkt), client, now);
         match spent {
             Use::First => Ok(()),
             Use::Again => Err(used()),
@@ -139,15 +153,15 @@ impl Countersign {
         let Proof { jkt, claims } = Proof::verify(proof).map_err(|why| invalid(&why))?;
         let claims = claims.get();
         let possession = &self.possession;
-        let unknown = |text: &str| Err(AppError::refused(ErrorCode::DpopNonceWanted, text));
+        let wanted = |text: &str| Err(AppError::refused(ErrorCode::DpopNonceWanted, text));
         match judge((&claims.header, &claims.claims), &jkt, call, (&possession.nonces, with_nonce), now) {
-            Ok(seen) if !seen.with_nonce && seen.ends < possession.first_end => {
-                unknown("the DPoP proof may have been used before this server started, and carries no `nonce` of it")
+            Ok(seen) if !seen.with_nonce && seen.ends <= possession.first_end => {
+                wanted("the DPoP proof may have been used before this server started, and carries no `nonce` of it")
             }
             Ok(seen) if possession.was_used(&seen) => Err(used()),
             Ok(seen) => Ok(Proven { jkt, seen }),
             Err(Fault::Invalid(why)) => Err(invalid(why)),
-            Err(Fault::Nonce) => unknown("the DPoP proof carries no `nonce` of this server, or an old one"),
+            Err(Fault::Nonce) => wanted("the DPoP proof carries no `nonce` of this server, or an old one"),
         }
     }
 }
@@ -168,19 +182,28 @@ mod tests {
             with_nonce: false,
         };
         let clients: Vec<_> = ["a", "b", "c", "d", "e"].map(|id| ClientId::parse(id).unwrap()).to_vec();
+        let kid = |n: usize| data_encoding::BASE64URL_NOPAD.encode(Digest::of(&n.to_le_bytes()).as_bytes());
+        let keys: Vec<_> = (0..=MAX_PROOFS / MAX_PROOFS_OF_KEY).map(|n| Kid::parse(&kid(n)).unwrap()).collect();
+        let key = |n: usize| &keys[n / MAX_PROOFS_OF_KEY];
         for n in 0..MAX_PROOFS_OF_CLIENT {
-            assert_eq!(memory.spend(&seen(n), &clients[0], now), Use::First);
+            assert_eq!(memory.spend((&seen(n), key(n)), &clients[0], now), Use::First);
+            if n + 1 == MAX_PROOFS_OF_KEY {
+                let of_key = memory.spend((&seen(MAX_PROOFS), key(0)), &clients[0], now);
+                assert_eq!(of_key, Use::Full(MAX_PROOFS_OF_KEY), "one key has its share");
+            }
         }
         let most = MAX_PROOFS_OF_CLIENT;
-        assert_eq!(memory.spend(&seen(most), &clients[0], now), Use::Full(most), "one client has its share");
+        let of_client = memory.spend((&seen(most), key(most)), &clients[0], now);
+        assert_eq!(of_client, Use::Full(most), "one client has its share");
         for n in MAX_PROOFS_OF_CLIENT..MAX_PROOFS {
-            assert_eq!(memory.spend(&seen(n), &clients[n / MAX_PROOFS_OF_CLIENT], now), Use::First, "and no other's");
+            let used = memory.spend((&seen(n), key(n)), &clients[n / MAX_PROOFS_OF_CLIENT], now);
+            assert_eq!(used, Use::First, "and no other's");
         }
-        assert_eq!(memory.spend(&seen(0), &clients[1], now), Use::Again);
-        let one_more = memory.spend(&seen(MAX_PROOFS), &clients[4], now);
+        assert_eq!(memory.spend((&seen(0), key(0)), &clients[1], now), Use::Again);
+        let one_more = memory.spend((&seen(MAX_PROOFS), key(MAX_PROOFS)), &clients[4], now);
         assert_eq!(one_more, Use::Full(MAX_PROOFS), "nothing is forgotten to make room");
         let later = now + Duration::from_secs(90);
-        assert_eq!(memory.spend(&seen(MAX_PROOFS), &clients[0], later), Use::First);
-        assert_eq!((memory.used.len(), memory.of_client.len()), (1, 1));
+        assert_eq!(memory.spend((&seen(MAX_PROOFS), key(0)), &clients[0], later), Use::First);
+        assert_eq!((memory.used.len(), memory.of_client.len(), memory.of_key.len()), (1, 1, 1));
     }
 }

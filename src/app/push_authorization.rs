@@ -14,7 +14,7 @@ use crate::domain::oauth::authorize::table::{Endpoint, examine};
 use crate::domain::oauth::client::Client;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::time::PUSHED;
-use crate::store::authorizations::Payer;
+use crate::store::shares::Payer;
 
 use super::keep_authorization::{Coming, keep, read};
 use super::possession::Proven;
@@ -53,14 +53,15 @@ impl Countersign {
         }
         let id = random::text::<32>()?;
         let id_sha256 = Digest::of(id.as_bytes());
-        // A public client's id is known to everybody: what comes in its name comes from a stranger.
-        let payer = if client.is_public() { Payer::Network(from) } else { Payer::Client };
+        let payer = Payer::of(client, from);
+        // What strangers push takes no room in the memory: pushed again, a proof only binds another request to its own key.
+        let spent = proven.filter(|_| payer == Payer::Client);
         let coming = Coming { id_sha256, pushed: true, lives: PUSHED };
         let possession = Arc::clone(&self.possession);
         let kept = self.store.write_new(move |unit| {
             let client = request.client.clone();
             keep(unit, &coming, request, payer)?;
-            proven.map_or(Ok(()), |proven| possession.spend(&proven, &client, unit.now()))
+            spent.map_or(Ok(()), |proven| possession.spend(&proven, &client, unit.now()))
         });
         kept.await?;
         Ok(format!("{REQUEST_URI}{id}"))

@@ -13,7 +13,6 @@ use crate::domain::oauth::grant::GrantEnd;
 use crate::domain::oauth::pkce;
 use crate::domain::oauth::refresh::{Family, Turn};
 use crate::domain::oauth::token_form::{CodeText, Offer, RefreshToken, Trade, Verifier};
-use crate::domain::rules::Refusal;
 use crate::domain::session::SessionLimits;
 use crate::store::Unit;
 use crate::store::grants::{GrantRow, RefreshRow};
@@ -43,10 +42,6 @@ pub(super) struct Counter {
     proven: Option<Proven>,
 }
 
-pub(super) fn refused(code: ErrorCode, what: &str) -> AppError {
-    Refusal::new(code, what).into()
-}
-
 impl Countersign {
     /// Redeems. The proof of a key is used where tokens are given, and not before: whoever brings junk takes no room.
     pub async fn redeem(&self, client: Arc<Client>, trade: Trade, proven: Option<Proven>) -> Result<Tokens, AppError> {
@@ -67,7 +62,7 @@ impl Countersign {
         // Signed while the mark is synced; what was signed leaves after it.
         let answer = match found.recorded() {
             Found::Draft(draft) => self.sign_draft(&client, draft),
-            Found::Over(code, what) => Err(refused(*code, what)),
+            Found::Over(code, what) => Err(AppError::refused(*code, *what)),
         };
         found.marked().await?;
         answer
@@ -78,7 +73,8 @@ impl Counter {
     fn serve(mut self, unit: &mut Unit<'_>, trade: Trade) -> Result<Found, AppError> {
         // It proved who it is before it waited for the writer; what it may, it may now.
         let now = self.clients.find(&self.client.id);
-        self.client = now.ok_or_else(|| refused(ErrorCode::ClientUnknown, "the client is not known any more"))?;
+        self.client =
+            now.ok_or_else(|| AppError::refused(ErrorCode::ClientUnknown, "the client is not known any more"))?;
         let found = self.trade(unit, trade)?;
         if let (Found::Draft(_), Some(proven)) = (&found, &self.proven) {
             self.possession.spend(proven, &self.client.id, unit.now())?;
@@ -98,7 +94,9 @@ impl Counter {
             Offer::Code { code, redirect_uri, verifier } => self.code(unit, &code, &redirect_uri, &verifier, wanted),
             Offer::Device(code) => self.device(unit, &code, wanted),
             Offer::Refresh(Some(token)) => self.refresh(unit, &token, wanted),
-            Offer::Refresh(None) => Err(refused(ErrorCode::RefreshTokenInvalid, "this is no refresh token of ours")),
+            Offer::Refresh(None) => {
+                Err(AppError::refused(ErrorCode::RefreshTokenInvalid, "this is no refresh token of ours"))
+            }
         }
     }
 
@@ -116,7 +114,7 @@ impl Counter {
         verifier: &Verifier,
         wanted: Wanted,
     ) -> Result<Found, AppError> {
-        let invalid = |what: &str| Err(refused(ErrorCode::CodeInvalid, what));
+        let invalid = |what: &str| Err(AppError::refused(ErrorCode::CodeInvalid, what));
         let digest = code.digest();
         let Some(row) = unit.reader().code(&digest)? else { return invalid("the code is none of this server's") };
         // Whose it is not learns nothing of it, and takes nothing away.
@@ -140,7 +138,7 @@ impl Counter {
         if let Some(bound) = &grant.dpop_jkt
             && self.jkt() != Some(bound)
         {
-            return Err(refused(ErrorCode::DpopKeyWrong, "the code is bound to another key"));
+            return Err(AppError::refused(ErrorCode::DpopKeyWrong, "the code is bound to another key"));
         }
         let holding = self.holding(unit, grant)?;
         unit.take_code(&digest)?;
@@ -167,7 +165,7 @@ impl Counter {
     }
 
     fn refresh(&self, unit: &mut Unit<'_>, token: &RefreshToken, mut wanted: Wanted) -> Result<Found, AppError> {
-        let invalid = |what: &str| Err(refused(ErrorCode::RefreshTokenInvalid, what));
+        let invalid = |what: &str| Err(AppError::refused(ErrorCode::RefreshTokenInvalid, what));
         let Some(row) = unit.reader().refresh_token(&token.family_digest())? else {
             return invalid("the refresh token is unknown, or over for long");
         };
@@ -178,7 +176,7 @@ impl Counter {
             return Ok(Found::Over(ErrorCode::RefreshTokenUsed, "the refresh token is another client's"));
         }
         if grant.dpop_jkt.is_some() && grant.dpop_jkt.as_ref() != self.jkt() {
-            return Err(refused(ErrorCode::DpopKeyWrong, "the refresh token is bound to another key"));
+            return Err(AppError::refused(ErrorCode::DpopKeyWrong, "the refresh token is bound to another key"));
         }
         let successor = token.successor(unit.random()?);
         let turn = match family(&row).turn(token.digest(), unit.now()) {
@@ -186,7 +184,9 @@ impl Counter {
                 end(unit, &grant, GrantEnd::Replayed)?;
                 return Ok(Found::Over(ErrorCode::RefreshTokenUsed, "the refresh token was used before"));
             }
-            Turn::Together => return Err(refused(ErrorCode::RefreshTokenBusy, "the refresh token is being used")),
+            Turn::Together => {
+                return Err(AppError::refused(ErrorCode::RefreshTokenBusy, "the refresh token is being used"));
+            }
             turn => turn,
         };
         let client = &self.client;

@@ -19,7 +19,7 @@ use crate::store::{Reader, Unit};
 
 use super::grants::end;
 use super::issue_tokens::Wanted;
-use super::redeem::{Counter, Found, refused};
+use super::redeem::{Counter, Found};
 use super::use_session::log_time;
 use super::{AppError, Countersign};
 
@@ -54,19 +54,19 @@ fn device_of(reader: &Reader<'_>, client: &Client, id: &Digest) -> Result<Device
     // Another client's learns nothing, and takes nothing away.
     let row = reader.device(id)?.filter(|row| row.request.client == client.id);
     row.ok_or_else(|| {
-        refused(ErrorCode::DeviceCodeInvalid, "the device code is none of this client's, or over for long")
+        AppError::refused(ErrorCode::DeviceCodeInvalid, "the device code is none of this client's, or over for long")
     })
 }
 
-/// What a device is told that cannot fetch anything.
-fn no(told: Told) -> Result<(), AppError> {
+/// The grant of which a device may fetch the first tokens, or fetched them before.
+fn grant_of(told: Told) -> Result<u64, AppError> {
     let (code, what) = match told {
         Told::Pending => (ErrorCode::DevicePending, "nobody has decided yet"),
         Told::Denied => (ErrorCode::DeviceDenied, "the person denied it"),
         Told::Expired => (ErrorCode::DeviceExpired, "nobody allowed it in time"),
-        Told::Fetch { .. } | Told::Replay { .. } => return Ok(()),
+        Told::Fetch { grant } | Told::Replay { grant } => return Ok(grant),
     };
-    Err(refused(code, what))
+    Err(AppError::refused(code, what))
 }
 
 impl Countersign {
@@ -84,7 +84,7 @@ impl Countersign {
             return Err(AppError::refused(ErrorCode::PolledTooFast, text)
                 .with_hint("add 5 seconds to the interval, as RFC 8628 says"));
         }
-        no(told)
+        grant_of(told).map(drop)
     }
 }
 
@@ -92,11 +92,7 @@ impl Counter {
     /// The first tokens of what a person allowed a device.
     pub(super) fn device(&self, unit: &mut Unit<'_>, code: &DeviceCode, wanted: Wanted) -> Result<Found, AppError> {
         let row = device_of(&unit.reader(), &self.client, &code.digest())?;
-        let told = row.standing.told(unit.now());
-        no(told)?;
-        let (Told::Fetch { grant } | Told::Replay { grant }) = told else {
-            return Err(AppError::internal("a device that neither waits nor fetches"));
-        };
+        let grant = grant_of(row.standing.told(unit.now()))?;
         let grant = unit.reader().grant(grant)?.ok_or_else(|| AppError::internal("a device without its grant"))?;
         let Some(fetched) = row.standing.fetched(unit.now()) else {
             end(unit, &grant, GrantEnd::Replayed)?;

@@ -178,7 +178,7 @@ async fn start(settings: &Settings, printer: &mut Printer) -> Result<Server, Exi
         app.store.close();
         return Err(not_opened::explain(&error.into(), printer));
     }
-    if let Err(error) = app.tell_logouts_from_here() {
+    if let Err(error) = app.tell_logouts_from_here(&app.clients.all()) {
         app.store.close();
         return Err(not_opened::explain(&error.into(), printer));
     }
@@ -274,11 +274,12 @@ async fn reload(
     app: &Countersign,
     certificates: Option<&Certificates>,
 ) {
-    let clients = reloaded_clients::reload(config, app);
+    let read = reloaded_clients::read(config);
+    let clients = reloaded_clients::put(&read, app);
     let rules = reload_rules(settings, app).await;
     // A client may have the audience that a rule has just given up.
-    let clients = clients.or_else(|_| reloaded_clients::reload(config, app));
-    app.upkeep().tell("clients", clients.err());
+    let clients = clients.or_else(|_| reloaded_clients::put(&read, app));
+    app.upkeep().tell("clients", reloaded_clients::told(clients, app).err());
     app.upkeep().tell("rules", rules.err());
     // One that is fetched may not be there yet.
     let there = |files: &&MetadataFiles| files.fetch.is_none() || open::exists(&files.blob);

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::HttpRequest;
-use actix_web::http::header;
+use actix_web::http::{Method, header};
 
 use crate::app::Countersign;
 use crate::config::cidr::Cidr;
@@ -100,12 +100,19 @@ pub enum Visit {
 /// How a browser comes (Fetch Metadata `Sec-Fetch-Mode`, `Sec-Fetch-Dest`); what says nothing is taken as a person's way.
 pub fn visit(request: &HttpRequest) -> Visit {
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    if text("sec-fetch-mode").is_some_and(|mode| mode != "navigate") {
+    if text("sec-fetch-mode").is_some_and(|mode| mode != "navigate") || text("sec-purpose").is_some() {
         return Visit::Unseen;
     }
     let framed = text("sec-fetch-dest").is_some_and(|place| place != "document");
     // In a page of the same site the session's cookie comes along: an application may ask there whether it still lives.
     if framed && text("sec-fetch-site") == Some("cross-site") { Visit::Framed } else { Visit::Seen }
+}
+
+/// Whether a call is a person's way to a page, in the address bar, and says so itself.
+pub fn is_seen_navigation(request: &HttpRequest) -> bool {
+    let says = |name: &str, value: &str| request.headers().get(name).is_some_and(|said| said == value);
+    let in_the_address_bar = says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document");
+    request.method() == Method::GET && in_the_address_bar && visit(request) == Visit::Seen
 }
 
 /// Counts events of each key in windows of time.

@@ -13,16 +13,17 @@ use crate::app::ask_device::DeviceCodes;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::time::{DEVICE_AUTHORIZATION, POLL_INTERVAL};
 
+use super::caller::is_of_foreign_page;
 use super::client_auth::authenticate;
 use super::edge::{Edge, Shared};
 use super::proof::DPOP;
 
 /// Takes what a device asks for.
 pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
-    if let Some(answer) = edge.refuse_beyond(&edge.devices, edge.address(&request)) {
-        return answer;
+    if is_of_foreign_page(&request, &edge.app) {
+        let refused = AppError::refused(ErrorCode::OriginWrong, "a device has no page that asks for it");
+        return edge.fail(refused.with_hint("send the request from the device itself"));
     }
-    edge.devices.count(edge.address(&request), edge.app.clock.monotonic());
     match ask(&request, payload, &edge).await {
         Ok(codes) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(json!({
             "device_code": codes.device_code.expose(),
@@ -43,6 +44,14 @@ async fn ask(request: &HttpRequest, payload: Payload, edge: &Edge) -> Result<Dev
     }
     let form = edge.form(request, payload).await?;
     let client = authenticate(request, edge, &form).await?;
+    // A client that proved who it is asks for many people's devices, from one address.
+    if client.is_public() {
+        let address = edge.address(request);
+        if let Some(answer) = edge.refuse_beyond(&edge.devices, address) {
+            return Err(answer);
+        }
+        edge.devices.count(address, edge.app.clock.monotonic());
+    }
     let asked = edge.app.ask_for_device(&client, &form, edge.address(request)).await;
     asked.map_err(|error| edge.fail(error))
 }

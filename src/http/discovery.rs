@@ -33,9 +33,8 @@ const OF_JOBS: &[&str] = &["nbf", "presence", "approver", "approval"];
 /// The metadata, the same for OpenID Connect and for OAuth.
 pub async fn configuration(edge: Shared) -> HttpResponse {
     let url = &edge.app.settings.url;
-    // Where no client is for devices, there is no such grant.
-    let for_devices = edge.app.clients.offers(GrantType::DeviceCode);
-    let usual = GrantType::ALL.into_iter().filter(|grant| for_devices || *grant != GrantType::DeviceCode);
+    let for_devices = edge.app.clients.have(GrantType::DeviceCode);
+    let usual = GrantType::ALL.into_iter().filter(|grant| edge.app.clients.have(*grant));
     let grants: Vec<_> = std::iter::once(GRANT_TYPE).chain(usual.map(GrantType::as_str)).collect();
     let claims: BTreeSet<_> = CLAIMS.iter().chain(OF_JOBS).collect();
     let mut metadata = json!({

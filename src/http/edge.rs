@@ -23,7 +23,7 @@ use crate::domain::network::Network;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::form::Form;
 
-use super::caller::{Crowd, Guesses, Tally, address, is_of_foreign_page, is_our_page};
+use super::caller::{Crowd, Guesses, Tally, address, is_of_foreign_page, is_our_page, is_seen_navigation};
 use super::problem::Problem;
 
 /// Largest body of any route.
@@ -186,9 +186,11 @@ impl Edge {
         refused
     }
 
-    /// The tally of refused calls that a call counts for: a foreign page's has its own, so that it keeps nobody out.
+    /// The tally of refused calls that a call counts for: what a foreign page sends behind a person's back has its own, so
+    /// that it keeps nobody out.
     fn refusals(&self, request: &HttpRequest) -> &Tally {
-        if is_of_foreign_page(request, &self.app) { &self.foreign } else { &self.refused }
+        let hidden = is_of_foreign_page(request, &self.app) && !is_seen_navigation(request);
+        if hidden { &self.foreign } else { &self.refused }
     }
 
     /// The refusal of a caller that was refused too often.

@@ -33,9 +33,8 @@ pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpR
         Ok(form) => form,
         Err(answer) => return refuse(answer),
     };
-    // A grant that nobody here may use is one that this server does not have.
-    let offered = |grant: &GrantType| *grant != GrantType::DeviceCode || edge.app.clients.offers(*grant);
-    if let Some(grant) = form.get("grant_type").and_then(GrantType::parse).filter(offered) {
+    let has = |grant: &GrantType| edge.app.clients.have(*grant);
+    if let Some(grant) = form.get("grant_type").and_then(GrantType::parse).filter(has) {
         return grant_token::answer(&request, &edge, &form, grant).await;
     }
     let headers = ExchangeHeaders {

@@ -6,16 +6,15 @@
 use rusqlite::{Row, params};
 
 use crate::domain::ids::{ClientId, Digest, PersonId};
-use crate::domain::network::Network;
 use crate::domain::oauth::scope::Scopes;
 use crate::domain::time::Timestamp;
 
 use super::columns::{as_i64, collect, digest, first, index, optional_time, parsed, time};
 use super::grants::PRUNED_AT_ONCE;
-use super::shares::{Room, Share};
+use super::shares::{Oldest, Payer, Share};
 use super::{Reader, StoreError, Unit};
 
-/// Most authorization requests that wait, of all networks together; another one is refused.
+/// Most authorization requests that wait, of all networks together; another one ends the oldest of the network with most.
 pub const MAX_AUTHORIZATION_REQUESTS: usize = 20_000;
 /// Of them, those of one network; another one ends its oldest.
 pub const MAX_AUTHORIZATION_REQUESTS_OF_NETWORK: usize = 1_000;
@@ -32,6 +31,12 @@ const STRANGERS: Share = Share {
     most: MAX_AUTHORIZATION_REQUESTS,
     of_one: MAX_AUTHORIZATION_REQUESTS_OF_NETWORK,
     in_a_crowd: MAX_AUTHORIZATION_REQUESTS_IN_A_CROWD,
+    oldest: Some(Oldest {
+        of_payer: "DELETE FROM authorization_request WHERE id_sha256 =
+                   (SELECT id_sha256 FROM authorization_request WHERE pool = ?1 AND payer = ?2 ORDER BY created LIMIT 1)",
+        of_all: "DELETE FROM authorization_request WHERE id_sha256 =
+                 (SELECT id_sha256 FROM authorization_request WHERE pool = ?1 ORDER BY created LIMIT 1)",
+    }),
 };
 /// What clients push that prove who they are. Their requests are many people's, so none makes room for another.
 const CLIENTS: Share = Share {
@@ -39,16 +44,8 @@ const CLIENTS: Share = Share {
     most: MAX_PROVEN_REQUESTS,
     of_one: MAX_PROVEN_REQUESTS_OF_CLIENT,
     in_a_crowd: MAX_PROVEN_REQUESTS_OF_CLIENT,
+    oldest: None,
 };
-
-/// Of whose share of the table a request is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Payer {
-    /// The network's that it came from.
-    Network(Network),
-    /// The client's, which proved who it is.
-    Client,
-}
 
 /// An authorization request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,16 +137,7 @@ impl Unit<'_> {
             Payer::Network(network) => (&STRANGERS, network.to_string()),
             Payer::Client => (&CLIENTS, row.client.to_string()),
         };
-        match (self.room(share, &payer)?, share.pool == STRANGERS.pool) {
-            (Room::Free, _) => {}
-            (Room::ForItsOldest, true) => {
-                let end = "DELETE FROM authorization_request WHERE id_sha256 =
-                           (SELECT id_sha256 FROM authorization_request WHERE pool = ?1 AND payer = ?2
-                            ORDER BY created LIMIT 1)";
-                self.conn().prepare_cached(end)?.execute(params![share.pool, payer])?;
-            }
-            _ => return Err(StoreError::Crowded("authorization requests")),
-        }
+        self.make_room(share, &payer)?;
         let sql = "INSERT INTO authorization_request (id_sha256, client, request, pushed, created, ends, pool, payer)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let values = params![

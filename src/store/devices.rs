@@ -10,14 +10,14 @@ use crate::domain::oauth::device::DeviceRequest;
 use crate::domain::oauth::device::standing::{Stage, Standing};
 use crate::domain::time::{CEREMONY, DEVICE_KEPT, Timestamp};
 
-use super::authorizations::Payer;
 use super::columns::{as_i64, corrupt, digest, first, optional_digest, optional_index, time};
 use super::grants::PRUNED_AT_ONCE;
 use super::passkeys::{CeremonyRow, MAX_CEREMONIES, as_listed, ceremony};
-use super::shares::{Room, Share};
+use super::shares::{Oldest, Payer, Share};
 use super::{Reader, StoreError, Unit};
 
-/// Most requests of devices that are kept, of all networks together, of clients that are public; another one is refused.
+/// Most requests of devices that are kept, of all networks together, of clients that are public; another one
+/// ends the oldest of the network with most.
 pub const MAX_DEVICES: usize = 10_000;
 /// Of them, those of one network; another one ends its oldest.
 pub const MAX_DEVICES_OF_NETWORK: usize = 300;
@@ -29,14 +29,25 @@ pub const MAX_PROVEN_DEVICES: usize = 10_000;
 pub const MAX_PROVEN_DEVICES_OF_CLIENT: usize = 1_000;
 
 /// What devices of public clients ask: who they are, nobody knows.
-const STRANGERS: Share =
-    Share { pool: "devices", most: MAX_DEVICES, of_one: MAX_DEVICES_OF_NETWORK, in_a_crowd: MAX_DEVICES_IN_A_CROWD };
+const STRANGERS: Share = Share {
+    pool: "devices",
+    most: MAX_DEVICES,
+    of_one: MAX_DEVICES_OF_NETWORK,
+    in_a_crowd: MAX_DEVICES_IN_A_CROWD,
+    oldest: Some(Oldest {
+        of_payer: "DELETE FROM device_request WHERE device_code_sha256 =
+                   (SELECT device_code_sha256 FROM device_request WHERE pool = ?1 AND payer = ?2 ORDER BY created LIMIT 1)",
+        of_all: "DELETE FROM device_request WHERE device_code_sha256 =
+                 (SELECT device_code_sha256 FROM device_request WHERE pool = ?1 ORDER BY created LIMIT 1)",
+    }),
+};
 /// What devices ask whose client proves who it is.
 const CLIENTS: Share = Share {
     pool: "devices_of_clients",
     most: MAX_PROVEN_DEVICES,
     of_one: MAX_PROVEN_DEVICES_OF_CLIENT,
     in_a_crowd: MAX_PROVEN_DEVICES_OF_CLIENT,
+    oldest: None,
 };
 
 /// A device's request.
@@ -115,16 +126,7 @@ impl Unit<'_> {
             Payer::Network(network) => (&STRANGERS, network.to_string()),
             Payer::Client => (&CLIENTS, request.client.to_string()),
         };
-        match (self.room(share, &payer)?, share.pool == STRANGERS.pool) {
-            (Room::Free, _) => {}
-            (Room::ForItsOldest, true) => {
-                let end = "DELETE FROM device_request WHERE device_code_sha256 =
-                           (SELECT device_code_sha256 FROM device_request WHERE pool = ?1 AND payer = ?2
-                            ORDER BY created LIMIT 1)";
-                self.conn().prepare_cached(end)?.execute(params![share.pool, payer])?;
-            }
-            _ => return Err(StoreError::Crowded("devices")),
-        }
+        self.make_room(share, &payer)?;
         let sql = "INSERT INTO device_request (device_code_sha256, user_code_sha256, client, request, created, ends,
                        pool, payer) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let values = params![

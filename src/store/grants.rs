@@ -18,7 +18,7 @@ use super::{Reader, StoreError, Unit};
 
 /// Most grants of a person; another one ends the oldest.
 pub const MAX_GRANTS_OF_PERSON: usize = 200;
-/// Grants, access tokens and assertions that are over and go with one unit of work.
+/// Rows of a table that are over and go with one unit of work.
 pub const PRUNED_AT_ONCE: usize = 50;
 
 /// A grant.

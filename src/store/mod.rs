@@ -25,7 +25,7 @@ pub mod push;
 pub mod requests;
 mod resume;
 pub mod sessions;
-mod shares;
+pub mod shares;
 mod startup;
 pub mod tokens;
 mod unit;

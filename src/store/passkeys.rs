@@ -13,7 +13,7 @@ use crate::domain::time::{CEREMONY, NEW_PASSKEY_PAUSE, Timestamp};
 use super::columns::{as_i64, collect, corrupt, digest, first, index, optional_time, parsed, time};
 use super::{Reader, StoreError, Unit};
 
-/// Most ceremonies under way for one request or invitation; starting another ends the oldest.
+/// Most ceremonies under way for one request, change, invitation or session; starting another ends the oldest.
 pub const MAX_CEREMONIES: usize = 64;
 
 /// A passkey of a person.

@@ -14,10 +14,10 @@ use crate::domain::time::{CEREMONY, Timestamp};
 use super::columns::{as_i64, collect, corrupt, digest, first, index, optional_digest, optional_time, parsed, time};
 use super::grants::PRUNED_AT_ONCE;
 use super::passkeys::{CeremonyRow, MAX_CEREMONIES, as_listed, ceremony, listed};
-use super::shares::{Room, Share};
+use super::shares::{Oldest, Share};
 use super::{Reader, StoreError, Unit};
 
-/// Most sign-ins under way, of all networks together; another one is refused.
+/// Most sign-ins under way, of all networks together; another one ends the oldest of the network with most.
 pub const MAX_SIGN_INS: usize = 10_000;
 /// Of them, those of one network; another one ends its oldest.
 pub const MAX_SIGN_INS_OF_NETWORK: usize = 300;
@@ -29,6 +29,12 @@ const SIGN_INS: Share = Share {
     most: MAX_SIGN_INS,
     of_one: MAX_SIGN_INS_OF_NETWORK,
     in_a_crowd: MAX_SIGN_INS_IN_A_CROWD,
+    oldest: Some(Oldest {
+        of_payer: "DELETE FROM sign_in_ceremony WHERE id =
+                   (SELECT id FROM sign_in_ceremony WHERE ?1 = 'sign_ins' AND network = ?2 ORDER BY started LIMIT 1)",
+        of_all: "DELETE FROM sign_in_ceremony WHERE id =
+                 (SELECT id FROM sign_in_ceremony WHERE ?1 = 'sign_ins' ORDER BY started LIMIT 1)",
+    }),
 };
 
 /// A session.
@@ -176,24 +182,13 @@ impl Unit<'_> {
     }
 
     /// Starts a sign-in out of a network's share; some that are over go.
-    ///
-    /// # Errors
-    /// `Crowded` where nothing is left: nobody's sign-in goes for another's.
     pub fn start_sign_in(&mut self, new: &NewSignIn) -> Result<(), StoreError> {
         let (now, some) = (self.now(), i64::try_from(PRUNED_AT_ONCE).unwrap_or(1));
         let prune = "DELETE FROM sign_in_ceremony WHERE id IN
                      (SELECT id FROM sign_in_ceremony WHERE started < ?1 ORDER BY started LIMIT ?2)";
         self.conn().prepare_cached(prune)?.execute(params![(now - CEREMONY).millis(), some])?;
         let network = new.network.to_string();
-        match self.room(&SIGN_INS, &network)? {
-            Room::Free => {}
-            Room::ForItsOldest => {
-                let end = "DELETE FROM sign_in_ceremony WHERE id =
-                           (SELECT id FROM sign_in_ceremony WHERE network = ?1 ORDER BY started LIMIT 1)";
-                self.conn().prepare_cached(end)?.execute(params![network])?;
-            }
-            Room::None => return Err(StoreError::Crowded("sign-ins")),
-        }
+        self.make_room(&SIGN_INS, &network)?;
         let listed = as_listed(new.listed.as_deref())?;
         let sql = "INSERT INTO sign_in_ceremony (id, challenge, listed, started, network, request)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";

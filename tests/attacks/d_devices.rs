@@ -1,5 +1,7 @@
 //! Codes of devices: guessed, sent to somebody else, used twice, asked for where there are none.
 
+use std::collections::BTreeSet;
+
 use countersign::domain::oauth::client::{Client, GrantType};
 use serde_json::{Value, json};
 
@@ -246,7 +248,7 @@ fn attack_077_what_moved_meanwhile_holds_when_the_device_comes() {
     let before = Snapshot::of(&scene.server);
     let answer = poll(&scene.server, "tv", &codes.device);
     nothing(&scene, &before, &answer, (400, "grant_over"));
-    // The client lost the scope, or is for devices no more.
+    // The client lost the scope; then it is for devices no more.
     let session = scene.mara.sign_in(&scene.server);
     let waiting = ask(&scene.server, "tv", "openid groups");
     let place = page_of(&scene.server, &session, &waiting.user);
@@ -255,4 +257,9 @@ fn attack_077_what_moved_meanwhile_holds_when_the_device_comes() {
     scene.server.restart_for(vec![Client { scopes, ..tv("tv") }]);
     allow(&scene.server, &session, &place, &mut scene.mara).expect_error(410, "access_denied", "device_over");
     find(&scene.server, &session, &open.user).expect_error(404, "invalid_request", "user_code_unknown");
+    let scopes = countersign::domain::oauth::scope::Scopes::parse("openid groups").unwrap();
+    let grants = BTreeSet::from([GrantType::AuthorizationCode]);
+    scene.server.restart_for(vec![Client { scopes, grants, ..tv("tv") }]);
+    find(&scene.server, &session, &open.user).expect_error(404, "invalid_request", "user_code_unknown");
+    poll(&scene.server, "tv", &open.device).expect_error(400, "unsupported_grant_type", "grant_unsupported");
 }

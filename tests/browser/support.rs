@@ -394,7 +394,7 @@ async fn live(
     });
     let app = Arc::new(opened.await.expect("the founding store is let go").unwrap());
     app.push_from_here().unwrap();
-    app.tell_logouts_from_here().unwrap();
+    app.tell_logouts_from_here(&app.clients.all()).unwrap();
     let listening = Listening {
         listen: ([127, 0, 0, 1], port).into(),
         tls: None,

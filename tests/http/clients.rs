@@ -140,6 +140,9 @@ fn what_a_client_may_is_what_it_may_now() {
     // A client must not be what a rule issues for; then nothing of it is loaded.
     let aws = Client { resources: vec![Audience::parse(AWS).unwrap()], ..client("grafana") };
     assert!(load(vec![aws, tv("tv")]).unwrap_err().to_string().contains(AWS));
+    let spelled = Audience::parse(&format!("https://{AWS}/")).unwrap();
+    let spelled = Client { resources: vec![spelled], ..client("grafana") };
+    assert!(load(vec![spelled, tv("tv")]).unwrap_err().to_string().contains(AWS), "nor in another spelling");
     let metadata = || server.get("/.well-known/openid-configuration").expect(200).json();
     assert!(metadata().get("device_authorization_endpoint").is_none());
     userinfo(&server, &tokens.member("access_token")).expect(200);
@@ -155,5 +158,11 @@ fn what_a_client_may_is_what_it_may_now() {
     refresh(&server, "grafana", &tokens.member("refresh_token")).expect_error(401, "invalid_client", "client_unknown");
     // As it was: what was not ended meanwhile goes on.
     load(vec![client("grafana")]).unwrap();
-    refresh(&server, "grafana", &tokens.member("refresh_token")).expect(200);
+    let last = refresh(&server, "grafana", &tokens.member("refresh_token")).expect(200).member("refresh_token");
+    // Also of one that is gone an admin can end it, so that it does not come back.
+    load(Vec::new()).unwrap();
+    let ended = server.console(ConsoleCommand::EndClientGrants { client: "grafana".to_owned() });
+    assert!(matches!(ended, Ok(ConsoleAnswer::GrantsEnded { ended }) if ended > 0), "{ended:?}");
+    load(vec![client("grafana")]).unwrap();
+    refresh(&server, "grafana", &last).expect_error(400, "invalid_grant", "grant_over");
 }

@@ -368,11 +368,12 @@ const EXERCISED: &[Exercised] = &[
         ],
     ),
     ("claims_supported", &[every_grant_scope_claim_and_signature_that_is_named_can_be_had]),
+    ("device_authorization_endpoint", &[every_endpoint_that_is_named_does_its_work_there]),
 ];
 
 #[test]
 fn every_member_of_both_documents_is_exercised_by_a_test() {
-    let server = Server::start();
+    let server = server_with(vec![tv("tv")]);
     let mut known: Vec<&str> = EXERCISED.iter().map(|(name, _)| *name).collect();
     known.sort_unstable();
     assert!(EXERCISED.iter().all(|(_, tests)| !tests.is_empty()));
@@ -384,7 +385,7 @@ fn every_member_of_both_documents_is_exercised_by_a_test() {
 
 #[test]
 fn every_endpoint_that_is_named_does_its_work_there() {
-    let server = server_with(vec![client("grafana")]);
+    let server = server_with(vec![client("grafana"), tv("tv")]);
     let metadata = server.get("/.well-known/openid-configuration").expect(200).json();
     let at = |name: &str| metadata[name].as_str().unwrap().strip_prefix(URL).unwrap().to_owned();
     let session = Person::manager(&server, "Mara").sign_in(&server);
@@ -423,6 +424,8 @@ fn every_endpoint_that_is_named_does_its_work_there() {
     assert_eq!(send("introspection_endpoint", &[("token", &access)]).expect(200).json()["active"], true);
     send("revocation_endpoint", &[("token", &access)]).expect(200);
     told().expect(401);
+    let device = [("client_id", "tv"), ("scope", "openid")];
+    post(&server, &at("device_authorization_endpoint"), &device).send().expect(200).member("user_code");
     let leave = format!("{}?{}", at("end_session_endpoint"), form(&[("id_token_hint", &tokens.member("id_token"))]));
     let answer = server.call("GET", &leave).header("cookie", &session).send().expect(200);
     assert!(answer.text().contains("You are signed out."));

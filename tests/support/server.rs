@@ -263,7 +263,7 @@ fn run(directory: &Path, clock: &Clock, options: &Options) -> (Started, JoinHand
             let rules = [("rules.toml".to_owned(), options.rules.clone())];
             let app = Arc::new(start(parts, Some(&rules)).await.unwrap());
             app.push_from_here().unwrap();
-            app.tell_logouts_from_here().unwrap();
+            app.tell_logouts_from_here(&app.clients.all()).unwrap();
             let listening = Listening {
                 listen: "127.0.0.1:0".parse().unwrap(),
                 tls: None,

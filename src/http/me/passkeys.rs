@@ -6,6 +6,7 @@
 use actix_web::http::StatusCode;
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use data_encoding::BASE64URL_NOPAD;
 use serde_json::json;
 
 use crate::app::use_session::SignedIn;
@@ -95,7 +96,7 @@ pub async fn name(request: HttpRequest, id: Path<String>, payload: Payload, edge
     }
 }
 
-/// Removes one.
+/// Removes one, and tells the browser which are kept, so that it can forget the others.
 pub async fn remove(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
     if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
         return answer;
@@ -108,7 +109,10 @@ pub async fn remove(request: HttpRequest, id: Path<String>, payload: Payload, ed
         Err(error) => Err(error),
     };
     match removed {
-        Ok(()) => json_answer(&json!({})),
+        Ok(kept) => {
+            let kept: Vec<String> = kept.iter().map(|id| BASE64URL_NOPAD.encode(id)).collect();
+            json_answer(&json!({ "kept": kept }))
+        }
         Err(error) => edge.fail_script(error),
     }
 }

@@ -7,6 +7,7 @@ CREATE TABLE shared_out (
     taken INTEGER NOT NULL,
     PRIMARY KEY (pool, payer)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX shared_out_by_size ON shared_out (pool, taken);
 
 -- `strangers`: what came from a network; `clients`: what clients pushed that proved who they are.
 ALTER TABLE authorization_request ADD COLUMN pool TEXT NOT NULL DEFAULT 'strangers'
@@ -14,6 +15,7 @@ ALTER TABLE authorization_request ADD COLUMN pool TEXT NOT NULL DEFAULT 'strange
 ALTER TABLE authorization_request ADD COLUMN payer TEXT NOT NULL DEFAULT '0.0.0.0';
 DROP INDEX authorization_request_created;
 CREATE INDEX authorization_request_of_payer ON authorization_request (pool, payer, created);
+CREATE INDEX authorization_request_of_pool ON authorization_request (pool, created);
 
 ALTER TABLE sign_in_ceremony ADD COLUMN network TEXT NOT NULL DEFAULT '0.0.0.0';
 -- The authorization request that the sign-in is made for, where it is made for one.

@@ -24,6 +24,7 @@ CREATE UNIQUE INDEX device_request_page ON device_request (page_sha256) WHERE pa
 CREATE INDEX device_request_ends ON device_request (ends);
 CREATE INDEX device_request_of_grant ON device_request (grant_entry);
 CREATE INDEX device_request_of_payer ON device_request (pool, payer, created);
+CREATE INDEX device_request_of_pool ON device_request (pool, created);
 CREATE TRIGGER device_request_comes AFTER INSERT ON device_request BEGIN
     INSERT INTO shared_out (pool, payer, taken) VALUES (NEW.pool, '', 1), (NEW.pool, NEW.payer, 1)
         ON CONFLICT (pool, payer) DO UPDATE SET taken = taken + 1;

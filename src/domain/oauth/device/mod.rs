@@ -1,5 +1,5 @@
 //! The device grant: what a device without a keyboard asks for, the codes that name it, and where it stands.
-//! In: random bits, what people type, a form. Out: `DeviceRequest`, `DeviceCode`, `UserCode`; the steps of `Device`.
+//! In: random bits, what people type, a form. Out: `DeviceRequest`, `DeviceCode`, `UserCode`; `Standing` says where it stands.
 //! Implements RFC 8628, ATTACKS 77.
 //! Never makes a link that carries the code: whoever is sent one must still type it, and read what it would allow.
 
@@ -160,8 +160,10 @@ mod tests {
             (0..32).map(|bits| UserCode::from_random([bits; USER_CODE_LETTERS]).shown()).collect();
         assert_eq!((letters.len(), USER_CODE_LETTERS * 5), (32, 40));
         let device = DeviceCode::from_random([7; DEVICE_CODE_BYTES]);
-        assert!(DEVICE_CODE_BYTES * 8 >= 128 && device.expose().len() > 43);
-        assert!(!format!("{device:?} {:?}", UserCode::from_random([7; 8])).contains("99"));
+        assert_eq!((DEVICE_CODE_BYTES * 8, device.expose().len()), (256, DEVICE_CODE_PREFIX.len() + 43));
+        let user = UserCode::from_random([7; USER_CODE_LETTERS]);
+        let said = format!("{device:?} {user:?}");
+        assert!(!said.contains(device.expose()) && !said.contains(&user.0), "{said}");
     }
 
     proptest! {
