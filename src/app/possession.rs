@@ -5,20 +5,51 @@
 //! that is refused: junk takes no room.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::crypto::client_keys::Proof;
-use crate::domain::ids::{ClientId, Digest, Kid};
+use crate::domain::ids::{ClientId, Digest, IssuerName, Kid};
 use crate::domain::oauth::dpop::{Call, DPOP_AGE, Fault, MAX_DPOP_PROOF, Nonces, Seen, judge};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::time::{LEEWAY, Timestamp};
 
+use super::course;
 use super::{AppError, Countersign};
 
 /// Most proofs that are remembered; each for 90 s at most.
 pub const MAX_PROOFS: usize = 200_000;
 /// Of them, those of one client.
 pub const MAX_PROOFS_OF_CLIENT: usize = 50_000;
+/// Of them, those of the jobs of one project.
+pub const MAX_PROOFS_OF_PROJECT: usize = 10_000;
+
+/// In whose share of the memory a proof is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Holder {
+    Client(ClientId),
+    /// Those whose jobs run in one project of an issuer.
+    Project(IssuerName, String),
+}
+
+impl Holder {
+    const fn most(&self) -> usize {
+        match self {
+            Self::Client(_) => MAX_PROOFS_OF_CLIENT,
+            Self::Project(..) => MAX_PROOFS_OF_PROJECT,
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(client) => write!(f, "the client {client}"),
+            Self::Project(issuer, project) => write!(f, "the project {project} of {issuer}"),
+        }
+    }
+}
 
 /// Our nonces, and the proofs that were used.
 #[derive(Debug)]
@@ -33,10 +64,10 @@ pub struct Possession {
 /// The proofs that were used and could come again.
 #[derive(Debug, Default)]
 struct Memory {
-    used: HashMap<Digest, ClientId>,
+    used: HashMap<Digest, Holder>,
     /// The same, by their ends.
     ends: BTreeSet<(Timestamp, Digest)>,
-    of_client: HashMap<ClientId, usize>,
+    of: HashMap<Holder, usize>,
 }
 
 /// What came of using a proof.
@@ -53,17 +84,17 @@ impl Memory {
     fn prune(&mut self, now: Timestamp) {
         while let Some((_, digest)) = self.ends.first().copied().filter(|(ends, _)| *ends <= now) {
             self.ends.pop_first();
-            let Some(client) = self.used.remove(&digest) else { continue };
-            if let Some(count) = self.of_client.get_mut(&client) {
+            let Some(holder) = self.used.remove(&digest) else { continue };
+            if let Some(count) = self.of.get_mut(&holder) {
                 *count -= 1;
                 if *count == 0 {
-                    self.of_client.remove(&client);
+                    self.of.remove(&holder);
                 }
             }
         }
     }
 
-    fn spend(&mut self, seen: &Seen, client: &ClientId, now: Timestamp) -> Use {
+    fn spend(&mut self, seen: &Seen, holder: &Holder, now: Timestamp) -> Use {
         self.prune(now);
         if self.used.contains_key(&seen.digest) {
             return Use::Again;
@@ -71,12 +102,12 @@ impl Memory {
         if self.used.len() >= MAX_PROOFS {
             return Use::Full(MAX_PROOFS);
         }
-        let count = self.of_client.entry(client.clone()).or_default();
-        if *count >= MAX_PROOFS_OF_CLIENT {
-            return Use::Full(MAX_PROOFS_OF_CLIENT);
+        let count = self.of.entry(holder.clone()).or_default();
+        if *count >= holder.most() {
+            return Use::Full(holder.most());
         }
         *count += 1;
-        self.used.insert(seen.digest, client.clone());
+        self.used.insert(seen.digest, holder.clone());
         self.ends.insert((seen.ends, seen.digest));
         Use::First
     }
@@ -92,13 +123,32 @@ impl Possession {
     /// Uses a proof of a client: it counts once. To be called when the rest of the call is good, and in the unit that does
     /// what the call asks.
     pub(super) fn spend(&self, proven: &Proven, client: &ClientId, now: Timestamp) -> Result<(), AppError> {
-        let spent = self.memory.lock().unwrap_or_else(PoisonError::into_inner).spend(&proven.seen, client, now);
+        self.spend_of(proven, &Holder::Client(client.clone()), now)
+    }
+
+    /// Uses the proof of a job's call, where it brings one: in the turn in which the call is first found good, so that
+    /// whoever repeats the proof is neither held nor answered.
+    pub(super) fn spend_of_job(&self, call: &course::Call, now: Timestamp) -> Result<(), AppError> {
+        let Some(proven) = &call.proven else { return Ok(()) };
+        let holder = Holder::Project(call.job.issuer.clone(), call.job.job_project_id().to_owned());
+        self.spend_of(proven, &holder, now)
+    }
+
+    fn spend_of(&self, proven: &Proven, holder: &Holder, now: Timestamp) -> Result<(), AppError> {
+        // A call that is held comes here once more when it gets its token.
+        if proven.is_used.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let spent = self.memory.lock().unwrap_or_else(PoisonError::into_inner).spend(&proven.seen, holder, now);
         match spent {
-            Use::First => Ok(()),
+            Use::First => {
+                proven.is_used.store(true, Ordering::Release);
+                Ok(())
+            }
             Use::Again => Err(used()),
             Use::Full(most) => Err(AppError::Fault {
                 code: ErrorCode::QueueFull,
-                detail: format!("{most} proofs of possession are remembered, with those of {client}"),
+                detail: format!("{most} proofs of possession are remembered, with those of {holder}"),
             }),
         }
     }
@@ -108,12 +158,14 @@ impl Possession {
     }
 }
 
-/// A proof that is good and not yet used.
+/// A proof that is good, and that no call but this one has used.
 #[derive(Debug, Clone)]
 pub struct Proven {
     /// The thumbprint of the key.
     pub jkt: Kid,
     seen: Seen,
+    /// This very call has used it.
+    is_used: Arc<AtomicBool>,
 }
 
 fn invalid(why: &str) -> AppError {
@@ -145,7 +197,7 @@ impl Countersign {
                 unknown("the DPoP proof may have been used before this server started, and carries no `nonce` of it")
             }
             Ok(seen) if possession.was_used(&seen) => Err(used()),
-            Ok(seen) => Ok(Proven { jkt, seen }),
+            Ok(seen) => Ok(Proven { jkt, seen, is_used: Arc::default() }),
             Err(Fault::Invalid(why)) => Err(invalid(why)),
             Err(Fault::Nonce) => unknown("the DPoP proof carries no `nonce` of this server, or an old one"),
         }
@@ -167,7 +219,8 @@ mod tests {
             ends: now + Duration::from_secs(90),
             with_nonce: false,
         };
-        let clients: Vec<_> = ["a", "b", "c", "d", "e"].map(|id| ClientId::parse(id).unwrap()).to_vec();
+        let client = |id| Holder::Client(ClientId::parse(id).unwrap());
+        let clients: Vec<_> = ["a", "b", "c", "d", "e"].map(client).to_vec();
         for n in 0..MAX_PROOFS_OF_CLIENT {
             assert_eq!(memory.spend(&seen(n), &clients[0], now), Use::First);
         }
@@ -181,6 +234,26 @@ mod tests {
         assert_eq!(one_more, Use::Full(MAX_PROOFS), "nothing is forgotten to make room");
         let later = now + Duration::from_secs(90);
         assert_eq!(memory.spend(&seen(MAX_PROOFS), &clients[0], later), Use::First);
-        assert_eq!((memory.used.len(), memory.of_client.len()), (1, 1));
+        assert_eq!((memory.used.len(), memory.of.len()), (1, 1));
+    }
+
+    #[test]
+    fn attack_070_the_jobs_of_one_project_have_a_share_and_leave_the_others_theirs() {
+        let now = Timestamp::from_seconds(1_795_430_400);
+        let mut memory = Memory::default();
+        let seen = |n: usize| Seen {
+            digest: Digest::of(&n.to_be_bytes()),
+            ends: now + Duration::from_secs(90),
+            with_nonce: false,
+        };
+        let project = |id: &str| Holder::Project(IssuerName::parse("gitlab").unwrap(), id.to_owned());
+        for n in 0..MAX_PROOFS_OF_PROJECT {
+            assert_eq!(memory.spend(&seen(n), &project("1"), now), Use::First);
+        }
+        let most = MAX_PROOFS_OF_PROJECT;
+        assert_eq!(memory.spend(&seen(most), &project("1"), now), Use::Full(most));
+        assert_eq!(memory.spend(&seen(most), &project("2"), now), Use::First);
+        let client = Holder::Client(ClientId::parse("a").unwrap());
+        assert_eq!(memory.spend(&seen(0), &client, now), Use::Again, "whoever brings it: a proof counts once");
     }
 }
