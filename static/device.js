@@ -15,6 +15,11 @@ let signing = null;
 let busy = false;
 let timer = 0;
 
+function show(name) {
+  showStep(name);
+  enable();
+}
+
 function enable() {
   const set = (act, on) => { const button = find(`[data-act=${act}]`); if (button) button.disabled = !on; };
   set('find', !busy && navigator.onLine);
@@ -80,13 +85,13 @@ function allow() {
   prepared = null;
   clearTimeout(timer);
   note('');
-  showStep('signing');
+  show('signing');
   asked
     .then((credential) => post(`${here}/allow`, { ceremony: used.ceremony, response: credentialJson(credential) }))
     .then(() => location.reload())
     .catch((fault) => {
       signing = null;
-      showStep('ask');
+      show('ask');
       if (fault instanceof Failure) told(fault);
       else note('Nothing was signed. The browser closed the passkey window.');
       prepare();

@@ -334,16 +334,14 @@ impl Bench {
 
     fn provider(&mut self) {
         let length = Duration::from_secs(self.args.seconds);
-        let [empty, full] = [0, self.args.sessions].map(|sessions| {
-            let world = World::found(&self.args.directory, &self.tokens.jwks);
-            provider::measure(&world, &self.args.server, self.core, sessions, (&CLIENTS, length))
-        });
         let sessions = self.args.sessions;
-        for ((endpoint, connections, empty), (_, _, full)) in empty.iter().zip(&full) {
-            let what = format!("{}, c = {connections}", endpoint.name());
-            self.table.note(&*what, empty.words());
-            self.table.note(format!("the same among {sessions} sessions and grants"), full.words());
-            let ratio = full.quantile(0.5).as_secs_f64() / empty.quantile(0.5).as_secs_f64();
+        let worlds = [(); 2].map(|()| World::found(&self.args.directory, &self.tokens.jwks));
+        let binary = &self.args.server;
+        for both in provider::measure(&worlds, binary, self.core, sessions, (&CLIENTS, length)) {
+            let what = format!("{}, c = {}", both.endpoint.name(), both.connections);
+            self.table.note(&*what, both.empty.words());
+            self.table.note(format!("the same among {sessions} sessions and grants"), both.full.words());
+            let ratio = both.full.quantile(0.5).as_secs_f64() / both.empty.quantile(0.5).as_secs_f64();
             let goal = Goal::Most(1.5, "");
             self.table.row(format!("{what}, p50 of the full store, of the empty"), format!("{ratio:.2}"), ratio, &goal);
         }

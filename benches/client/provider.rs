@@ -272,21 +272,39 @@ impl Given {
     }
 }
 
-/// Every endpoint over every number of connections, over a store with so many sessions.
+/// What an endpoint gave over so many connections, in the empty store and in the full one.
+pub struct Both {
+    /// Which.
+    pub endpoint: Endpoint,
+    /// How many connections.
+    pub connections: usize,
+    /// With nobody else signed in.
+    pub empty: Measured,
+    /// Among all the others.
+    pub full: Measured,
+}
+
+/// Every endpoint over every number of connections, in an empty store and right after it in one with so many sessions.
 pub fn measure(
-    world: &World,
+    worlds: &[World; 2],
     binary: &Path,
     core: Option<usize>,
     sessions: usize,
     (connections, length): (&[usize], Duration),
-) -> Vec<(Endpoint, usize, Measured)> {
-    let mut given = fill(world, sessions);
-    let running = world.serve(binary, core);
-    given.take_access(running.address);
+) -> Vec<Both> {
+    let [empty, full] = worlds;
+    let (mut few, mut many) = (fill(empty, 0), fill(full, sessions));
+    let (empty, full) = (empty.serve(binary, core), full.serve(binary, core));
+    few.take_access(empty.address);
+    many.take_access(full.address);
     let mut found = Vec::new();
     for endpoint in ENDPOINTS {
-        for count in connections {
-            found.push((endpoint, *count, given.measure(running.address, endpoint, *count, length)));
+        for connections in connections.iter().copied() {
+            let (empty, full) = (
+                few.measure(empty.address, endpoint, connections, length),
+                many.measure(full.address, endpoint, connections, length),
+            );
+            found.push(Both { endpoint, connections, empty, full });
         }
     }
     found

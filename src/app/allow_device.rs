@@ -223,6 +223,7 @@ impl Countersign {
                 session: Some(me.session.entry),
                 passkey: None,
                 scopes: row.request.scopes,
+                resources: row.request.resources,
                 tokens: Vec::new(),
                 why: None,
                 evidence: BTreeMap::new(),

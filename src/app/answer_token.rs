@@ -50,15 +50,15 @@ impl Countersign {
         })
     }
 
-    /// The token of a row, or the refusal where its key was revoked meanwhile, logged like any other.
+    /// The token, or the refusal where its key was revoked meanwhile, logged like any other.
     pub(super) async fn token_or_refusal(
         &self,
         form: &ExchangeForm,
         call: &Call,
         issuer_keys: u64,
-        row: &IssuedRow,
+        signed: Result<TokenAnswer, AppError>,
     ) -> Result<Answer, AppError> {
-        match self.token_answer(row) {
+        match signed {
             Ok(token) => Ok(Answer::Token(Box::new(token))),
             Err(AppError::Refused { refusal, log: None }) => {
                 Err(self.log_refusal(refused_call(&form.subject_token, call, issuer_keys), refusal).await)
@@ -67,8 +67,8 @@ impl Countersign {
         }
     }
 
-    /// Signs recorded claims; called only with a row whose entry is committed.
-    fn token_answer(&self, row: &IssuedRow) -> Result<TokenAnswer, AppError> {
+    /// Signs recorded claims; called only with a row whose entry is committed. Nobody is answered before the mark has it too.
+    pub(super) fn token_answer(&self, row: &IssuedRow) -> Result<TokenAnswer, AppError> {
         let Told(mut told) = serde_json::from_slice(&row.claims).map_err(AppError::internal)?;
         let lines = summary::issued(&told, &self.names_to_tell(row, &told)?, row.entry);
         let log = record_token::log_claim(&self.settings.origin, row.entry);

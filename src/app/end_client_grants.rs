@@ -70,6 +70,7 @@ fn note(unit: &mut Unit<'_>, client: &ClientId, who: Option<(PersonId, u64)>) ->
         session,
         passkey: None,
         scopes: Scopes::default(),
+        resources: Vec::new(),
         tokens: Vec::new(),
         why: Some(GrantEnd::ByAdmin),
         evidence: BTreeMap::new(),

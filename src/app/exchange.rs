@@ -17,7 +17,7 @@ use crate::domain::rules::{Effect, Refusal, Require, TokenAlg};
 use crate::domain::time::Timestamp;
 use crate::store::requests::RequestRow;
 use crate::store::tokens::{Binding, IssuedRow, TokenUseRow};
-use crate::store::{StoreError, Unit};
+use crate::store::{StoreError, Unit, Unmarked};
 
 use super::answer_token::TokenAnswer;
 use super::course::{Call, Course, Issuing, course, refusal};
@@ -144,7 +144,8 @@ impl Countersign {
             Course::Repeat(row) => {
                 self.use_proof(form, &call, issuer_keys).await?;
                 self.store.settled(row.entry).await?;
-                Ok(Turn::Answer(self.token_or_refusal(form, &call, issuer_keys, &row).await?))
+                let signed = self.token_answer(&row);
+                Ok(Turn::Answer(self.token_or_refusal(form, &call, issuer_keys, signed).await?))
             }
             Course::Pending { row, .. } => {
                 self.use_proof(form, &call, issuer_keys).await?;
@@ -220,21 +221,27 @@ impl Countersign {
         issuer_keys: u64,
         is_new: bool,
     ) -> Result<Option<Answer>, AppError> {
-        let done = match self.act(form, call, issuer_keys, is_new).await {
+        let unmarked = match self.act(form, call, issuer_keys, is_new).await {
             // The unit is rolled back whole; the refusal is logged like any other, within its cap.
             Err(AppError::Refused { refusal, .. }) => {
                 return Err(self.log_refusal(refused_call(&form.subject_token, call, issuer_keys), refusal).await);
             }
-            done => done?,
+            unmarked => unmarked?,
         };
-        match done {
+        // Signed while the mark is synced; what was signed leaves after it.
+        let signed = match unmarked.recorded() {
+            Done::Issued(row, _) => Some(self.token_answer(row)),
+            _ => None,
+        };
+        match unmarked.marked().await? {
             Done::Issued(row, kept) => {
                 self.kept_rules.keep(kept);
                 if let Some(id) = &row.request {
                     self.waiting.wake(id);
                     self.waiting.forget(id);
                 }
-                Ok(Some(self.token_or_refusal(form, call, issuer_keys, &row).await?))
+                let signed = signed.unwrap_or_else(|| self.token_answer(&row));
+                Ok(Some(self.token_or_refusal(form, call, issuer_keys, signed).await?))
             }
             Done::Opened(row) => {
                 self.waiting.begin(&row.request.id, self.clock.monotonic());
@@ -259,7 +266,13 @@ impl Countersign {
     }
 
     /// One unit of the writer: judges again on facts re-read in its savepoint, and only then acts.
-    async fn act(&self, form: &ExchangeForm, call: &Call, issuer_keys: u64, is_new: bool) -> Result<Done, AppError> {
+    async fn act(
+        &self,
+        form: &ExchangeForm,
+        call: &Call,
+        issuer_keys: u64,
+        is_new: bool,
+    ) -> Result<Unmarked<Done>, AppError> {
         let rules = self.rules();
         let limits = self.limits();
         let (call, token) = (call.clone(), form.subject_token.clone());
@@ -314,7 +327,7 @@ impl Countersign {
                 Course::Repeat(_) | Course::Pending { .. } | Course::Refuse { .. } => Ok(Done::Again),
             }
         };
-        if is_new { self.store.write_new(act).await } else { self.store.write(act).await }
+        if is_new { self.store.write_new_unmarked(act).await } else { self.store.write_unmarked(act).await }
     }
 
     fn pending(&self, row: &RequestRow, interval: Duration, too_fast: bool) -> Answer {

@@ -182,11 +182,12 @@ pub(super) fn draft_own(unit: &mut Unit<'_>, issuer: &str, client: &Client, want
 }
 
 impl Countersign {
-    /// Signs what is recorded. If the process dies before this, the tokens are in the log and nobody has them.
-    pub(super) fn sign_draft(&self, client: &Client, draft: Draft) -> Result<Tokens, AppError> {
+    /// Signs what is recorded; nobody is answered before the mark. If the process dies before this, the tokens are in the log and nobody has
+    /// them.
+    pub(super) fn sign_draft(&self, client: &Client, draft: &Draft) -> Result<Tokens, AppError> {
         let key = self.signer(client.alg)?.key;
         let access_token = key.sign_typed(ACCESS_TYPE, &draft.access)?;
-        let id_token = match draft.id {
+        let id_token = match draft.id.clone() {
             None => None,
             Some(mut claims) => {
                 claims.insert("at_hash".to_owned(), at_hash(&access_token).into());
@@ -199,8 +200,8 @@ impl Countersign {
             bound: draft.bound,
             expires_in: client.lifetimes.access_token.as_secs(),
             id_token,
-            refresh_token: draft.refresh,
-            scopes: draft.scopes,
+            refresh_token: draft.refresh.clone(),
+            scopes: draft.scopes.clone(),
         })
     }
 }

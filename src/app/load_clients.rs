@@ -56,8 +56,8 @@ impl Countersign {
     pub fn load_clients(&self, clients: Vec<Arc<Client>>) -> Result<Vec<String>, AppError> {
         let taken = taken_audiences(&self.settings.url, clients.iter().map(AsRef::as_ref));
         for rule in self.rules().rules.iter() {
-            let audiences = rule.allow().into_iter().flat_map(|allow| &allow.audience);
-            if let Some(audience) = audiences.into_iter().find(|audience| taken.contains(*audience)) {
+            let mut audiences = rule.allow().into_iter().flat_map(|allow| &allow.audience);
+            if let Some(audience) = audiences.find(|audience| taken.contains(*audience)) {
                 let text = format!("the rule \"{}\" has the audience `{audience}`, which a client names", rule.name);
                 return Err(AppError::refused(ErrorCode::ParameterInvalid, text)
                     .with_hint("choose an audience that no `[[client]]` names"));

@@ -63,11 +63,14 @@ impl Countersign {
             possession: Arc::clone(&self.possession),
             proven,
         };
-        let found = self.store.write_new(move |unit| counter.serve(unit, trade)).await?;
-        match found {
-            Found::Draft(draft) => self.sign_draft(&client, *draft),
-            Found::Over(code, what) => Err(refused(code, what)),
-        }
+        let found = self.store.write_new_unmarked(move |unit| counter.serve(unit, trade)).await?;
+        // Signed while the mark is synced; what was signed leaves after it.
+        let answer = match found.recorded() {
+            Found::Draft(draft) => self.sign_draft(&client, draft),
+            Found::Over(code, what) => Err(refused(*code, what)),
+        };
+        found.marked().await?;
+        answer
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod certificates;
 mod descriptors;
+mod reloaded_clients;
 mod socket;
 
 use std::io::{ErrorKind, IsTerminal as _};
@@ -14,12 +15,12 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use super::devices;
 use super::exit::Exit;
 use super::not_opened;
 use super::open;
 use super::printer::{Printer, Sign};
 use super::surroundings;
-use super::{clients, devices};
 use crate::app::Countersign;
 use crate::app::load_rules::LoadError;
 use crate::clock::Clock;
@@ -273,10 +274,10 @@ async fn reload(
     app: &Countersign,
     certificates: Option<&Certificates>,
 ) {
-    let clients = reload_clients(config, app);
+    let clients = reloaded_clients::reload(config, app);
     let rules = reload_rules(settings, app).await;
     // A client may have the audience that a rule has just given up.
-    let clients = clients.or_else(|_| reload_clients(config, app));
+    let clients = clients.or_else(|_| reloaded_clients::reload(config, app));
     app.upkeep().tell("clients", clients.err());
     app.upkeep().tell("rules", rules.err());
     // One that is fetched may not be there yet.
@@ -299,25 +300,6 @@ async fn reload(
         }
         let shown = problem.map(|problem| format!("the new one cannot be used, the old one stays: {problem}"));
         app.upkeep().tell("certificate", shown);
-    }
-}
-
-/// Of the configuration the clients alone, as a whole file that is right would have them.
-fn reload_clients(config: Option<&Path>, app: &Countersign) -> Result<(), String> {
-    let read = crate::config::load(config, &crate::config::variables()).map_err(|error| error.to_string());
-    let read = read.and_then(|settings| clients::read(&settings.clients).map_err(|error| error.to_string()));
-    match read.and_then(|clients| app.load_clients(clients).map_err(|error| error.to_string())) {
-        Ok(changes) => {
-            for change in changes {
-                tracing::info!(change, "clients");
-            }
-            tracing::info!(clients = app.clients.all().len(), "clients reloaded");
-            Ok(())
-        }
-        Err(problem) => {
-            tracing::error!(problem, "the new clients cannot be used; the old stay in force");
-            Err(format!("the new ones cannot be used, the old ones stay: {problem}"))
-        }
     }
 }
 

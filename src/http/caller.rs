@@ -91,20 +91,21 @@ pub fn is_of_foreign_page(request: &HttpRequest, app: &Countersign) -> bool {
 pub enum Visit {
     /// A person sees it in the address bar, as far as browsers tell.
     Seen,
-    /// It is part of a page of somebody else's.
+    /// It is part of a page of another site.
     Framed,
     /// No page at all: a script, a picture.
     Unseen,
 }
 
 /// How a browser comes (Fetch Metadata `Sec-Fetch-Mode`, `Sec-Fetch-Dest`); what says nothing is taken as a person's way.
-pub fn visit(request: &HttpRequest, app: &Countersign) -> Visit {
+pub fn visit(request: &HttpRequest) -> Visit {
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     if text("sec-fetch-mode").is_some_and(|mode| mode != "navigate") {
         return Visit::Unseen;
     }
     let framed = text("sec-fetch-dest").is_some_and(|place| place != "document");
-    if framed && is_of_foreign_page(request, app) { Visit::Framed } else { Visit::Seen }
+    // In a page of the same site the session's cookie comes along: an application may ask there whether it still lives.
+    if framed && text("sec-fetch-site") == Some("cross-site") { Visit::Framed } else { Visit::Seen }
 }
 
 /// Counts events of each key in windows of time.

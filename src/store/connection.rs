@@ -20,6 +20,8 @@ pub const JOURNAL_SIZE_LIMIT: u32 = 64 * 1024 * 1024;
 pub const WAL_ALARM: u64 = 128 * 1024 * 1024;
 /// Pages in the write-ahead log after which they are carried over into the database.
 pub const WAL_PAGES: u32 = 4_000;
+/// What each reader's connection keeps of the database in memory, in KiB. The system keeps the file too, once for all of them.
+const READERS_CACHE: u32 = 512;
 /// Prepared statements kept by each connection.
 const STATEMENTS: usize = 128;
 
@@ -76,7 +78,7 @@ impl Pool {
     pub(super) fn open(path: &Path, readers: usize, access: Access) -> Result<Self, StoreError> {
         let connections = (0..readers.max(1)).map(|_| {
             let conn = connect(path, access)?;
-            conn.execute_batch("PRAGMA query_only = ON")?;
+            conn.execute_batch(&format!("PRAGMA query_only = ON; PRAGMA cache_size = -{READERS_CACHE}"))?;
             Ok(conn)
         });
         let idle = connections.collect::<Result<_, StoreError>>()?;

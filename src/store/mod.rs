@@ -29,6 +29,7 @@ mod shares;
 mod startup;
 pub mod tokens;
 mod unit;
+mod unmarked;
 mod writer;
 
 use std::path::PathBuf;
@@ -46,6 +47,7 @@ pub use log::{EvidenceRow, MAX_ENTRIES_AT_ONCE};
 pub use open::{Clock, DATABASE, Fatal, LOCK, Opening, Random, Seal};
 pub use startup::RECHECKED;
 pub use unit::Unit;
+pub use unmarked::Unmarked;
 pub use writer::{GROUP, NEW_WORK, PROBE_EVERY, QUEUE};
 
 use connection::Pool;

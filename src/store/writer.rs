@@ -37,6 +37,8 @@ pub(super) trait Work: Send {
     fn run(&mut self, unit: &mut Unit<'_>) -> bool;
     /// Puts an error in place of whatever the work gave.
     fn fail(&mut self, error: StoreError);
+    /// It is committed, and not yet under the mark.
+    fn committed(&mut self) {}
     /// Gives the result to whoever waits.
     fn reply(self: Box<Self>);
 }
@@ -225,7 +227,7 @@ impl Writer {
         let probes = group.is_empty();
         self.execute("BEGIN IMMEDIATE")?;
         let alone = group.len() == 1;
-        for work in group {
+        for work in group.iter_mut() {
             self.run(work.as_mut(), alone)?;
         }
         if alone && self.conn.is_autocommit() {
@@ -242,6 +244,10 @@ impl Writer {
         })?;
         // If the process dies here, the database is ahead of the mark, which opening allows; nobody was answered.
         if let Some(mark) = mark {
+            // Whoever signs what is recorded now does it while the mark is synced.
+            for work in group.iter_mut() {
+                work.committed();
+            }
             let kept = self.mark.write(&mark);
             kept.map_err(|why| Trouble::Fatal(format!("the high-water mark could not be written: {why}")))?;
             self.progress.mark(mark.size);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::clients::{client, post, public, server_with, userinfo};
 use crate::support::devices::{Codes, GRANT, allow, allowed, ask, deny, find, page_of, poll, tv};
 use crate::support::person::{in_session, page};
-use crate::support::{Logged, Options, Person, Server, Snapshot, refused};
+use crate::support::{Answer, Logged, Options, Person, Server, Snapshot, refused};
 
 struct Scene {
     server: Server,
@@ -22,9 +22,9 @@ fn scene() -> Scene {
 }
 
 /// Nothing was given, and nothing is said beside `code`.
-fn nothing(scene: &Scene, before: &Snapshot, answer: crate::support::Answer, (status, code): (u16, &str)) {
+fn nothing(scene: &Scene, before: &Snapshot, answer: &Answer, (status, code): (u16, &str)) {
     assert_eq!((answer.status, answer.code().as_str()), (status, code), "{}", answer.text());
-    refused(&scene.server, before, &answer, Logged::No);
+    refused(&scene.server, before, answer, Logged::No);
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn attack_077_user_codes_are_guessed_five_times_and_no_answer_tells_whether_one_
     let told = |code: &str| {
         let before = Snapshot::of(&scene.server);
         let answer = find(&scene.server, &scene.session, code);
-        nothing(&scene, &before, answer.clone(), (404, "user_code_unknown"));
+        nothing(&scene, &before, &answer, (404, "user_code_unknown"));
         let mut body = answer.json();
         body.as_object_mut().unwrap().remove("call_id");
         body
@@ -149,30 +149,33 @@ fn attack_077_nothing_is_given_for_a_session_alone_nor_in_another_session() {
     let before = Snapshot::of(server);
     // Whoever has the page's address has nothing: not to look, not to deny, not to sign.
     page(server, &of_ben, &place).expect(410);
-    nothing(&scene, &before, deny(server, &of_ben, &place), (410, "device_over"));
-    nothing(&scene, &before, allow(server, &of_ben, &place, &mut ben), (410, "device_over"));
-    nothing(&scene, &before, server.post_page(&format!("{place}/deny"), &json!({})), (401, "sign_in_needed"));
+    nothing(&scene, &before, &deny(server, &of_ben, &place), (410, "device_over"));
+    nothing(&scene, &before, &allow(server, &of_ben, &place, &mut ben), (410, "device_over"));
+    nothing(&scene, &before, &server.post_page(&format!("{place}/deny"), &json!({})), (401, "sign_in_needed"));
     // A touch that was given for something else, or by somebody else, allows nothing.
     let options = in_session(server, &scene.session, &format!("{place}/options"), &json!({})).expect(200).json();
     let body = |ceremony: &Value, response: Value| json!({ "ceremony": ceremony, "response": response });
-    let by_ben = body(&options["ceremony"], ben.authenticator.get(&options).unwrap());
+    // The browser is told whose keys to look for; somebody else's answers all the same.
+    let mut unlisted = options.clone();
+    unlisted["publicKey"]["allowCredentials"] = json!([]);
+    let by_ben = body(&options["ceremony"], ben.authenticator.get(&unlisted).unwrap());
     let before = Snapshot::of(server);
     let path = format!("{place}/allow");
-    nothing(&scene, &before, in_session(server, &scene.session, &path, &by_ben), (403, "passkey_unknown"));
+    nothing(&scene, &before, &in_session(server, &scene.session, &path, &by_ben), (403, "passkey_unknown"));
     let sign_in = scene.mara.sign_in_answer(server);
     let before = Snapshot::of(server);
     let answer = in_session(server, &scene.session, &path, &sign_in.body());
-    nothing(&scene, &before, answer, (400, "challenge_unknown"));
+    nothing(&scene, &before, &answer, (400, "challenge_unknown"));
     // Over one device, posted for another.
     let other = page_of(server, &scene.session, &ask(server, "radio", "openid offline_access").user);
     let options = in_session(server, &scene.session, &format!("{place}/options"), &json!({})).expect(200).json();
     let mine = body(&options["ceremony"], scene.mara.authenticator.get(&options).unwrap());
     let before = Snapshot::of(server);
     let answer = in_session(server, &scene.session, &format!("{other}/allow"), &mine);
-    nothing(&scene, &before, answer, (400, "statement_mismatch"));
+    nothing(&scene, &before, &answer, (400, "statement_mismatch"));
     // And a ceremony is over with its first answer.
     let answer = in_session(server, &scene.session, &path, &mine);
-    nothing(&scene, &before, answer, (400, "challenge_unknown"));
+    nothing(&scene, &before, &answer, (400, "challenge_unknown"));
     poll(server, "tv", &codes.device).expect_error(400, "authorization_pending", "device_pending");
     // Whoever types the code after that has it alone.
     let taken = page_of(server, &of_ben, &codes.user);
@@ -186,10 +189,10 @@ fn attack_077_a_device_code_counts_once_and_for_its_client_alone() {
     let codes = allowed(&scene.server, &scene.session, &mut scene.mara, "openid offline_access");
     let before = Snapshot::of(&scene.server);
     let foreign = poll(&scene.server, "radio", &codes.device);
-    nothing(&scene, &before, foreign, (400, "device_code_invalid"));
-    nothing(&scene, &before, poll(&scene.server, "tv", "dc_nobody"), (400, "device_code_invalid"));
-    nothing(&scene, &before, poll(&scene.server, "tv", &codes.user), (400, "device_code_invalid"));
-    nothing(&scene, &before, poll(&scene.server, "spa", &codes.device), (400, "grant_not_allowed"));
+    nothing(&scene, &before, &foreign, (400, "device_code_invalid"));
+    nothing(&scene, &before, &poll(&scene.server, "tv", "dc_nobody"), (400, "device_code_invalid"));
+    nothing(&scene, &before, &poll(&scene.server, "tv", &codes.user), (400, "device_code_invalid"));
+    nothing(&scene, &before, &poll(&scene.server, "spa", &codes.device), (400, "grant_not_allowed"));
     // Of calls at the same time one counts, and then all of it ends.
     let answers: Vec<_> = std::thread::scope(|threads| {
         let calls: Vec<_> = (0..6).map(|_| threads.spawn(|| poll(&scene.server, "tv", &codes.device))).collect();
@@ -242,7 +245,7 @@ fn attack_077_what_moved_meanwhile_holds_when_the_device_comes() {
     in_session(&scene.server, &scene.session, "/sign-out", &json!({})).expect(200);
     let before = Snapshot::of(&scene.server);
     let answer = poll(&scene.server, "tv", &codes.device);
-    nothing(&scene, &before, answer, (400, "grant_over"));
+    nothing(&scene, &before, &answer, (400, "grant_over"));
     // The client lost the scope, or is for devices no more.
     let session = scene.mara.sign_in(&scene.server);
     let waiting = ask(&scene.server, "tv", "openid groups");

@@ -19,7 +19,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 fn behind_a_proxy(clients: Vec<Client>) -> Server {
     let trusted_proxies = vec!["127.0.0.0/8".parse::<Cidr>().unwrap()];
     let clients = clients.into_iter().map(std::sync::Arc::new).collect();
-    Server::with(Options { trusted_proxies, clients, ..Options::default() })
+    Server::with(Options { clients, trusted_proxies, ..Options::default() })
 }
 
 fn bring(server: &Server, request: &Request, address: &str) -> Answer {
@@ -140,11 +140,11 @@ fn attack_078_a_foreign_page_uses_up_nothing_of_its_visitors_address() {
 #[test]
 fn attack_078_only_a_person_on_their_way_begins_a_sign_in() {
     let server = Server::for_clients(vec![grafana()]);
-    let from = |mode: &str, place: &str| {
+    let of = |site: &str, mode: &str, place: &str| {
         let call = server.call("GET", &Request::good().path());
-        let call = call.header("sec-fetch-site", "cross-site").header("sec-fetch-mode", mode);
-        call.header("sec-fetch-dest", place).send()
+        call.header("sec-fetch-site", site).header("sec-fetch-mode", mode).header("sec-fetch-dest", place).send()
     };
+    let from = |mode: &str, place: &str| of("cross-site", mode, place);
     let before = Snapshot::of(&server);
     for _ in 0..MAX_AUTHORIZATIONS_A_MINUTE {
         let answer = from("no-cors", "image").expect(400);
@@ -163,5 +163,6 @@ fn attack_078_only_a_person_on_their_way_begins_a_sign_in() {
     };
     foreign(push(), true).send().expect(429);
     from("navigate", "document").expect(303);
+    of("same-site", "navigate", "iframe").expect(303);
     push().send().expect(201);
 }

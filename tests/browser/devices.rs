@@ -182,12 +182,12 @@ fn whoever_may_not_and_whatever_is_too_weak_is_told_on_the_page() {
     browser.click("[data-act=allow]");
     browser.until_says("[data-step=ask] [data-note]:not([hidden])", "This application needs a hardware key");
     look(&browser, "device-too-weak");
-    // Somebody else's key is nobody's word for her.
+    // Somebody else's key is nobody's word for her: the browser does not even offer it.
     key.clear();
     key.add(&counted(&tom));
     browser.until("!document.querySelector('[data-act=allow]').disabled");
     browser.click("[data-act=allow]");
-    browser.until_says("[data-step=ask] [data-note]:not([hidden])", "This passkey is not yours");
+    browser.until_says("[data-step=ask] [data-note]:not([hidden])", "The browser closed the passkey window.");
     assert_eq!(told(&world, "vault", &device), (400, "authorization_pending".to_owned()));
     sign_in(&browser, &world, "?next=/device&again=yes", &key, &tom);
     let device = opens(&browser, &world, ("vault", "Vault"), HERE);

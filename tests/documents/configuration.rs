@@ -109,7 +109,7 @@ fn what_a_tool_is_told_fits_what_the_server_is_told_of_it() {
         let own: Vec<_> = blocks.iter().filter(|block| block.language == "toml").collect();
         let theirs: String =
             blocks.iter().filter(|block| block.language != "toml").map(|block| block.text.as_str()).collect();
-        let ([own], false) = (own.as_slice(), theirs.is_empty() || title == "For every tool") else { continue };
+        let ([own, ..], false) = (own.as_slice(), theirs.is_empty() || title == "For every tool") else { continue };
         let at = format!("{RELYING_PARTIES}:{}: {title}", own.line);
         let read = table(&at, &own.text);
         let client = read["client"].as_array().unwrap()[0].as_table().unwrap();

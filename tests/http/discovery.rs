@@ -283,8 +283,11 @@ fn every_grant_scope_claim_and_signature_that_is_named_can_be_had() {
     assert_eq!(introspect(&server, "grafana", &tokens.member("access_token"))["active"], true);
 }
 
+/// A member, and the tests of it.
+type Exercised = (&'static str, &'static [fn()]);
+
 /// Every member of the metadata, and the tests that do what it says. A member that is not here, or is here alone, fails.
-const EXERCISED: &[(&str, &[fn()])] = &[
+const EXERCISED: &[Exercised] = &[
     (
         "issuer",
         &[

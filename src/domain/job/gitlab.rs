@@ -181,21 +181,21 @@ pub fn inventory(name: &str) -> Option<&'static Claim> {
 pub fn parse(verified: &Verified<RawClaims>, terms: &IssuerTerms, now: Timestamp) -> Result<Job, Refusal> {
     let raw = verified.get();
     validity::check_kind_of_token(&raw.header, &raw.claims)?;
-    if let Some(missing) = INVENTORY.iter().find(|row| row.sent == Sent::Required && !raw.claims.contains_key(row.name))
-    {
+    let found: Vec<_> = INVENTORY.iter().map(|row| (row, raw.claims.get(row.name))).collect();
+    if let Some((missing, _)) = found.iter().find(|(row, value)| row.sent == Sent::Required && value.is_none()) {
         let what = format!("the token has no `{}`, which every job token has", missing.name);
         return Err(Refusal::new(ErrorCode::NotAJobToken, what));
     }
     let kind = validity::check_issuer_and_audience(&raw.claims, terms)?;
     let times = validity::check_times(&raw.claims, now)?;
-    let mut claims = read_claims(&raw.claims)?;
+    let mut claims = read_claims(&found)?;
     if let Some(provider) = &terms.identity_provider
         && let Some(person) = identity::person_of(&raw.claims, provider)?
     {
         claims.insert(identity::IDENTITY.to_owned(), person.to_string());
         claims.insert(identity::IDENTITY_PROVIDER.to_owned(), provider.clone());
     }
-    let unknown_claims = unknown(&raw.claims);
+    let unknown_claims = unknown(&raw.claims, &found);
     let job = Job {
         issuer: terms.name.clone(),
         kind,
@@ -253,9 +253,12 @@ pub fn check_age(job: &Job, now: Timestamp, max_age: Duration) -> Result<(), Ref
     Err(Refusal::new(ErrorCode::TokenTooOld, what))
 }
 
+/// A line of the inventory and what the token says there.
+type Found<'a> = (&'static Claim, Option<&'a Value>);
+
 /// Names that the inventory does not list, in order. Nearly every token has none, which the count tells.
-fn unknown(raw: &Map<String, Value>) -> Vec<String> {
-    if INVENTORY.iter().filter(|row| raw.contains_key(row.name)).count() == raw.len() {
+fn unknown(raw: &Map<String, Value>, found: &[Found<'_>]) -> Vec<String> {
+    if found.iter().filter(|(_, value)| value.is_some()).count() == raw.len() {
         return Vec::new();
     }
     let mut names: Vec<_> = raw.keys().filter(|name| inventory(name).is_none()).cloned().collect();
@@ -263,10 +266,10 @@ fn unknown(raw: &Map<String, Value>) -> Vec<String> {
     names
 }
 
-fn read_claims(raw: &Map<String, Value>) -> Result<BTreeMap<String, String>, Refusal> {
+fn read_claims(found: &[Found<'_>]) -> Result<BTreeMap<String, String>, Refusal> {
     let mut claims = BTreeMap::new();
-    for row in INVENTORY {
-        let Some(value) = raw.get(row.name) else { continue };
+    for (row, value) in found {
+        let Some(value) = value else { continue };
         if row.nullable && value.is_null() {
             continue;
         }

@@ -38,6 +38,7 @@ pub struct ClientView {
     lifetimes: String,
     grants: Vec<GrantItem>,
     total: u64,
+    more: bool,
     families: u64,
     may_end: bool,
 }
@@ -74,6 +75,7 @@ pub fn client_view(host: &str, me: &SignedIn, seen: &ClientSeen) -> ClientView {
             })
             .collect(),
         total: seen.total,
+        more: seen.total > u64::try_from(seen.grants.len()).unwrap_or(u64::MAX),
         families: seen.families,
         may_end: me.may_propose().is_ok(),
     }

@@ -48,7 +48,7 @@ async fn come_in(request: &HttpRequest, text: &[u8], edge: &Edge) -> HttpRespons
         // A look at the head begins nothing.
         return HttpResponse::Ok().finish();
     }
-    let tally = match visit(request, &edge.app) {
+    let tally = match visit(request) {
         Visit::Seen => &edge.authorizations,
         Visit::Framed => &edge.foreign,
         // Whatever sends it, it is not a person on their way: it begins nothing, and takes nothing of their share.

@@ -81,6 +81,29 @@ fn a_mark_that_cannot_be_written_ends_the_process() {
 }
 
 #[test]
+fn what_was_recorded_is_given_out_before_its_mark_and_answered_only_after_it() {
+    let scratch = Scratch::new();
+    let store = scratch.create();
+    let write = |n| block_on(store.write_unmarked(move |unit| unit.append(step(n))));
+    let marked = write(1).unwrap();
+    assert_eq!(*marked.recorded(), 1);
+    assert_eq!(block_on(marked.marked()).unwrap(), 1);
+    assert_eq!(scratch.mark.kept.lock().unwrap().unwrap().size, 2);
+    // A unit that fails, or writes nothing, is answered as by `write`.
+    let failed = block_on(store.write_unmarked(|_| Err::<(), _>(StoreError::Busy)));
+    assert!(matches!(failed, Err(StoreError::Busy)));
+    let silent = block_on(store.write_unmarked(|unit| Ok::<_, StoreError>(unit.now()))).unwrap();
+    block_on(silent.marked()).unwrap();
+
+    scratch.mark.broken.store(true, Ordering::SeqCst);
+    let committed = write(2).unwrap();
+    assert_eq!(*committed.recorded(), 2, "it is committed, and may be signed");
+    assert!(matches!(block_on(committed.marked()), Err(StoreError::Stopped)), "and nobody is answered");
+    store.close();
+    assert_eq!(scratch.fatal.lock().unwrap().len(), 1);
+}
+
+#[test]
 fn a_commit_that_fails_ends_the_process() {
     let scratch = Scratch::new();
     let store = scratch.create();

@@ -198,26 +198,26 @@ fn ask_for_device(store: &Store, name: &str, payer: Payer) -> Result<Digest> {
 fn attack_044_a_full_table_of_devices_ends_nobody_elses() {
     let scratch = Scratch::new();
     let store = scratch.create();
-    let rows = |rows: usize, pool: &str, payers: &str| {
+    let rows = |rows: usize, (first, pool): (char, &str), payers: &str| {
         fill(
             &store,
             format!(
                 "{MANY} {rows}) INSERT INTO device_request
                  (device_code_sha256, user_code_sha256, client, request, created, ends, pool, payer)
-                 SELECT CAST(printf('%s%031d', substr('{pool}', -1), i) AS BLOB), randomblob(32), 'tv', x'7b7d', i,
+                 SELECT CAST(printf('{first}%031d', i) AS BLOB), randomblob(32), 'tv', x'7b7d', i,
                      9000000000000, '{pool}', {payers} FROM n"
             ),
         );
     };
     let waits = |id: &Digest| read(&store, |reader| Ok(reader.device(id)?.is_some()));
     let somebody = ask_for_device(&store, "somebody", Payer::Network(network("192.0.2.1"))).unwrap();
-    rows(MAX_DEVICES - 1, "devices", "'10.' || (i / 62500) || '.' || (i / 250 % 250) || '.' || (i % 250)");
+    rows(MAX_DEVICES - 1, ('s', "devices"), "'10.' || (i / 62500) || '.' || (i / 250 % 250) || '.' || (i % 250)");
     let refused = ask_for_device(&store, "one too many", Payer::Network(network("198.51.100.7")));
     assert!(matches!(refused, Err(StoreError::Crowded(_))), "{refused:?}");
     assert!(waits(&somebody));
     // Clients that prove who they are have places of their own.
     let proven = ask_for_device(&store, "proven", Payer::Client).unwrap();
-    rows(MAX_PROVEN_DEVICES_OF_CLIENT - 1, "devices_of_clients", "'tv'");
+    rows(MAX_PROVEN_DEVICES_OF_CLIENT - 1, ('c', "devices_of_clients"), "'tv'");
     let refused = ask_for_device(&store, "too often", Payer::Client);
     assert!(matches!(refused, Err(StoreError::Crowded(_))), "{refused:?}");
     assert!(waits(&proven) && waits(&somebody));

@@ -175,7 +175,7 @@ fn a_new_sign_in_that_is_asked_for_is_one() {
             let again = request("grafana").with(name, value).with("response_mode", mode).waits(&scene.server);
             let page = open(&scene.server, Some(&scene.session), &again).expect(200).text();
             assert!(page.contains("Sign in to <bdi>Grafana"), "{name}: {page}");
-            scene.sign_in_again();
+            scene.sign_in_again(&again);
             let members = sent(&open(&scene.server, Some(&scene.session), &again), mode);
             let (_, second) = scene.completed("grafana", &members);
             assert!(second["auth_time"].as_i64() > first["auth_time"].as_i64(), "{name}");

@@ -136,8 +136,8 @@ impl Scene {
     }
 
     /// Ada touches her key once more in the same browser.
-    fn sign_in_again(&mut self) {
-        let signed = self.ada.sign_in_answer(&self.server);
+    fn sign_in_again(&mut self, waiting: &str) {
+        let signed = self.ada.sign_in_answer_for(&self.server, waiting);
         let call = self.server.call("POST", "/sign-in/session").of_our_page(&signed.body());
         self.session = session_of(&call.header("cookie", &self.session).send().expect(200));
     }
