@@ -142,13 +142,13 @@ impl Countersign {
         }
         match self.look(&call)? {
             Course::Repeat(row) => {
-                self.use_proof(form, &call, issuer_keys).await?;
+                self.use_proof(&form.subject_token, &call, issuer_keys).await?;
                 self.store.settled(row.entry).await?;
                 let signed = self.token_answer(&row);
                 Ok(Turn::Answer(self.token_or_refusal(form, &call, issuer_keys, signed).await?))
             }
             Course::Pending { row, .. } => {
-                self.use_proof(form, &call, issuer_keys).await?;
+                self.use_proof(&form.subject_token, &call, issuer_keys).await?;
                 let id = &row.request.id;
                 if !std::mem::replace(paced, true)
                     && let Err(interval) = self.waiting.pace(id, waits, self.clock.monotonic())
@@ -167,16 +167,6 @@ impl Countersign {
                 let answer = self.act_and_answer(form, &call, issuer_keys, is_new(&course)).await?;
                 Ok(answer.map_or(Turn::Again, Turn::Answer))
             }
-        }
-    }
-
-    /// Uses the call's proof, where it brings one; one that came before is refused like any other call.
-    async fn use_proof(&self, form: &ExchangeForm, call: &Call, issuer_keys: u64) -> Result<(), AppError> {
-        match self.possession.spend_of_job(call, self.clock.now()) {
-            Err(AppError::Refused { refusal, .. }) => {
-                Err(self.log_refusal(refused_call(&form.subject_token, call, issuer_keys), refusal).await)
-            }
-            used => used,
         }
     }
 

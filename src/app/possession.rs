@@ -13,9 +13,11 @@ use crate::crypto::client_keys::Proof;
 use crate::domain::ids::{ClientId, Digest, IssuerName, Kid};
 use crate::domain::oauth::dpop::{Call, DPOP_AGE, Fault, MAX_DPOP_PROOF, Nonces, Seen, judge};
 use crate::domain::oauth::error_code::ErrorCode;
+use crate::domain::oauth::exchange::SubjectToken;
 use crate::domain::time::{LEEWAY, Timestamp};
 
 use super::course;
+use super::exchange::refused_call;
 use super::{AppError, Countersign};
 
 /// Most proofs that are remembered; each for 90 s at most.
@@ -200,6 +202,21 @@ impl Countersign {
             Ok(seen) => Ok(Proven { jkt, seen, is_used: Arc::default() }),
             Err(Fault::Invalid(why)) => Err(invalid(why)),
             Err(Fault::Nonce) => unknown("the DPoP proof carries no `nonce` of this server, or an old one"),
+        }
+    }
+
+    /// Uses the proof of a job's call, where it brings one; one that came before is refused like any other call.
+    pub(super) async fn use_proof(
+        &self,
+        token: &SubjectToken,
+        call: &course::Call,
+        issuer_keys: u64,
+    ) -> Result<(), AppError> {
+        match self.possession.spend_of_job(call, self.clock.now()) {
+            Err(AppError::Refused { refusal, .. }) => {
+                Err(self.log_refusal(refused_call(token, call, issuer_keys), refusal).await)
+            }
+            used => used,
         }
     }
 }

@@ -15,7 +15,6 @@ use crate::domain::oauth::error_code::ErrorCode;
 use super::edge::Edge;
 
 /// The header that brings a proof.
-/// The header that carries a proof.
 pub const DPOP: &str = "dpop";
 /// The header that brings a nonce for the next one.
 pub const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
