@@ -27,7 +27,7 @@ use client::{CallError, Client, Reply};
 use collector::Collector;
 use patience::{HOLD, TICK, Told, UNREACHABLE, Waiting, clocks_apart};
 use plan::Plan;
-use proof::ProofKey;
+use proof::Prover;
 
 /// What `slow_down` adds to the interval (RFC 8628 §3.5).
 const SLOWER: Duration = Duration::from_secs(5);
@@ -82,7 +82,7 @@ fn start(args: &TokenArgs, surroundings: &Surroundings<'_>, printer: &mut Printe
     };
     let session = Session {
         client: Client::new(&plan)?,
-        proof_key: plan.dpop.then(|| ProofKey::new(&plan)).transpose()?,
+        prover: plan.dpop.then(|| Prover::new(&plan)).transpose()?,
         key: collector.value().to_owned(),
         again: if collector.is_kept() { AGAIN } else { RETRY },
         plan: &plan,
@@ -114,7 +114,7 @@ struct Session<'a> {
     client: Client,
     /// What collects, where no key of `--dpop` does.
     key: String,
-    proof_key: Option<ProofKey>,
+    prover: Option<Prover>,
     /// What to do when it is to be tried again.
     again: &'static str,
     plan: &'a Plan,
@@ -175,7 +175,7 @@ impl Session<'_> {
             let hold = self.hold()?;
             let started = self.elapsed();
             let answer = match self.call(asked, hold)? {
-                Ok(reply) if self.proof_key.as_mut().is_some_and(|key| key.learns(&reply)) => continue,
+                Ok(reply) if self.prover.as_mut().is_some_and(|prover| prover.learns(&reply)) => continue,
                 Ok(reply) => {
                     self.compare_clocks(&reply, hold.is_none());
                     match answer::read(reply.status, reply.retry_after, &reply.body) {
@@ -267,8 +267,8 @@ impl Session<'_> {
 
     /// The header that collects.
     fn collects(&self) -> Result<(&'static str, String), Problem> {
-        let Some(key) = &self.proof_key else { return Ok(("Idempotency-Key", self.key.clone())) };
-        Ok(("DPoP", key.prove(chance(self.surroundings)?, (self.surroundings.now)())?))
+        let Some(prover) = &self.prover else { return Ok(("Idempotency-Key", self.key.clone())) };
+        Ok(("DPoP", prover.prove(chance(self.surroundings)?, (self.surroundings.now)())?))
     }
 
     /// Pauses, still saying that it waits. A first answer is followed by a held call at once.

@@ -1,23 +1,20 @@
 //! `--dpop`: a key of this run alone, which collects in place of an `Idempotency-Key`.
-//! In: the server's URL, chance and time. Out: the `DPoP` header of one call.
-//! Implements RFC 9449 §4.2, §8 as a client.
-//! Never writes the key anywhere: it ends with the run.
+//! In: the plan, answers, chance and time. Out: the `DPoP` header of each call.
+//! Implements RFC 9449 §8 as a client.
+//! Never asks twice with one nonce that did not help.
 
-use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
-use serde_json::json;
 
 use super::Problem;
 use super::client::Reply;
 use super::plan::Plan;
+use crate::app::prove_key::ProofKey;
 use crate::cli::exit::Exit;
-use crate::crypto::signing::SigningKey;
-use crate::domain::rules::TokenAlg;
 use crate::domain::time::Timestamp;
 
 /// A key, and where it is proven.
-pub struct ProofKey {
-    key: SigningKey,
+pub struct Prover {
+    key: ProofKey,
     url: String,
     /// The server's nonce, once it gave one.
     nonce: Option<String>,
@@ -28,22 +25,16 @@ struct ErrorBody {
     error: String,
 }
 
-impl ProofKey {
+impl Prover {
     /// Makes a key for the plan's server.
     pub fn new(plan: &Plan) -> Result<Self, Problem> {
-        let key = SigningKey::generate(TokenAlg::Es256, 0).map_err(|_| no_key())?;
+        let key = ProofKey::generate().map_err(|_| no_key())?;
         Ok(Self { key, url: format!("{}/token", plan.url), nonce: None })
     }
 
     /// A proof for one call.
     pub fn prove(&self, chance: [u8; 32], now: Timestamp) -> Result<String, Problem> {
-        let mut claims = json!({
-            "htm": "POST", "htu": self.url, "iat": now.seconds(), "jti": BASE64URL_NOPAD.encode(&chance),
-        });
-        if let (Some(nonce), Some(members)) = (&self.nonce, claims.as_object_mut()) {
-            members.insert("nonce".to_owned(), json!(nonce));
-        }
-        self.key.sign_proof(claims.to_string().as_bytes()).map_err(|_| no_key())
+        self.key.prove(&self.url, self.nonce.as_deref(), chance, now).map_err(|_| no_key())
     }
 
     /// Takes the nonce that an answer brings; says whether the call is to be made again with it.
@@ -63,12 +54,6 @@ fn no_key() -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::client_keys::Proof;
-
-    fn key() -> ProofKey {
-        let key = SigningKey::generate(TokenAlg::Es256, 0).unwrap();
-        ProofKey { key, url: "https://s.example/token".to_owned(), nonce: None }
-    }
 
     fn reply(nonce: Option<&str>, body: &str) -> Reply {
         let body = body.as_bytes().to_vec();
@@ -76,29 +61,13 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_is_one_that_the_server_takes() {
-        let key = key();
-        let proof = Proof::verify(&key.prove([7; 32], Timestamp::from_seconds(1_795_430_400)).unwrap()).unwrap();
-        assert_eq!(proof.jkt, *key.key.kid());
-        let proven = proof.claims.get();
-        let jti = BASE64URL_NOPAD.encode(&[7; 32]);
-        let said = json!({ "htm": "POST", "htu": "https://s.example/token", "iat": 1_795_430_400, "jti": jti });
-        assert_eq!(json!(proven.claims), said);
-        assert_eq!(proven.header["typ"], "dpop+jwt");
-        let secret = key.key.to_secret_json().unwrap();
-        let secret: serde_json::Value = serde_json::from_str(&secret).unwrap();
-        assert!(!json!(proven.header).to_string().contains(secret["d"].as_str().unwrap()));
-    }
-
-    #[test]
     fn a_nonce_is_asked_for_once_and_kept() {
-        let mut key = key();
+        let mut prover = Prover { key: ProofKey::generate().unwrap(), url: String::new(), nonce: None };
         let wanted = r#"{"error":"use_dpop_nonce"}"#;
-        assert!(!key.learns(&reply(None, wanted)), "nothing to prove it with");
-        assert!(key.learns(&reply(Some("n1"), wanted)));
-        assert!(!key.learns(&reply(Some("n1"), wanted)), "it did not help");
-        assert!(!key.learns(&reply(Some("n2"), r#"{"error":"authorization_pending"}"#)));
-        let proof = Proof::verify(&key.prove([7; 32], Timestamp::from_seconds(0)).unwrap()).unwrap();
-        assert_eq!(proof.claims.get().claims["nonce"], "n2");
+        assert!(!prover.learns(&reply(None, wanted)), "nothing to prove it with");
+        assert!(prover.learns(&reply(Some("n1"), wanted)));
+        assert!(!prover.learns(&reply(Some("n1"), wanted)), "it did not help");
+        assert!(!prover.learns(&reply(Some("n2"), r#"{"error":"authorization_pending"}"#)));
+        assert_eq!(prover.nonce.as_deref(), Some("n2"));
     }
 }
