@@ -256,9 +256,13 @@ fn attack_070_of_one_proof_sent_many_times_at_once_one_counts() {
     let calls: Vec<_> = (0..20).map(|_| call.clone().start()).collect();
     let answers: Vec<_> = calls.into_iter().map(finish).collect();
     let (given, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
-    given.iter().for_each(|answer| server.note(answer));
+    for answer in &given {
+        server.note(answer);
+    }
     assert_eq!((given.len(), refused.len()), (1, 19));
-    refused.into_iter().for_each(|answer| drop(no_proof(answer)));
+    for answer in refused {
+        no_proof(answer);
+    }
     assert_eq!(Snapshot::of(&server).count("token"), 1);
 }
 
