@@ -84,6 +84,7 @@ fn exchange(c: &mut Criterion) {
     let build = || {
         let access = claims::access(&job, &rule, &aws).unwrap();
         let issue = claims::Issue {
+            jkt: None,
             our_issuer: URL,
             job: &job,
             rule: &rule,

@@ -29,6 +29,8 @@ const AUDIENCES: [&str; 2] = ["sts.amazonaws.com", "https://vault.example"];
 #[derive(Clone, Copy, Debug)]
 enum Client {
     Binary,
+    /// With `--dpop`.
+    Bound,
     Shell(&'static [&'static str]),
 }
 
@@ -45,9 +47,12 @@ impl Job<'_> {
 
     fn run(&self, client: Client) -> Child {
         let mut command = match client {
-            Client::Binary => {
+            Client::Binary | Client::Bound => {
                 let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
                 command.arg("token");
+                if matches!(client, Client::Bound) {
+                    command.arg("--dpop");
+                }
                 command
             }
             Client::Shell(shell) => {
@@ -163,6 +168,35 @@ fn a_job_waits_resumes_and_gets_every_token_by_either_client() {
         assert!(!words.contains(&job.token), "{client:?} prints no job token");
         assert_eq!(collectors(&job.folder), 0, "{client:?} takes its collector away");
     }
+    server.kill().unwrap();
+    server.wait().unwrap();
+    std::fs::remove_dir_all(&world.folder).unwrap();
+}
+
+#[test]
+fn a_key_of_the_run_collects_every_token_and_no_second_run_does() {
+    let world = World::new(RULES);
+    // It has just started, so it wants a nonce first.
+    let mut server = world.serve();
+    let mut passkey = manager(&world, "Mara Voss");
+    let folder = world.folder.join("bound");
+    std::fs::create_dir(&folder).unwrap();
+    let job = Job { world: &world, folder, token: world.job_token(200) };
+    let mut run = job.run(Client::Bound);
+    let mut said = BufReader::new(run.stderr.take().unwrap());
+    let mut words = String::new();
+    let id = wait_for_link(&mut said, &mut words);
+    assert_eq!(collectors(&job.folder), 0, "nothing is kept");
+    let signed = Calls::new(&world.url).decide(&id, &json!({ "decision": "approve" }), &mut passkey).unwrap();
+    assert_eq!(signed.status, 200, "{}", signed.text);
+    said.read_to_string(&mut words).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(0), "{words}");
+    let bound = job.outs().map(|out| payload(std::fs::read_to_string(&out).unwrap().trim())["cnf"]["jkt"].clone());
+    assert!(bound[0].is_string() && bound[0] == bound[1], "{bound:?}");
+    let second = job.run(Client::Bound).wait_with_output().unwrap();
+    let words = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(1), "{words}");
+    assert!(words.contains("other_collector"), "{words}");
     server.kill().unwrap();
     server.wait().unwrap();
     std::fs::remove_dir_all(&world.folder).unwrap();

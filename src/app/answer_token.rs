@@ -14,8 +14,23 @@ use crate::domain::oauth::exchange::ExchangeForm;
 use crate::store::tokens::IssuedRow;
 
 use super::course::Call;
-use super::exchange::{Answer, TokenAnswer, refused_call};
+use super::exchange::{Answer, refused_call};
 use super::{AppError, Countersign, record_token, summary};
+
+/// A token and what comes with it.
+#[derive(Debug)]
+pub struct TokenAnswer {
+    /// The compact JWS.
+    pub access_token: String,
+    /// Seconds until it expires.
+    pub expires_in: u64,
+    /// The log entry.
+    pub log: u64,
+    /// The `approval` claim, where people were asked.
+    pub approval: Option<Value>,
+    /// The lines that a terminal shows.
+    pub summary: Vec<String>,
+}
 
 impl Countersign {
     /// Names of those who signed, where the rule lets the job log have them; decoration, never a claim.

@@ -21,6 +21,7 @@ use crate::store::tokens::{IssuedRow, TokenUseRow};
 
 use super::ask::job_record;
 use super::known::{Known, KnownRequest, approval_terms};
+use super::possession::Proven;
 
 /// Most open requests of one job.
 pub const MAX_OPEN_OF_JOB: usize = 8;
@@ -38,6 +39,8 @@ pub struct Call {
     pub asked: Vec<Audience>,
     /// SHA-256 of the collector that it brought.
     pub collector: Option<Digest>,
+    /// The proof whose key the collector is, where it is a key.
+    pub proven: Option<Proven>,
 }
 
 /// Limits that configuration may move.

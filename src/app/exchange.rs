@@ -1,18 +1,16 @@
 //! Exchanges a job token: the whole of `POST /token`.
-//! In: a well-formed call. Out: a token, a pending answer, or a refusal that is in the log.
-//! Implements RFC 8693 §2 and DESIGN §5.
+//! In: a well-formed call, and the key that it proved. Out: a token, a pending answer, or a refusal that is in the log.
+//! Implements RFC 8693 §2, RFC 9449 §5 and DESIGN §5.
 //! Never answers with a token before its entry is committed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::domain::canonical;
 use crate::domain::ids::{Digest, RequestId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
-use crate::domain::oauth::exchange::{Collector, ExchangeForm, SubjectToken};
+use crate::domain::oauth::exchange::{Collector, ExchangeForm, SubjectToken, key_collector};
 use crate::domain::request::Request;
 use crate::domain::request::standing::Mark;
 use crate::domain::rules::{Effect, Refusal, Require, TokenAlg};
@@ -21,9 +19,11 @@ use crate::store::requests::RequestRow;
 use crate::store::tokens::{Binding, IssuedRow, TokenUseRow};
 use crate::store::{StoreError, Unit, Unmarked};
 
+use super::answer_token::TokenAnswer;
 use super::course::{Call, Course, Issuing, course, refusal};
 use super::intake::Taken;
 use super::known::know;
+use super::possession::Proven;
 use super::record_token::KeptRule;
 use super::refuse::{Admitted, RefusedCall, append_refusal, job_fields, logged};
 use super::waiting::{Subscription, Woken};
@@ -41,21 +41,6 @@ pub enum Answer {
     Token(Box<TokenAnswer>),
     /// People are being asked.
     Pending(Box<PendingAnswer>),
-}
-
-/// A token and what comes with it.
-#[derive(Debug)]
-pub struct TokenAnswer {
-    /// The compact JWS.
-    pub access_token: String,
-    /// Seconds until it expires.
-    pub expires_in: u64,
-    /// The log entry.
-    pub log: u64,
-    /// The `approval` claim, where people were asked.
-    pub approval: Option<Value>,
-    /// The lines that a terminal shows.
-    pub summary: Vec<String>,
 }
 
 /// A request that waits.
@@ -99,18 +84,24 @@ enum Done {
 }
 
 impl Countersign {
-    /// Exchanges a job token; `wait` is how long the caller lets itself be held (RFC 7240).
+    /// Exchanges a job token; `proven` is the key that collects, where the call proves one, and `wait` how long the caller
+    /// lets itself be held (RFC 7240).
     ///
     /// # Errors
     /// Every refusal of DESIGN §5, and faults.
-    pub async fn exchange(&self, form: ExchangeForm, wait: Option<Duration>) -> Result<Answer, AppError> {
+    pub async fn exchange(
+        &self,
+        form: ExchangeForm,
+        proven: Option<Proven>,
+        wait: Option<Duration>,
+    ) -> Result<Answer, AppError> {
         self.settle_changes_if_possible().await;
         let mut deadline = wait.map(|wait| self.clock.monotonic() + wait.min(self.settings.wait_limit));
         let mut held: Option<Subscription> = None;
         let mut paced = false;
         for _ in 0..MAX_TURNS {
             // In a box that is gone when the turn is over: while a call is held, all that it keeps is its form.
-            match Box::pin(self.turn(&form, wait.is_some(), deadline.is_some(), &mut paced)).await? {
+            match Box::pin(self.turn((&form, proven.as_ref()), wait.is_some(), deadline.is_some(), &mut paced)).await? {
                 Turn::Answer(answer) => return Ok(answer),
                 Turn::Again => {}
                 Turn::Hold { id, decide_by } => match &mut held {
@@ -128,11 +119,18 @@ impl Countersign {
     }
 
     /// One turn: the token is verified anew, the store read anew. `may_hold`: there is time left to be held in.
-    async fn turn(&self, form: &ExchangeForm, waits: bool, may_hold: bool, paced: &mut bool) -> Result<Turn, AppError> {
+    async fn turn(
+        &self,
+        (form, proven): (&ExchangeForm, Option<&Proven>),
+        waits: bool,
+        may_hold: bool,
+        paced: &mut bool,
+    ) -> Result<Turn, AppError> {
         self.steady_now()?;
         let Taken { job, issuer_keys, .. } = self.take_in(&form.subject_token).await?;
-        let collector = form.collector.as_ref().map(Collector::digest);
-        let call = Call { job: Arc::new(job), asked: form.audiences.clone(), collector };
+        let brought = form.collector.as_ref().map(Collector::digest);
+        let collector = proven.map(|proven| key_collector(&proven.jkt)).or(brought);
+        let call = Call { job: Arc::new(job), asked: form.audiences.clone(), collector, proven: proven.cloned() };
         // Where the rule asks nobody, a reader could only say what the unit must say again.
         if !*paced && self.asks_nobody(&call) {
             match self.act_and_answer(form, &call, issuer_keys, true).await {
@@ -144,11 +142,13 @@ impl Countersign {
         }
         match self.look(&call)? {
             Course::Repeat(row) => {
+                self.use_proof(&form.subject_token, &call, issuer_keys).await?;
                 self.store.settled(row.entry).await?;
                 let signed = self.token_answer(&row);
                 Ok(Turn::Answer(self.token_or_refusal(form, &call, issuer_keys, signed).await?))
             }
             Course::Pending { row, .. } => {
+                self.use_proof(&form.subject_token, &call, issuer_keys).await?;
                 let id = &row.request.id;
                 if !std::mem::replace(paced, true)
                     && let Err(interval) = self.waiting.pace(id, waits, self.clock.monotonic())
@@ -267,6 +267,7 @@ impl Countersign {
         let limits = self.limits();
         let (call, token) = (call.clone(), form.subject_token.clone());
         let (vouching, keyring) = (self.vouching.clone(), self.keyring.clone());
+        let (possession, wall) = (Arc::clone(&self.possession), self.clock.now());
         let mut issue = record_token::Minting {
             our_issuer: self.settings.url.clone(),
             kept_rules: Arc::clone(&self.kept_rules),
@@ -288,10 +289,12 @@ impl Countersign {
                     // Who signs is said by the log alone: a key that was retired or revoked meanwhile signs nothing.
                     let Some(signer) = keyring.in_unit(&unit.reader(), alg)? else { return Ok(Done::Stale) };
                     let (row, kept) = record_token::record(unit, &issue, &signer, (&call, &token), &issuing)?;
+                    possession.spend_of_job(&call, wall)?;
                     Ok(Done::Issued(Box::new(row), kept))
                 }
                 Course::Open { rule } => {
                     let row = super::ask::open_request(unit, &issue, &call, &token, &rule, &known)?;
+                    possession.spend_of_job(&call, wall)?;
                     Ok(Done::Opened(Box::new(row)))
                 }
                 Course::Join(row) => {

@@ -45,7 +45,7 @@ impl Countersign {
 
     fn explain_under(&self, rules: &Rules, job: Job, asked: Vec<Audience>) -> Result<Explanation, AppError> {
         let now = self.clock.now();
-        let call = Call { job: Arc::new(job), asked, collector: None };
+        let call = Call { job: Arc::new(job), asked, collector: None, proven: None };
         let known = self.store.read(|reader| know(reader, (rules, &self.trusted()), &call, now))?;
         let (outcome, trace) = trace(&call, &known, rules, now);
         Ok(Explanation { job: call.job, asked: call.asked, outcome, trace, refused: None })

@@ -147,8 +147,10 @@ pub const fn sentence(code: ErrorCode) -> &'static str {
         ErrorCode::DeniedByPerson => "somebody said no",
         ErrorCode::TokenSpent => "its job token had its tokens already",
         ErrorCode::TokenTooOld => "its job token was too old for a first call",
-        ErrorCode::CollectorRequired => "it brought no `Idempotency-Key`, and people would be asked",
-        ErrorCode::OtherCollector => "it brought another `Idempotency-Key` than its first call",
+        ErrorCode::CollectorRequired => {
+            "it brought neither an `Idempotency-Key` nor a DPoP proof, and people would be asked"
+        }
+        ErrorCode::OtherCollector => "it brought another `Idempotency-Key` or proved another key than its first call",
         ErrorCode::RequestContested => "two collectors asked for its token",
         ErrorCode::RequestExpired => "nobody signed in time, or it collected too late",
         ErrorCode::RuleChanged => "its rule changed after it had asked",

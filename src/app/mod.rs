@@ -57,6 +57,7 @@ pub mod notify;
 pub mod own_tokens;
 pub mod possession;
 pub mod propose_change;
+pub mod prove_key;
 pub mod prove_link;
 pub mod push_authorization;
 pub mod push_requests;

@@ -210,6 +210,7 @@ fn make_claims(
         rule: &issuing.rule,
         access: &access,
         jti: &jti,
+        jkt: call.proven.as_ref().map(|proven| &proven.jkt),
         now: unit.now(),
         approval,
     })?;

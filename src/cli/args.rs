@@ -136,6 +136,9 @@ pub struct TokenArgs {
     /// The authority that signed the server's certificate, PEM [else COUNTERSIGN_CA_FILE, else the system's]
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+    /// Collect with a key of this run alone (DPoP), to which the token is bound; nothing is kept for a second run
+    #[arg(long)]
+    pub dpop: bool,
 }
 
 /// `rule …`.
@@ -311,7 +314,7 @@ mod tests {
             "init",
             "init --url u --gitlab g --project 4711 --namespace 9001 --admin Ada",
             "serve --config file",
-            "token --audience a --out f --audience b --out g --url u --id-token-env X --wait 10m",
+            "token --audience a --out f --audience b --out g --url u --id-token-env X --wait 10m --dpop",
             "token",
             "rule check",
             "rule check a.toml b.toml --json",

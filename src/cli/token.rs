@@ -9,28 +9,32 @@ pub mod collector;
 pub mod output;
 pub mod patience;
 pub mod plan;
+pub mod proof;
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::args::TokenArgs;
 use super::exit::Exit;
 use super::printer::Printer;
 use super::surroundings::Surroundings;
 use crate::domain::ids::Audience;
-use crate::domain::time::{Timestamp, humane};
+use crate::domain::time::humane;
 use answer::{Answer, Issued, Pending, Refusal};
 use client::{CallError, Client, Reply};
 use collector::Collector;
-use patience::{HOLD, TICK, Told, UNREACHABLE, Waiting};
+use patience::{HOLD, TICK, Told, UNREACHABLE, Waiting, clocks_apart};
 use plan::Plan;
+use proof::Prover;
 
-/// A difference between the clocks that is worth a line.
-const CLOCKS_APART: Duration = Duration::from_secs(5);
 /// What `slow_down` adds to the interval (RFC 8628 §3.5).
 const SLOWER: Duration = Duration::from_secs(5);
+/// What collects is kept: a second run of the job has it.
+const AGAIN: &str = "run the same command again";
+/// It ended with this run, and whoever collects with another contests the request.
+const RETRY: &str = "retry the job in GitLab";
 /// The least hold that is worth asking for.
 const HOLD_LEAST: Duration = Duration::from_secs(1);
 
@@ -71,15 +75,16 @@ fn start(args: &TokenArgs, surroundings: &Surroundings<'_>, printer: &mut Printe
     for (_, out) in &plan.wanted {
         out.as_ref().map_or(Ok(()), |out| output::check(out))?;
     }
-    let chance = (surroundings.chance)().ok_or_else(|| {
-        Problem::new(Exit::OurFault, "this system gives no random bytes", "run the job on another machine")
-    })?;
-    let collector = match plan.first_out() {
+    let chance = chance(surroundings)?;
+    let collector = match plan.first_out().filter(|_| !plan.dpop) {
         Some(out) => Collector::beside(out, chance)?,
         None => Collector::fleeting(chance),
     };
     let session = Session {
-        client: Client::new(&plan, collector.value())?,
+        client: Client::new(&plan)?,
+        prover: plan.dpop.then(|| Prover::new(&plan)).transpose()?,
+        key: collector.value().to_owned(),
+        again: if collector.is_kept() { AGAIN } else { RETRY },
         plan: &plan,
         surroundings,
         printer,
@@ -92,6 +97,12 @@ fn start(args: &TokenArgs, surroundings: &Surroundings<'_>, printer: &mut Printe
     session.finish(collector)
 }
 
+fn chance(surroundings: &Surroundings<'_>) -> Result<[u8; 32], Problem> {
+    let problem =
+        || Problem::new(Exit::OurFault, "this system gives no random bytes", "run the job on another machine");
+    (surroundings.chance)().ok_or_else(problem)
+}
+
 /// The answer to a call that was made until it could be judged.
 enum Outcome {
     Token(Issued),
@@ -101,6 +112,11 @@ enum Outcome {
 /// One run of the command.
 struct Session<'a> {
     client: Client,
+    /// What collects, where no key of `--dpop` does.
+    key: String,
+    prover: Option<Prover>,
+    /// What to do when it is to be tried again.
+    again: &'static str,
     plan: &'a Plan,
     surroundings: &'a Surroundings<'a>,
     printer: &'a mut Printer,
@@ -128,7 +144,7 @@ impl Session<'_> {
                     }
                     self.asked_people = true;
                     self.tell_written(&issued, out.as_deref());
-                    written.push(report(audience, out.as_deref(), &issued));
+                    written.push(output::report(audience, out.as_deref(), &issued));
                     if out.is_none() && !self.printer.json() {
                         self.printer.data(&issued.access_token);
                     }
@@ -159,6 +175,7 @@ impl Session<'_> {
             let hold = self.hold()?;
             let started = self.elapsed();
             let answer = match self.call(asked, hold)? {
+                Ok(reply) if self.prover.as_mut().is_some_and(|prover| prover.learns(&reply)) => continue,
                 Ok(reply) => {
                     self.compare_clocks(&reply, hold.is_none());
                     match answer::read(reply.status, reply.retry_after, &reply.body) {
@@ -218,10 +235,11 @@ impl Session<'_> {
         let Some(waiting) = &self.waiting else { return Ok(None) };
         if left == Some(Duration::ZERO) {
             let what = format!("not approved yet after {}", humane(now.saturating_sub(self.begun)));
-            let cure = format!(
-                "run the same command again; the request lives {} more",
-                patience::clock(waiting.ends.saturating_sub(now))
-            );
+            let left = patience::clock(waiting.ends.saturating_sub(now));
+            let cure = match self.again {
+                AGAIN => format!("{AGAIN}; the request lives {left} more"),
+                other => format!("{other}, with a longer --wait"),
+            };
             return Err(Problem::new(Exit::TryAgain, what, cure));
         }
         Ok(Some(HOLD.min(left.unwrap_or(HOLD)).max(HOLD_LEAST)))
@@ -231,9 +249,10 @@ impl Session<'_> {
     fn call(&mut self, asked: &[Audience], hold: Option<Duration>) -> Result<Result<Reply, CallError>, Problem> {
         let (sender, receiver) = mpsc::channel();
         let (client, audiences) = (self.client.clone(), asked.to_vec());
+        let (name, value) = self.collects()?;
         let spawned = std::thread::Builder::new().name("call".to_owned()).spawn(move || {
             // Nobody listens any more when the command has ended.
-            let _ = sender.send(client.call(&audiences, hold));
+            let _ = sender.send(client.call(&audiences, (name, &value), hold));
         });
         let fault = || Problem::new(Exit::OurFault, "the call could not be made", "run the same command again");
         spawned.map_err(|_| fault())?;
@@ -244,6 +263,12 @@ impl Session<'_> {
                 Err(RecvTimeoutError::Disconnected) => return Err(fault()),
             }
         }
+    }
+
+    /// The header that collects.
+    fn collects(&self) -> Result<(&'static str, String), Problem> {
+        let Some(prover) = &self.prover else { return Ok(("Idempotency-Key", self.key.clone())) };
+        Ok(("DPoP", prover.prove(chance(self.surroundings)?, (self.surroundings.now)())?))
     }
 
     /// Pauses, still saying that it waits. A first answer is followed by a held call at once.
@@ -327,7 +352,7 @@ impl Session<'_> {
             self.waiting.as_ref().map_or(since + UNREACHABLE, |waiting| waiting.ends.max(since + UNREACHABLE));
         let ends = self.plan.wait.map_or(by_request, |wait| by_request.min(self.begun + wait));
         if now >= ends {
-            let cure = "check the server and the way to it, then run the same command again";
+            let cure = format!("check the server and the way to it, then {}", self.again);
             return Err(Problem::new(Exit::TryAgain, what, cure));
         }
         if failures == 1 {
@@ -353,8 +378,7 @@ impl Session<'_> {
     fn fault(&self, fault: &Refusal) -> Problem {
         let call = fault.call_id.as_ref().map(|id| format!(" · call {id}")).unwrap_or_default();
         let what = format!("{}: {} ({}){call}", self.plan.host, fault.description, fault.code);
-        let cure =
-            fault.hint.clone().unwrap_or_else(|| "run the same command again; tell the operator the call".to_owned());
+        let cure = fault.hint.clone().unwrap_or_else(|| format!("{}; tell the operator the call", self.again));
         Problem::new(Exit::OurFault, what, cure)
     }
 
@@ -366,24 +390,6 @@ impl Session<'_> {
 /// The summary's last line speaks of the token's life; the file's name goes before it.
 fn is_about_the_file(line: &str) -> bool {
     line.starts_with("valid ")
-}
-
-/// The line about clocks that differ.
-fn clocks_apart(ours: Timestamp, theirs: Timestamp, host: &str) -> Option<String> {
-    let (apart, word) = if ours > theirs { (ours.since(theirs), "ahead of") } else { (theirs.since(ours), "behind") };
-    (apart > CLOCKS_APART).then(|| format!("this machine's clock is {} s {word} {host}'s", apart.as_secs()))
-}
-
-/// One token for `--json`; the value only where no file has it.
-fn report(audience: &Audience, out: Option<&std::path::Path>, issued: &Issued) -> Value {
-    let mut report = json!({ "audience": audience, "expires_in": issued.expires_in, "entry": issued.entry });
-    if let Some(members) = report.as_object_mut() {
-        match out {
-            Some(out) => members.insert("out".to_owned(), json!(out.display().to_string())),
-            None => members.insert("access_token".to_owned(), json!(issued.access_token)),
-        };
-    }
-    report
 }
 
 #[cfg(test)]

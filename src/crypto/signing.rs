@@ -1,6 +1,6 @@
 //! The keys that sign issued tokens.
 //! In: an algorithm, or a private JWK out of the store. Out: compact JWS, and the public JWK.
-//! Implements RFC 7515 §3.1, RFC 7517, RFC 7518 §3.3, §3.4 and §6.
+//! Implements RFC 7515 §3.1, RFC 7517, RFC 7518 §3.3, §3.4 and §6, RFC 9449 §4.2.
 //! Never shows a private member but to whoever wraps it for the store.
 
 use std::sync::Arc;
@@ -148,6 +148,15 @@ impl SigningKey {
     /// `Sign` where OpenSSL fails.
     pub fn sign_typed(&self, typ: &str, claims: &[u8]) -> Result<String, CryptoError> {
         self.sign_under(&header(self.alg, &self.kid, typ), claims)
+    }
+
+    /// A proof that whoever makes it has this key, whose public part stands in the header (RFC 9449 §4.2).
+    ///
+    /// # Errors
+    /// `Sign` where OpenSSL fails.
+    pub fn sign_proof(&self, claims: &[u8]) -> Result<String, CryptoError> {
+        let header = json!({ "typ": "dpop+jwt", "alg": self.alg.as_str(), "jwk": self.public });
+        self.sign_under(&BASE64URL_NOPAD.encode(header.to_string().as_bytes()), claims)
     }
 
     fn sign_under(&self, header: &str, claims: &[u8]) -> Result<String, CryptoError> {

@@ -1,6 +1,6 @@
 //! `POST /token`: the token exchange, and the door to the other grants (`grant_token`).
-//! In: a form and headers. Out: RFC 8693 §2.2 JSON, or the bare token where the caller asks for it.
-//! Implements RFC 8693 §2, RFC 7240 (`Prefer: wait`), RFC 6749 §3.2, §5.
+//! In: a form, headers, a proof of possession. Out: RFC 8693 §2.2 JSON, or the bare token where the caller asks for it.
+//! Implements RFC 8693 §2, RFC 7240 (`Prefer: wait`), RFC 6749 §3.2, §5, RFC 9449 §5, §8.
 //! Never decides: it parses, calls one use case, renders.
 
 use std::time::Duration;
@@ -10,7 +10,8 @@ use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Map, Value, json};
 
-use crate::app::exchange::{Answer, PendingAnswer, TokenAnswer};
+use crate::app::answer_token::TokenAnswer;
+use crate::app::exchange::{Answer, PendingAnswer};
 use crate::app::{AppError, Countersign};
 use crate::domain::oauth::client::GrantType;
 use crate::domain::oauth::error_code::ErrorCode;
@@ -19,6 +20,7 @@ use crate::domain::oauth::exchange::{ExchangeHeaders, checked};
 use super::edge::{Shared, call_id, media_type};
 use super::grant_token;
 use super::problem::Problem;
+use super::proof::{proven, put_nonce};
 
 /// Exchanges a job token, or redeems what a client brings.
 pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
@@ -49,14 +51,23 @@ pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpR
         Err(refusal) => return refuse(edge.fail(refusal.into())),
     };
     let issued_token_type = form.issued_token_type;
-    match edge.app.exchange(form, wait(&request)).await {
+    let answered = match proven(&request, &edge, None, false) {
+        Ok(proven) => edge.app.exchange(form, proven, wait(&request)).await,
+        Err(error) => Err(error),
+    };
+    match answered {
         Ok(Answer::Token(token)) => token_answer(&request, &edge.app, &token, issued_token_type),
         Ok(Answer::Pending(pending)) => pending_answer(&edge.app, &pending),
         Err(error) => {
             if matches!(error, AppError::Refused { .. }) {
                 edge.count_refused(&request);
             }
-            edge.fail(error)
+            let wants_nonce = error.code() == ErrorCode::DpopNonceWanted;
+            let mut answer = edge.fail(error);
+            if wants_nonce {
+                put_nonce(&mut answer, &edge);
+            }
+            answer
         }
     }
 }

@@ -61,7 +61,9 @@ fn attack_041_types_scopes_and_lifetimes_are_ours() {
     for pair in [("actor_token", token.as_str()), ("actor_token_type", "urn:ietf:params:oauth:token-type:jwt")] {
         refused(&server, &before, &call.clone().pair(pair.0, pair.1).send().invalid("actor_unsupported"), Logged::No);
     }
-    refused(&server, &before, &call.clone().header("dpop", "x").send().invalid("dpop_unsupported"), Logged::No);
+    let answer = call.clone().header("dpop", "x").send();
+    let answer = answer.expect_error(400, "invalid_dpop_proof", "dpop_proof_invalid");
+    refused(&server, &before, &answer, Logged::No);
     let more = call.pair("expires_in", "86400").pair("lifetime", "24h").pair("requested_lifetime", "86400");
     let answer = more.send().expect(200);
     assert_eq!(answer.json()["expires_in"], 600);

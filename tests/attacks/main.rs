@@ -20,6 +20,7 @@ mod b_approvals;
 mod b_collecting;
 mod b_eligibility;
 mod b_escalation;
+mod b_keys;
 mod b_limits;
 mod b_names;
 mod b_rules;

@@ -324,7 +324,7 @@ fn attack_058_what_is_known_of_a_key_counts_however_long_a_call_was_queued() {
             held.recv().ok();
             Ok(())
         });
-        let mut call = std::pin::pin!(server.app.exchange(asked, None));
+        let mut call = std::pin::pin!(server.app.exchange(asked, None, None));
         let waits = std::future::poll_fn(|context| Poll::Ready(call.as_mut().poll(context).is_pending())).await;
         assert!(waits, "the call waits for the writer");
         server.app.load_revoked(&BTreeMap::from([("Our CA".to_owned(), revoked)])).unwrap();

@@ -5,6 +5,7 @@
 
 use countersign::domain::oauth::exchange::{GRANT_TYPE, TYPE_ID_TOKEN};
 
+use super::clients::Prover;
 use super::server::Server;
 use super::wire::{Answer, Call, form};
 
@@ -33,6 +34,12 @@ impl<'a> Exchange<'a> {
     /// With this collector.
     pub fn collector(self, collector: &str) -> Self {
         self.header("idempotency-key", collector)
+    }
+
+    /// With a fresh proof of this key as the collector.
+    pub fn proof(self, prover: &Prover) -> Self {
+        let proof = prover.proof(self.server, "POST", "/token");
+        self.header("dpop", &proof)
     }
 
     /// Lets itself be held.

@@ -145,7 +145,7 @@ static TEMPLATE: LazyLock<Template> = LazyLock::new(|| {
     let token = JobToken::valid(FOUNDED).sign();
     let body = form(&exchange_pairs(&token, &["nobody"]));
     let asked = parse(body.as_bytes(), ExchangeHeaders::default()).unwrap();
-    assert!(block_on(app.exchange(asked, None)).is_err(), "there are no rules yet");
+    assert!(block_on(app.exchange(asked, None, None)).is_err(), "there are no rules yet");
     app.store.close();
     let files = std::fs::read_dir(&directory).unwrap().map(|file| file.unwrap());
     let files = files.map(|file| (file.file_name(), std::fs::read(file.path()).unwrap())).collect();

@@ -1,6 +1,6 @@
 //! One call of the token endpoint.
 //! In: a form. Out: status, body and the server's clock.
-//! Implements RFC 8693 §2.1 over HTTP/1.1 and TLS; `Prefer: wait` (RFC 7240), `Idempotency-Key`.
+//! Implements RFC 8693 §2.1 over HTTP/1.1 and TLS; `Prefer: wait` (RFC 7240).
 //! Never follows a redirect: the job token goes to the server that was named, and nowhere else.
 
 use std::error::Error;
@@ -32,7 +32,6 @@ const JWT_TYPE: &str = "urn:ietf:params:oauth:token-type:jwt";
 pub struct Client {
     agent: ureq::Agent,
     plan: Plan,
-    collector: String,
 }
 
 /// What came back.
@@ -43,6 +42,8 @@ pub struct Reply {
     pub retry_after: Option<Duration>,
     /// `Date`.
     pub date: Option<Timestamp>,
+    /// `DPoP-Nonce`.
+    pub dpop_nonce: Option<String>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -60,7 +61,7 @@ pub enum CallError {
 
 impl Client {
     /// A client of the plan's server.
-    pub fn new(plan: &Plan, collector: &str) -> Result<Self, Problem> {
+    pub fn new(plan: &Plan) -> Result<Self, Problem> {
         let tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
@@ -74,11 +75,16 @@ impl Client {
             .tls_config(tls.build())
             .build()
             .new_agent();
-        Ok(Self { agent, plan: plan.clone(), collector: collector.to_owned() })
+        Ok(Self { agent, plan: plan.clone() })
     }
 
-    /// Asks for the audiences, held for at most `hold`.
-    pub fn call(&self, audiences: &[Audience], hold: Option<Duration>) -> Result<Reply, CallError> {
+    /// Asks for the audiences with the header that collects, held for at most `hold`.
+    pub fn call(
+        &self,
+        audiences: &[Audience],
+        (name, value): (&str, &str),
+        hold: Option<Duration>,
+    ) -> Result<Reply, CallError> {
         let mut form = vec![
             ("grant_type", GRANT_TYPE),
             ("subject_token_type", ID_TOKEN_TYPE),
@@ -90,7 +96,7 @@ impl Client {
             .agent
             .post(format!("{}/token", self.plan.url))
             .header("Accept", "application/json")
-            .header("Idempotency-Key", &self.collector);
+            .header(name, value);
         if let Some(hold) = hold {
             request = request.header("Prefer", format!("wait={}", hold.as_secs()));
         }
@@ -104,7 +110,13 @@ impl Client {
         let body = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
         let body = body.map_err(|error| call_error(&error, &self.plan.host))?;
         let headers = response.headers();
-        Ok(Reply { status: response.status().as_u16(), retry_after: retry_after(headers), date: date(headers), body })
+        Ok(Reply {
+            status: response.status().as_u16(),
+            retry_after: retry_after(headers),
+            date: date(headers),
+            dpop_nonce: headers.get("DPoP-Nonce").and_then(|nonce| nonce.to_str().ok()).map(ToOwned::to_owned),
+            body,
+        })
     }
 }
 

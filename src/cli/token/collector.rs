@@ -58,6 +58,11 @@ impl Collector {
         &self.value
     }
 
+    /// Whether a second run finds it.
+    pub const fn is_kept(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Removes the file: nothing is left to collect.
     pub fn forget(self) {
         if let Some(file) = self.file {

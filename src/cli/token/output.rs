@@ -8,7 +8,11 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use super::Problem;
+use super::answer::Issued;
+use crate::domain::ids::Audience;
 
 /// Says early what would fail late: a folder that is not there, a folder in the file's place.
 pub fn check(out: &Path) -> Result<(), Problem> {
@@ -45,6 +49,18 @@ pub fn write(out: &Path, token: &str) -> Result<(), Problem> {
 
 fn folder_of(out: &Path) -> &Path {
     out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// One token for `--json`; the value only where no file has it.
+pub fn report(audience: &Audience, out: Option<&Path>, issued: &Issued) -> Value {
+    let mut report = json!({ "audience": audience, "expires_in": issued.expires_in, "entry": issued.entry });
+    if let Some(members) = report.as_object_mut() {
+        match out {
+            Some(out) => members.insert("out".to_owned(), json!(out.display().to_string())),
+            None => members.insert("access_token".to_owned(), json!(issued.access_token)),
+        };
+    }
+    report
 }
 
 #[cfg(test)]

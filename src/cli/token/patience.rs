@@ -6,6 +6,8 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::domain::time::Timestamp;
+
 /// The longest hold that is asked for (`Prefer: wait`, RFC 7240).
 pub const HOLD: Duration = Duration::from_secs(50);
 /// How often a terminal is redrawn.
@@ -15,6 +17,8 @@ pub const UNREACHABLE: Duration = Duration::from_mins(2);
 /// Longest pause between two attempts.
 const BACKOFF_MOST: Duration = Duration::from_secs(30);
 const MINUTE: Duration = Duration::from_mins(1);
+/// A difference between the clocks that is worth a line.
+const CLOCKS_APART: Duration = Duration::from_secs(5);
 
 /// A request that waits for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +72,12 @@ pub fn clock(left: Duration) -> String {
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
+/// The line about clocks that differ.
+pub fn clocks_apart(ours: Timestamp, theirs: Timestamp, host: &str) -> Option<String> {
+    let (apart, word) = if ours > theirs { (ours.since(theirs), "ahead of") } else { (theirs.since(ours), "behind") };
+    (apart > CLOCKS_APART).then(|| format!("this machine's clock is {} s {word} {host}'s", apart.as_secs()))
+}
+
 /// How long to pause after so many failures in a row: 1, 2, 4 … 30 s, or what the server asks for if that is longer.
 pub fn backoff(failures: u32, retry_after: Option<Duration>) -> Duration {
     let grown =
@@ -111,6 +121,15 @@ mod tests {
         assert_eq!(waiting.tell(at(101), true), Some(Told::Drawn("waiting · 0:04 left".to_owned())));
         assert_eq!(waiting.tell(at(999), true), Some(Told::Drawn("waiting · 0:00 left".to_owned())));
         assert_eq!(clock(at(3723)), "1:02:03");
+    }
+
+    #[test]
+    fn clocks_are_compared_beyond_five_seconds() {
+        let at = Timestamp::from_seconds;
+        assert_eq!(clocks_apart(at(100), at(105), "s.example"), None);
+        let line = |ours, theirs| clocks_apart(at(ours), at(theirs), "s.example").unwrap();
+        assert_eq!(line(100, 112), "this machine's clock is 12 s behind s.example's");
+        assert_eq!(line(112, 100), "this machine's clock is 12 s ahead of s.example's");
     }
 
     #[test]

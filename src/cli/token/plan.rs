@@ -48,6 +48,8 @@ pub struct Plan {
     pub wanted: Vec<(Audience, Option<PathBuf>)>,
     /// An authority of the server's own.
     pub ca_file: Option<PathBuf>,
+    /// A key of this run collects.
+    pub dpop: bool,
     /// The longest wait.
     pub wait: Option<Duration>,
 }
@@ -73,6 +75,7 @@ impl Plan {
             wanted: pairs(&audiences, outs)?,
             id_token: id_token(&args.id_token_env, variable)?,
             ca_file: args.ca_file.clone().or_else(|| variable("COUNTERSIGN_CA_FILE").map(PathBuf::from)),
+            dpop: args.dpop,
             wait: args.wait,
         })
     }

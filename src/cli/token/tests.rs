@@ -6,6 +6,7 @@ use super::super::printer::Abilities;
 use super::super::printer::tests::{Tape, taped};
 use super::output::tests::Folder;
 use super::*;
+use crate::domain::time::Timestamp;
 
 /// Runs the command where nothing listens; every look at the clock takes 20 s.
 fn run_nowhere(args: &TokenArgs) -> (Exit, Tape, Tape) {
@@ -49,6 +50,15 @@ fn a_server_that_does_not_answer_is_tried_again_then_exit_3_and_the_collector_st
 }
 
 #[test]
+fn a_key_of_the_run_leaves_no_file_behind() {
+    let folder = Folder::new("dpop");
+    let (exit, out, _) = run_nowhere(&TokenArgs { dpop: true, ..args(Some(folder.path().join("aws.jwt"))) });
+    assert_eq!(exit, Exit::TryAgain);
+    assert!(out.text().is_empty());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn usage_is_told_before_anything_is_written_or_called() {
     let (exit, out, err) = run_nowhere(&args(Some("/absent/folder/aws.jwt".into())));
     assert_eq!(exit, Exit::Usage);
@@ -57,23 +67,12 @@ fn usage_is_told_before_anything_is_written_or_called() {
 }
 
 #[test]
-fn clocks_are_compared_beyond_five_seconds() {
-    let at = Timestamp::from_seconds;
-    assert_eq!(clocks_apart(at(100), at(105), "s.example"), None);
-    assert_eq!(clocks_apart(at(100), at(112), "s.example").unwrap(), "this machine's clock is 12 s behind s.example's");
-    assert_eq!(
-        clocks_apart(at(112), at(100), "s.example").unwrap(),
-        "this machine's clock is 12 s ahead of s.example's"
-    );
-}
-
-#[test]
 fn json_reports_name_the_file_or_hold_the_token_never_both() {
     let issued =
         Issued { access_token: "a.b.c".to_owned(), expires_in: Some(600), entry: Some(5), summary: Vec::new() };
     let audience = Audience::parse("sts.amazonaws.com").unwrap();
-    let with_file = report(&audience, Some(std::path::Path::new("aws.jwt")), &issued);
+    let with_file = output::report(&audience, Some(std::path::Path::new("aws.jwt")), &issued);
     let expected = json!({ "audience": "sts.amazonaws.com", "entry": 5, "expires_in": 600, "out": "aws.jwt" });
     assert_eq!(with_file, expected);
-    assert!(report(&audience, None, &issued).to_string().contains("a.b.c"));
+    assert!(output::report(&audience, None, &issued).to_string().contains("a.b.c"));
 }

@@ -9,10 +9,11 @@ use serde_json::Value;
 
 use crate::domain::canonical;
 use crate::domain::change::LinkKind;
-use crate::domain::ids::{Digest, IssuerName, PersonId};
+use crate::domain::ids::{Digest, IssuerName, Kid, PersonId};
 use crate::domain::job::Job;
 use crate::domain::job::identity::IDENTITY;
 use crate::domain::log::entry::JobFields;
+use crate::domain::oauth::exchange::key_collector;
 use crate::domain::people::proof::BY_PIPELINE;
 use crate::domain::request::{Access, Request};
 use crate::domain::rules::compile::Rules;
@@ -160,12 +161,14 @@ impl Case<'_> {
                 })
             })
             .transpose()?;
+        let jkt = self.bound_key(request)?;
         let built = claims::build(&Issue {
             our_issuer: self.roles.genesis.issuer,
             job,
             rule,
             access: &access,
             jti: token.jti,
+            jkt: jkt.as_ref(),
             now: self.roles.token.time,
             approval,
         })
@@ -182,6 +185,18 @@ impl Case<'_> {
             return Err("the token's audience is not one that its entry says was asked for".to_owned());
         }
         Ok(format!("follow from the rule and the signatures, for {}", token.audience))
+    }
+
+    /// The key that the token is bound to: where people were asked, one that their request says may collect. Nobody else
+    /// signed for it.
+    fn bound_key(&self, request: Option<&Request>) -> Result<Option<Kid>, String> {
+        let Some(cnf) = self.bundle.claims.get("cnf") else { return Ok(None) };
+        let jkt = cnf.get("jkt").and_then(Value::as_str).and_then(|text| Kid::parse(text).ok());
+        let jkt = jkt.ok_or("the claim `cnf` names no key")?;
+        if request.is_some_and(|request| request.collector != key_collector(&jkt)) {
+            return Err("the token is bound to another key than the request says may collect".to_owned());
+        }
+        Ok(Some(jkt))
     }
 
     /// The claims' canonical bytes, which the token's entry holds the digest of.

@@ -149,7 +149,7 @@ error_codes! {
     ParameterRepeated "parameter_repeated" InvalidRequest 400 "send the parameter once; only `audience` and `resource` may repeat";
     ParameterInvalid "parameter_invalid" InvalidRequest 400 "send one of the values that the documentation lists";
     ActorUnsupported "actor_unsupported" InvalidRequest 400 "leave `actor_token` out; this version does not take one";
-    DpopUnsupported "dpop_unsupported" InvalidRequest 400 "leave the `DPoP` header out and send an `Idempotency-Key`";
+    DpopUnsupported "dpop_unsupported" InvalidRequest 400 "leave the `DPoP` header out here; the call at `/token` takes one";
     GrantUnsupported "grant_unsupported" UnsupportedGrantType 400 "use one of `grant_types_supported` in `/.well-known/openid-configuration`; a job uses `urn:ietf:params:oauth:grant-type:token-exchange`";
     // clients, grants and their tokens
     ClientUnknown "client_unknown" InvalidClient 401 "compare `client_id`, the secret and the way in which it is sent with `[[client]]` of the configuration";
@@ -196,9 +196,9 @@ error_codes! {
     // the state
     TokenSpent "token_spent" InvalidRequest 400 "retry the job in GitLab, or give it one `id_tokens:` entry per set of audiences";
     KeyRevoked "key_revoked" InvalidRequest 400 "retry the job in GitLab: the new job's token is signed with the new key";
-    CollectorRequired "collector_required" InvalidRequest 400 "send an `Idempotency-Key` of 32 to 128 random characters (`countersign token` does)";
+    CollectorRequired "collector_required" InvalidRequest 400 "send an `Idempotency-Key` of 32 to 128 random characters (`countersign token` does), or a DPoP proof";
     CollectorMalformed "collector_malformed" InvalidRequest 400 "send an `Idempotency-Key` of 32 to 128 characters of `A-Z a-z 0-9 _ -`";
-    OtherCollector "other_collector" InvalidRequest 400 "ask once in a job, for every audience, and use the file that it wrote; by hand, repeat the first call's `Idempotency-Key`; if it was not you, look at the job";
+    OtherCollector "other_collector" InvalidRequest 400 "ask once in a job, for every audience, and use the file that it wrote; by hand, repeat the first call's `Idempotency-Key`, or prove the first call's key again; if it was not you, look at the job";
     NoRuleMatches "no_rule_matches" InvalidRequest 400 "compare the job with the nearest rule: `countersign rule explain`";
     RuleChanged "rule_changed" InvalidRequest 400 "retry the job in GitLab to ask again under the new rule";
     RuleNotEvaluable "rule_not_evaluable" InvalidRequest 400 "mend the rule that is named: `countersign rule explain`";

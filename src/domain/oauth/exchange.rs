@@ -1,11 +1,11 @@
 //! The token exchange's parameters, read without tolerance.
-//! In: the decoded form and two headers. Out: `ExchangeForm`, or the first fault with its code.
-//! Implements RFC 8693 §2.1, RFC 6749 §3.2 (a parameter occurs once), RFC 8707 §2.
+//! In: the decoded form, and what two headers bring. Out: `ExchangeForm`, or the first fault with its code.
+//! Implements RFC 8693 §2.1, RFC 6749 §3.2 (a parameter occurs once), RFC 8707 §2, RFC 9278 (a key as collector).
 //! Never looks inside the job token.
 
 use std::fmt;
 
-use crate::domain::ids::Audience;
+use crate::domain::ids::{Audience, Digest, Kid};
 use crate::domain::rules::Refusal;
 
 use super::error_code::ErrorCode;
@@ -77,9 +77,16 @@ impl Collector {
 
     /// Its SHA-256, the only form that is kept.
     #[must_use]
-    pub fn digest(&self) -> crate::domain::ids::Digest {
-        crate::domain::ids::Digest::of(self.0.as_bytes())
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.0.as_bytes())
     }
+}
+
+/// The collector that a proven key is: SHA-256 of its thumbprint's URI (RFC 9278), the only form that is kept. A URI has
+/// colons, so that no `Idempotency-Key` has the same digest.
+#[must_use]
+pub fn key_collector(jkt: &Kid) -> Digest {
+    Digest::of(format!("urn:ietf:params:oauth:jwk-thumbprint:sha-256:{jkt}").as_bytes())
 }
 
 impl fmt::Debug for Collector {
@@ -97,7 +104,7 @@ pub struct ExchangeForm {
     pub audiences: Vec<Audience>,
     /// The form that the issued token is called by in the answer (the bytes are the same).
     pub issued_token_type: &'static str,
-    /// The collector, where one was brought.
+    /// The collector, where an `Idempotency-Key` was brought; a proof of possession is judged beside the form.
     pub collector: Option<Collector>,
 }
 
@@ -128,15 +135,19 @@ pub fn parse(body: &[u8], headers: ExchangeHeaders<'_>) -> Result<ExchangeForm, 
 /// The first fault, with its code.
 pub fn checked(form: &Form, headers: ExchangeHeaders<'_>) -> Result<ExchangeForm, Refusal> {
     form.grant_type()?;
-    if headers.has_dpop {
-        return Err(refuse(ErrorCode::DpopUnsupported, "the exchange of a job's token takes no `DPoP` header"));
-    }
     form.no_actor()?;
     form.no_scope()?;
     let subject_token = form.subject_token()?;
     let issued_token_type = form.issued_token_type()?;
     let audiences = form.audiences()?;
     let collector = headers.idempotency_key.map(Collector::parse).transpose()?;
+    // Which of the two would count, a caller and a reader of the log could take differently.
+    if headers.has_dpop && collector.is_some() {
+        let text = "the call brings a `DPoP` proof and an `Idempotency-Key`, and one alone collects";
+        return Err(
+            refuse(ErrorCode::CollectorMalformed, text).with_hint("send one of the two, and at every call of the job")
+        );
+    }
     Ok(ExchangeForm { subject_token, audiences, issued_token_type, collector })
 }
 
@@ -260,8 +271,6 @@ mod tests {
         assert_eq!(code(&form("&scope=admin")), ErrorCode::ScopeNotAllowed);
         assert_eq!(code(&form("&actor_token=x")), ErrorCode::ActorUnsupported);
         assert_eq!(code(&form("&actor_token_type=x")), ErrorCode::ActorUnsupported);
-        let dpop = ExchangeHeaders { has_dpop: true, ..ExchangeHeaders::default() };
-        assert_eq!(parse(form("").as_bytes(), dpop).unwrap_err().code, ErrorCode::DpopUnsupported);
         let nine = (0..9).map(|n| format!("&audience=a{n}")).collect::<Vec<_>>().concat();
         assert_eq!(code(&form(&nine)), ErrorCode::ParameterInvalid);
         assert_eq!(code(&form("&audience=two%20words")), ErrorCode::AudienceNotAllowed);
@@ -280,5 +289,26 @@ mod tests {
             let headers = ExchangeHeaders { idempotency_key: Some(&text), has_dpop: false };
             assert_eq!(parse(form("").as_bytes(), headers).is_ok(), fits, "{text}");
         }
+    }
+
+    #[test]
+    fn attack_020_one_thing_collects() {
+        let key = "a".repeat(43);
+        let both = ExchangeHeaders { idempotency_key: Some(&key), has_dpop: true };
+        let refusal = parse(form("").as_bytes(), both).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::CollectorMalformed);
+        assert!(refusal.hint.unwrap().contains("one of the two"));
+        let proof = ExchangeHeaders { idempotency_key: None, has_dpop: true };
+        assert_eq!(parse(form("").as_bytes(), proof).unwrap().collector, None);
+    }
+
+    #[test]
+    fn attack_020_no_idempotency_key_is_the_collector_that_a_key_is() {
+        let jkt = Kid::parse(&"A".repeat(43)).unwrap();
+        let same_letters = Collector::parse(jkt.as_str()).unwrap();
+        assert_ne!(key_collector(&jkt), same_letters.digest());
+        let uri = format!("urn:ietf:params:oauth:jwk-thumbprint:sha-256:{jkt}");
+        assert_eq!(key_collector(&jkt), Digest::of(uri.as_bytes()));
+        assert!(Collector::parse(&uri).is_err(), "what is hashed is no key that a caller may send");
     }
 }

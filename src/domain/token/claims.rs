@@ -1,6 +1,6 @@
 //! The claims of an issued token: what the job, the rule and the signatures give, and nothing else.
 //! In: a job, its rule, what was asked, the evidence of people's signatures. Out: claims without `log`.
-//! Implements DESIGN §6, RFC 7519 §4.1, OpenID Connect Core §2 (`acr`, `amr`, `auth_time`).
+//! Implements DESIGN §6, RFC 7519 §4.1, RFC 7800 §3.1 and RFC 9449 §6.1 (`cnf`), OpenID Connect Core §2 (`acr`, `amr`, `auth_time`).
 //! Never copies a claim about people from the job token; never writes `null`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::aws::{self, AwsError};
 use super::template::{Template, percent_encode};
 use crate::domain::assurance::{Acr, Assurance};
-use crate::domain::ids::{Audience, Digest, PersonId, RequestId};
+use crate::domain::ids::{Audience, Digest, Kid, PersonId, RequestId};
 use crate::domain::job::Job;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::request::{Access, Presence};
@@ -33,6 +33,8 @@ pub struct Issue<'a> {
     pub access: &'a Access,
     /// The token's id.
     pub jti: &'a str,
+    /// The thumbprint of the key that collects it, where a key does.
+    pub jkt: Option<&'a Kid>,
     /// The log's time.
     pub now: Timestamp,
     /// Who signed, where the rule requires it.
@@ -114,6 +116,9 @@ pub fn build(input: &Issue<'_>) -> Result<Map<String, Value>, Refusal> {
     put("exp", json!(exp));
     put("jti", json!(input.jti));
     put("presence", json!(allow.presence().as_str()));
+    if let Some(jkt) = input.jkt {
+        put("cnf", json!({ "jkt": jkt }));
+    }
     match (&allow.require, &input.approval) {
         (Require::None, None) => {}
         (Require::Approval(terms), Some(approval)) => {

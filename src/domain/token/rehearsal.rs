@@ -18,7 +18,7 @@ pub fn rehearse(our_issuer: &str, job: &Job, rule: &Rule, access: &Access) -> Re
     let id = RequestId::from_random([0; 16]);
     let approval =
         stand_ins(job, rule).map(|by| ApprovalClaims { id: &id, request_sha256: Digest::of(b"rehearsal"), by });
-    let issue = Issue { our_issuer, job, rule, access, jti: "rehearsal", now: job.issued_at, approval };
+    let issue = Issue { our_issuer, job, rule, access, jti: "rehearsal", jkt: None, now: job.issued_at, approval };
     claims::build(&issue).map(drop)
 }
 

@@ -37,6 +37,7 @@ fn issue(rule: &Rule, job: &Job, target: &str, by: Option<Vec<SignedBy>>) -> Res
     let id = RequestId::from_random([7; 16]);
     let approval = by.map(|by| ApprovalClaims { id: &id, request_sha256: Digest::of(b"request"), by });
     build(&Issue {
+        jkt: None,
         our_issuer: "https://sign.shop.example",
         job,
         rule,
