@@ -100,10 +100,13 @@ fn clients_are_read_again_at_sighup_all_or_none() {
     for (broken, says) in [(unknown, "scoops"), (taken, "has the audience `https://taken.example.com`")] {
         configure(&broken);
         server.signal(Signal::HUP);
-        server.until(says);
+        // A fault of the file is told by itself; what the rules do not leave room for, once they were read again, too.
+        if says == "scoops" {
+            server.until(says);
+        }
         server.until("rules reloaded");
-        // Once more, since the rules may have made room.
-        server.until("the new clients cannot be used; the old stay in force");
+        let told = server.until("the new clients cannot be used; the old stay in force");
+        assert!(says == "scoops" || told.contains(says), "{told}");
         assert_eq!((own_token(&server, &old.0).0, own_token(&server, &new.0).0), ("401".to_owned(), "200".to_owned()));
         let (_, warned) =
             server.get("/readyz").split_once("\"warnings\":").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
