@@ -72,6 +72,7 @@ pub mod settle_changes;
 pub mod show_client;
 pub mod show_health;
 pub mod show_people;
+pub mod show_rule;
 pub mod show_signed;
 pub mod show_waiting;
 pub mod sign_change;

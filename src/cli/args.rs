@@ -230,13 +230,16 @@ fn rsa_bits(text: &str) -> Result<u32, String> {
 /// `log …`.
 #[derive(Debug, Subcommand)]
 pub enum LogCommand {
-    /// Show an entry, or the newest ten
+    /// Show an entry, the newest ten, or the windows of a rule
     Show {
         /// The entry's number
         entry: Option<u64>,
         /// How many of the newest
         #[arg(long, value_name = "N", default_value_t = 10, conflicts_with = "entry")]
         last: u64,
+        /// When this rule was in force, in which wording, and the tokens issued by it
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["entry", "last"])]
+        rule: Option<String>,
     },
     /// Check the whole log against its own checkpoints, and against those that were kept elsewhere
     Check {

@@ -16,6 +16,7 @@ use super::printer::{Printer, Sign};
 use super::refusal;
 use crate::app::console::{ConsoleAnswer, ConsoleCommand};
 use crate::app::keep_log::Misfit;
+use crate::app::show_rule::RuleWindow;
 use crate::app::{AppError, Countersign};
 use crate::config;
 use crate::config::settings::Settings;
@@ -43,7 +44,8 @@ pub fn run(command: &LogCommand, config: Option<&Path>, printer: &mut Printer) -
         LogCommand::Show { entry: Some(entry), .. } => {
             app.show_entry(*entry).map(|leaf| show(std::slice::from_ref(&leaf), printer))
         }
-        LogCommand::Show { entry: None, last } => app.show_last(*last).map(|leaves| show(&leaves, printer)),
+        LogCommand::Show { rule: Some(rule), .. } => app.show_rule(rule).map(|windows| show_rule(&windows, printer)),
+        LogCommand::Show { entry: None, last, .. } => app.show_last(*last).map(|leaves| show(&leaves, printer)),
         LogCommand::Check { anchor } => {
             let mark = match mark {
                 Ok(mark) => mark,
@@ -105,6 +107,27 @@ fn accept_time(settings: &Settings, printer: &mut Printer) -> Exit {
 fn show(leaves: &[String], printer: &mut Printer) -> Exit {
     for leaf in leaves {
         printer.line(leaf);
+    }
+    Exit::Yes
+}
+
+/// A window of a rule a line.
+fn show_rule(windows: &[RuleWindow], printer: &mut Printer) -> Exit {
+    if printer.json() {
+        printer.line(&json!(windows).to_string());
+        return Exit::Yes;
+    }
+    for window in windows {
+        let from = format!("from {} (entry {})", window.from.dated(), window.entry);
+        let until = window
+            .until
+            .map_or_else(|| "in force".to_owned(), |(entry, at)| format!("until {} (entry {entry})", at.dated()));
+        let tokens = match window.tokens.as_slice() {
+            [] => "no token".to_owned(),
+            [one] => format!("1 token: entry {one}"),
+            [first, .., last] => format!("{} tokens: entries {first} to {last}", window.tokens.len()),
+        };
+        printer.line(&format!("{from} · {until} · sha256 {} · {tokens}", window.sha256));
     }
     Exit::Yes
 }

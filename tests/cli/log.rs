@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use countersign::crypto::signing::SigningKey;
 use countersign::domain::rules::TokenAlg;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{Place, Server, URL};
@@ -153,4 +154,39 @@ fn a_database_put_back_alone_is_refused_and_named() {
     place.run(&["serve"]).expect(2, "another copy was put");
     place.run(&["doctor"]).expect(1, "another copy was put");
     place.run(&["log", "show", "0"]).expect(0, "genesis");
+}
+
+#[test]
+fn attack_100_a_rule_that_was_weakened_used_and_put_back_shows_its_windows() {
+    let (place, key) = with_gitlab();
+    let mut server = place.serve();
+    let first = index(&exchange(&server, &job_token_of(&key, "reports", 1)));
+    let mut reload = |server: &mut Server, rules: &str| {
+        place.write("rules/reports.toml", rules);
+        server.signal(Signal::HUP);
+        server.until("rules reloaded");
+    };
+    // An operator lets every environment of the project in, uses that, and puts the rule back.
+    let weak = RULES.replace(", environment = \"reports\"", "");
+    let weak = format!("{weak}token = {{ sub = \"gitlab:{{job_project_id}}\" }}\n");
+    reload(&mut server, &weak);
+    let used = index(&exchange(&server, &job_token_of(&key, "production", 2)));
+    reload(&mut server, RULES);
+    let told = place.run(&["log", "show", "--rule", "reports"]).expect(0, "in force");
+    let lines: Vec<_> = told.out.lines().collect();
+    assert_eq!(lines.len(), 3, "{}", told.out);
+    assert!(lines[0].contains(" · until ") && lines[0].ends_with(&format!("1 token: entry {first}")), "{}", lines[0]);
+    assert!(lines[1].contains(" · until ") && lines[1].ends_with(&format!("1 token: entry {used}")), "{}", lines[1]);
+    assert!(lines[2].contains(" · in force · ") && lines[2].ends_with("no token"), "{}", lines[2]);
+    let json: Value = serde_json::from_str(&place.run(&["--json", "log", "show", "--rule", "reports"]).out).unwrap();
+    assert_eq!(json[0]["sha256"], json[2]["sha256"]);
+    assert_ne!(json[0]["sha256"], json[1]["sha256"]);
+    assert_eq!(json[1]["until"][0], json[2]["entry"]);
+    place.run(&["log", "show", "--rule", "no such"]).expect(1, "was ever in force");
+    assert_eq!(server.stop(), 0);
+    // Without a rule of that name it ends, and is still told.
+    place.write("rules/reports.toml", &RULES.replace("name = \"reports\"", "name = \"others\""));
+    assert_eq!(place.serve().stop(), 0);
+    let told = place.run(&["log", "show", "--rule", "reports"]).expect(0, "no token");
+    assert!(!told.out.contains("in force") && told.out.lines().count() == 3, "{}", told.out);
 }
