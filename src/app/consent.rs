@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::ids::{ClientId, Digest, PersonId};
+use crate::domain::ids::{ClientId, Digest, PersonId, SessionId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::authorize::AuthorizationRequest;
 use crate::domain::oauth::client::{Client, Consent};
@@ -74,6 +74,20 @@ pub(super) fn agree(
 }
 
 impl Countersign {
+    /// The names of the applications that are signed in to in a session, in their order.
+    pub fn applications_in(&self, session: &SessionId) -> Result<Vec<String>, AppError> {
+        let grants = self.store.read(|reader| reader.grants_of_session(session))?;
+        let mut names: Vec<_> = grants.into_iter().map(|grant| self.name_of(&grant.client)).collect();
+        names.sort_by_key(|name| name.to_lowercase());
+        names.dedup();
+        Ok(names)
+    }
+
+    /// What people read of a client; its id where it is not configured any more.
+    fn name_of(&self, client: &ClientId) -> String {
+        self.clients.find(client).map_or_else(|| client.to_string(), |one| one.name.clone())
+    }
+
     /// The applications that a person signed in to or agreed to, by name.
     pub fn applications_of(&self, person: &PersonId) -> Result<Vec<OwnApplication>, AppError> {
         let (wall, limits) = (self.clock.now(), self.settings.sessions);
@@ -82,7 +96,7 @@ impl Countersign {
             let mut found: BTreeMap<ClientId, OwnApplication> = BTreeMap::new();
             let new = |client: &ClientId| OwnApplication {
                 client: client.clone(),
-                name: self.clients.find(client).map_or_else(|| client.to_string(), |one| one.name.clone()),
+                name: self.name_of(client),
                 allowed: None,
                 sign_ins: Vec::new(),
             };

@@ -23,6 +23,9 @@ fn what_was_allowed_can_be_taken_back() {
         code(&open(&server, Some(who), &waiting));
     }
     code(&Request::of("wiki").go(&server, Some(&session)));
+    let own = |session: &str| page(&server, session, "/me/passkeys").expect(200).text();
+    assert!(own(&session).contains("Signed in to <bdi>Grafana</bdi>, <bdi>Wiki</bdi></p>"), "{}", own(&session));
+    assert!(own(&of_ben).contains("Signed in to <bdi>Grafana</bdi></p>"), "{}", own(&of_ben));
     let text = listed(&session);
     for words in ["Grafana", "Wiki", "It has access while you are away", "Signed in in", "The groups that you are in"] {
         assert!(text.contains(words), "{words}: {text}");

@@ -36,6 +36,8 @@ pub async fn page(request: HttpRequest, edge: Shared) -> HttpResponse {
 
 fn draw(app: &Countersign, me: &SignedIn) -> Result<HttpResponse, AppError> {
     let (passkeys, sessions) = (app.passkeys_of(&me.person.id)?, app.sessions_of(&me.person.id)?);
+    let with_applications = |one: SignedIn| Ok((app.applications_in(&one.session.sid)?, one));
+    let sessions = sessions.into_iter().map(with_applications).collect::<Result<Vec<_>, AppError>>()?;
     let (host, rp_id) = (app.settings.host(), app.relying_party.id.as_str());
     Ok(problem::html(
         StatusCode::OK,

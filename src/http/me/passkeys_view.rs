@@ -22,8 +22,8 @@ pub struct PasskeysInput<'a> {
     pub me: &'a SignedIn,
     /// Their passkeys.
     pub passkeys: &'a [OwnPasskey],
-    /// Their sessions.
-    pub sessions: &'a [SignedIn],
+    /// Their sessions, each with the names of the applications that are signed in to in it.
+    pub sessions: &'a [(Vec<String>, SignedIn)],
 }
 
 /// One passkey.
@@ -52,6 +52,7 @@ pub struct SessionItem {
     started: Moment,
     last_used: Moment,
     ends: Moment,
+    applications: Vec<Visible>,
 }
 
 /// The page.
@@ -118,7 +119,8 @@ fn passkey(own: &OwnPasskey, now: Timestamp) -> PasskeyItem {
 pub fn passkeys_view(input: &PasskeysInput<'_>) -> PasskeysView {
     let PasskeysInput { host, rp_id, me, passkeys, sessions } = input;
     let now = me.now;
-    let session = |one: &SignedIn| SessionItem {
+    let session = |(applications, one): &(Vec<String>, SignedIn)| SessionItem {
+        applications: applications.iter().map(|name| visible(name)).collect(),
         entry: one.session.entry,
         this: one.session.entry == me.session.entry,
         device: visible(&one.session.device),
