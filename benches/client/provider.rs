@@ -173,10 +173,13 @@ fn sign_in(unit: &mut Unit<'_>, number: usize, sessions: usize) -> Result<Vec<St
             session: Some(session),
             passkey: Some(passkey_entry),
             scopes: scopes.clone(),
+            resources: Vec::new(),
+            evidence: std::collections::BTreeMap::new(),
             tokens: Vec::new(),
             why: None,
         })?;
         unit.insert_grant(&GrantRow {
+            device: false,
             entry: grant,
             client: client.clone(),
             person: person.clone(),
