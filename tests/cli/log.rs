@@ -161,7 +161,7 @@ fn attack_100_a_rule_that_was_weakened_used_and_put_back_shows_its_windows() {
     let (place, key) = with_gitlab();
     let mut server = place.serve();
     let first = index(&exchange(&server, &job_token_of(&key, "reports", 1)));
-    let mut reload = |server: &mut Server, rules: &str| {
+    let reload = |server: &mut Server, rules: &str| {
         place.write("rules/reports.toml", rules);
         server.signal(Signal::HUP);
         server.until("rules reloaded");
