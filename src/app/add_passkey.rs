@@ -3,8 +3,6 @@
 //! Implements DESIGN §11 (device policies), SCREENS' refused device.
 //! Never shows a claimed name as a proven one.
 
-use std::collections::BTreeMap;
-
 use crate::domain::assurance::evidence::{Aaguid, Attestation, Source, Vouched};
 use crate::domain::assurance::models::Trusted;
 use crate::domain::assurance::policy::{Miss, first_miss};
@@ -24,7 +22,7 @@ use crate::store::{Reader, Unit};
 
 use super::AppError;
 use super::apply_change::groups_to_be;
-use super::ceremony::Ceremony;
+use super::ceremony::{Ceremony, put_documents};
 use super::known::device_of;
 use super::settings::DeviceSettings;
 
@@ -117,10 +115,8 @@ pub(super) fn write_passkey(
         client_data_json: Bytes(registered.client_data_json.clone()),
         transports: registered.transports.clone(),
     })?;
-    let mut evidence = BTreeMap::from([
-        ("statement".to_owned(), unit.put_evidence("statement", statement, Some(&person.id))?),
-        ("registration".to_owned(), unit.put_evidence("registration", &document, Some(&person.id))?),
-    ]);
+    let documents = [("statement", statement, &person.id), ("registration", &document, &person.id)];
+    let mut evidence = put_documents(unit, &documents)?;
     if *vouched != Vouched::default() {
         let document = canonical::to_bytes(vouched)?;
         evidence.insert("attestation".to_owned(), unit.put_evidence("attestation", &document, Some(&person.id))?);

@@ -20,14 +20,13 @@ use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::scope::{OFFLINE_ACCESS, Scopes, WantedClaims};
 use crate::domain::statement::{DeviceStatement, Statement};
 use crate::domain::time::Timestamp;
-use crate::passkeys::PasskeyError;
 use crate::passkeys::assertion::Verification;
+use crate::store::ceremonies::{CeremonyFor, CeremonyKind};
 use crate::store::devices::DeviceRow;
-use crate::store::passkeys::{CeremonyRow, PasskeyRow};
+use crate::store::passkeys::PasskeyRow;
 use crate::store::{Reader, StoreError, Unit};
 
-use super::ceremony::{Asked, Ceremony, challenge_unknown};
-use super::decide_request::assertion_document;
+use super::ceremony::{Asked, Ceremony, assertion_document, mismatch, put_documents};
 use super::entitled::is_known;
 use super::find_passkey::keys_of;
 use super::grants::{NewGrant, Touch, begin};
@@ -153,7 +152,8 @@ impl Countersign {
             let (at, person) = (unit.now(), me.person.id);
             let statement = Statement::Device(DeviceStatement { nonce, at, issuer, person, device: row.request });
             let statement = statement.to_bytes()?;
-            unit.start_device_ceremony(&ceremony, &me.session.secret_sha256, (&statement, &own))?;
+            let of = CeremonyFor::Secret(me.session.secret_sha256);
+            unit.start_ceremony(CeremonyKind::Device, (&ceremony, &of), (&statement, Some(&own)))?;
             Ok(Asked { statement, listed: Some(own) })
         });
         self.ask_to_sign(id, started.await?)
@@ -167,20 +167,11 @@ impl Countersign {
         (ceremony, response): (&str, &Value),
     ) -> Result<u64, AppError> {
         self.steady_now()?;
-        let asked = self.take_device_ceremony(session.as_ref(), ceremony).await?;
+        let asked = self.take(CeremonyKind::Device, ceremony, session.map(CeremonyFor::Secret)).await?;
         let Ok(Statement::Device(said)) = Statement::from_bytes(&asked.statement) else {
-            return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is not over a device"));
+            return Err(mismatch("this ceremony is not over a device"));
         };
-        let (passkey, person) = self.passkey_of(response)?;
-        if person.id != said.person {
-            return Err(AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not yours"));
-        }
-        let verified = match self.is_signed((&passkey, &person), &asked, response) {
-            Err(error @ PasskeyError::CounterRolledBack { .. }) => {
-                return Err(self.suspect(&person, passkey, error).await);
-            }
-            verified => verified?,
-        };
+        let (passkey, verified) = self.signed_by(&said.person, &asked, response).await?;
         let (limits, page) = (self.settings.sessions, Digest::of(page.as_bytes()));
         let (clients, vouching) = (self.clients.clone(), self.vouching.clone());
         let allowed = self.store.write(move |unit| -> Result<u64, AppError> {
@@ -188,13 +179,14 @@ impl Countersign {
             is_known(&unit.reader(), &passkey)?;
             let (row, client) = waiting(unit, &clients.all(), &page, &me)?;
             if row.request != said.device {
-                let text = "this ceremony is over another device's request";
-                return Err(AppError::refused(ErrorCode::StatementMismatch, text));
+                return Err(mismatch("this ceremony is over another device's request"));
             }
             may_allow(&unit.reader(), &client, &me)?;
             let trusted = vouching.in_unit_or_busy(&unit.reader())?;
             reaches((&passkey, &verified), &client, &trusted, unit.now())?;
-            let evidence = keep(unit, &me.person.id, &asked.statement, (&passkey, &verified))?;
+            let (assertion, signer) = (assertion_document(&passkey, &verified)?, &me.person.id);
+            let documents = [("statement", asked.statement.as_slice(), signer), ("assertion", &assertion, signer)];
+            let evidence = put_documents(unit, &documents)?;
             let touch = Touch { passkey: &passkey, facts: verified.facts, at: unit.now(), device: Some(evidence) };
             let entry = begin(unit, (&me, touch), granted(&row.request, &client), limits)?;
             let standing = row.standing.allow(entry, unit.now()).map_err(|_| over())?;
@@ -231,20 +223,6 @@ impl Countersign {
         });
         denied.await
     }
-
-    /// Takes the ceremony in a unit of its own, so that it is gone whatever comes of it.
-    async fn take_device_ceremony(&self, session: Option<&Digest>, ceremony: &str) -> Result<Asked, AppError> {
-        let ceremony = ceremony.to_owned();
-        let taken = self.store.write(move |unit| -> Result<Option<CeremonyRow>, StoreError> {
-            let now = unit.now();
-            Ok(unit.take_device_ceremony(&ceremony)?.filter(|row| row.is_fresh(now)))
-        });
-        let row = taken.await?.ok_or_else(challenge_unknown)?;
-        if session.is_none_or(|digest| row.subject != digest.to_string()) {
-            return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is of another session"));
-        }
-        Ok(Asked { statement: row.statement, listed: row.listed })
-    }
 }
 
 /// Whether this touch reaches what the client demands of every sign-in.
@@ -272,20 +250,6 @@ fn reaches(
             Err(AppError::refused(ErrorCode::PolicyNotMet, text).with_hint(&miss.cure))
         }
     }
-}
-
-fn keep(
-    unit: &mut Unit<'_>,
-    person: &PersonId,
-    statement: &[u8],
-    (passkey, verified): (&PasskeyRow, &Verification),
-) -> Result<BTreeMap<String, Digest>, AppError> {
-    let assertion = assertion_document(passkey, verified)?;
-    let mut evidence = BTreeMap::new();
-    for (name, bytes) in [("statement", statement), ("assertion", assertion.as_slice())] {
-        evidence.insert(name.to_owned(), unit.put_evidence(name, bytes, Some(person))?);
-    }
-    Ok(evidence)
 }
 
 fn granted(request: &DeviceRequest, client: &Client) -> NewGrant {

@@ -9,22 +9,21 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::crypto::random;
-use crate::domain::bundle::signatures::AssertionEvidence;
-use crate::domain::canonical::{self, Bytes};
+use crate::domain::canonical::Bytes;
 use crate::domain::ids::{PersonId, RequestId};
 use crate::domain::log::entry::{Event, JobFields};
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::request::standing::Mark;
 use crate::domain::rules::Refusal;
 use crate::domain::statement::{Approval, Choice, MAX_REASON_CHARS, Statement, challenge};
-use crate::domain::time::Timestamp;
 use crate::passkeys::PasskeyError;
 use crate::passkeys::assertion::Verification;
-use crate::store::passkeys::{CeremonyRow, PasskeyRow, SuspendedWhy};
+use crate::store::ceremonies::{CeremonyFor, CeremonyKind};
+use crate::store::passkeys::{PasskeyRow, SuspendedWhy};
 use crate::store::requests::{DecisionRow, RequestRow};
 use crate::store::{StoreError, Unit};
 
-use super::ceremony::{Asked, Ceremony, challenge_unknown};
+use super::ceremony::{Asked, Ceremony, assertion_document, mismatch};
 use super::course::refusal;
 use super::entitled::{entitled, still_open, unchanged};
 use super::push_requests::PushJob;
@@ -107,7 +106,8 @@ impl Countersign {
                     reason: intent.reason,
                 });
                 let statement = statement.to_bytes()?;
-                unit.start_approval(&ceremony_id, &request_id, (&statement, listed.as_deref()))?;
+                let of = CeremonyFor::Id(request_id.to_string());
+                unit.start_ceremony(CeremonyKind::Approval, (&ceremony_id, &of), (&statement, listed.as_deref()))?;
                 Ok(Asked { statement, listed })
             })
             .await?;
@@ -118,9 +118,9 @@ impl Countersign {
     pub async fn finish_decision(&self, id: &RequestId, ceremony: &str, response: &Value) -> Result<Decided, AppError> {
         self.steady_now()?;
         let row = self.find_request(id)?;
-        let asked = self.take_approval(id, ceremony).await?;
+        let asked = self.take(CeremonyKind::Approval, ceremony, Some(CeremonyFor::Id(id.to_string()))).await?;
         let Ok(Statement::Approval(approval)) = Statement::from_bytes(&asked.statement) else {
-            return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is not over a decision"));
+            return Err(mismatch("this ceremony is not over a decision"));
         };
         let (passkey, person) = self.passkey_of(response)?;
         let verified = match self.is_signed((&passkey, &person), &asked, response) {
@@ -140,29 +140,6 @@ impl Countersign {
             self.push(PushJob::Over(id.clone()));
         }
         decided
-    }
-
-    /// Takes the ceremony in a unit of its own, so that it is gone whatever comes of it.
-    async fn take_approval(&self, id: &RequestId, ceremony: &str) -> Result<Asked, AppError> {
-        let ceremony = ceremony.to_owned();
-        let taken = self
-            .store
-            .write(move |unit| -> Result<Option<(CeremonyRow, Timestamp)>, StoreError> {
-                let now = unit.now();
-                Ok(unit.take_approval(&ceremony)?.map(|row| (row, now)))
-            })
-            .await?;
-        match taken {
-            Some((row, now)) if row.is_fresh(now) => {
-                if row.subject == id.as_str() {
-                    Ok(Asked { statement: row.statement, listed: row.listed })
-                } else {
-                    let text = "this ceremony is over another request";
-                    Err(AppError::refused(ErrorCode::StatementMismatch, text))
-                }
-            }
-            _ => Err(challenge_unknown()),
-        }
     }
 
     /// A key signed whose counter went back: this is the key, or its copy. It ends, and the log says so.
@@ -194,7 +171,7 @@ impl Countersign {
             .write(move |unit| -> Result<Result<Decided, (Refusal, Option<u64>)>, AppError> {
                 let row = unit.reader().request(&approval.request.id)?.ok_or_else(unknown_request)?;
                 if row.request != approval.request {
-                    return Err(refusal(ErrorCode::StatementMismatch, "the statement is not over this request").into());
+                    return Err(mismatch("the statement is not over this request"));
                 }
                 let trusted = vouching.in_unit_or_busy(&unit.reader())?;
                 let judged = entitled(unit, (&rules.rules, &trusted), &row, approval.decision, &passkey, &verified);
@@ -273,16 +250,6 @@ fn write_decision(unit: &mut Unit<'_>, row: &RequestRow, signed: Signed) -> Resu
         unit.end_request(&row.request.id, Mark::Denied, entry)?;
     }
     Ok(Decided { person, choice: approval.decision, entry })
-}
-
-/// The document of a verified assertion.
-pub(super) fn assertion_document(passkey: &PasskeyRow, verified: &Verification) -> Result<Vec<u8>, AppError> {
-    Ok(canonical::to_bytes(&AssertionEvidence {
-        authenticator_data: Bytes(verified.authenticator_data.clone()),
-        client_data_json: Bytes(verified.client_data_json.clone()),
-        credential_id: Bytes(passkey.credential_id.clone()),
-        signature: Bytes(verified.signature.clone()),
-    })?)
 }
 
 /// The numeric ids of a request's job.

@@ -19,7 +19,8 @@ use crate::domain::statement::{Registration, Statement, challenge};
 use crate::domain::time::{RECOVERED_RESTS, SECOND_PASSKEY, Timestamp};
 use crate::passkeys::attestation::judge;
 use crate::passkeys::registration;
-use crate::store::passkeys::{CeremonyRow, PasskeyRow};
+use crate::store::ceremonies::{CeremonyFor, CeremonyKind};
+use crate::store::passkeys::PasskeyRow;
 use crate::store::people::{InvitationRow, PersonRow};
 use crate::store::{Reader, StoreError};
 
@@ -28,7 +29,7 @@ use super::add_passkey::{
     write_passkey,
 };
 use super::apply_change::{active_passkeys, groups_to_be};
-use super::ceremony::{Ceremony, challenge_unknown};
+use super::ceremony::{Asked, Ceremony, mismatch};
 use super::known::judged;
 use super::use_session::living;
 use super::{AppError, Countersign};
@@ -222,7 +223,8 @@ impl Countersign {
                 groups,
             });
             let bytes = statement.to_bytes()?;
-            unit.start_registration(&ceremony, &row.secret_sha256, &bytes)?;
+            let of = CeremonyFor::Secret(row.secret_sha256);
+            unit.start_ceremony(CeremonyKind::Registration, (&ceremony, &of), (&bytes, None))?;
             Ok((bytes, person, known))
         });
         let (statement, person, known) = started.await?;
@@ -238,7 +240,11 @@ impl Countersign {
     ) -> Result<Enrolled, AppError> {
         self.steady_now()?;
         self.find_link(&holder)?;
-        let statement = self.take_registration(&holder, ceremony).await?;
+        let of = Some(CeremonyFor::Secret(holder.link));
+        let Asked { statement, .. } = self.take(CeremonyKind::Registration, ceremony, of).await?;
+        let Ok(Statement::Registration(_)) = Statement::from_bytes(&statement) else {
+            return Err(mismatch("this ceremony is not over a registration"));
+        };
         let registered = registration::finish(&self.relying_party, challenge(&statement), response)?;
         let (vouching, devices) = (self.vouching.clone(), self.settings.devices.clone());
         let session = random::text::<32>()?;
@@ -288,28 +294,6 @@ impl Countersign {
         let (person, enrolled) = enrolled.await?;
         self.tell_passkey(&person.id, &person.name, enrolled.entry);
         Ok(enrolled)
-    }
-
-    async fn take_registration(&self, holder: &LinkHolder, ceremony: &str) -> Result<Vec<u8>, AppError> {
-        let ceremony = ceremony.to_owned();
-        let taken = self
-            .store
-            .write(move |unit| -> Result<Option<(CeremonyRow, Timestamp)>, StoreError> {
-                let now = unit.now();
-                Ok(unit.take_registration(&ceremony)?.map(|row| (row, now)))
-            })
-            .await?;
-        let (row, now) = taken.ok_or_else(challenge_unknown)?;
-        if !row.is_fresh(now) {
-            return Err(challenge_unknown());
-        }
-        if row.subject != holder.link.to_string() {
-            return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is over another invitation"));
-        }
-        match Statement::from_bytes(&row.statement) {
-            Ok(Statement::Registration(_)) => Ok(row.statement),
-            _ => Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is not over a registration")),
-        }
     }
 
     /// "I am not that person": ends the link, and the log says so.

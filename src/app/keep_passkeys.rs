@@ -15,15 +15,16 @@ use crate::domain::statement::{Registration, Statement, challenge};
 use crate::domain::time::Timestamp;
 use crate::passkeys::attestation::judge;
 use crate::passkeys::registration;
-use crate::store::passkeys::{CeremonyRow, PasskeyRow, SuspendedWhy};
-use crate::store::{Reader, StoreError};
+use crate::store::Reader;
+use crate::store::ceremonies::{CeremonyFor, CeremonyKind};
+use crate::store::passkeys::{PasskeyRow, SuspendedWhy};
 
 use super::add_passkey::{
     AdmittedBy, NamedBy, NewPasskey, ask_for_passkey, device_name, meets_policies, passkey_name, unknown_so_far,
     write_passkey,
 };
 use super::apply_change::active_passkeys;
-use super::ceremony::{Ceremony, challenge_unknown};
+use super::ceremony::{Asked, Ceremony, mismatch};
 use super::entitled::may_approve;
 use super::known::judged;
 use super::suspend_passkey::suspend;
@@ -145,7 +146,8 @@ impl Countersign {
                 groups,
             });
             let bytes = statement.to_bytes()?;
-            unit.start_addition(&ceremony, &me.session.secret_sha256, &bytes)?;
+            let of = CeremonyFor::Secret(me.session.secret_sha256);
+            unit.start_ceremony(CeremonyKind::Addition, (&ceremony, &of), (&bytes, None))?;
             Ok((bytes, me.person, known))
         });
         let (statement, person, known) = started.await?;
@@ -160,9 +162,10 @@ impl Countersign {
         response: &Value,
     ) -> Result<AddedPasskey, AppError> {
         self.steady_now()?;
-        let statement = self.take_addition(session.as_ref(), ceremony).await?;
+        let of = session.map(CeremonyFor::Secret);
+        let Asked { statement, .. } = self.take(CeremonyKind::Addition, ceremony, of).await?;
         let Ok(Statement::Registration(said)) = Statement::from_bytes(&statement) else {
-            return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is not over a registration"));
+            return Err(mismatch("this ceremony is not over a registration"));
         };
         let registered = registration::finish(&self.relying_party, challenge(&statement), response)?;
         let limits = self.settings.sessions;
@@ -172,8 +175,7 @@ impl Countersign {
             .write(move |unit| -> Result<_, AppError> {
                 let me = fresh_actor(unit, session.as_ref(), limits)?;
                 if said.person != me.person.id || said.admitted_by != Some(me.passkey.public_key_sha256) {
-                    let text = "this ceremony is of another person or passkey";
-                    return Err(AppError::refused(ErrorCode::StatementMismatch, text));
+                    return Err(mismatch("this ceremony is of another person or passkey"));
                 }
                 unknown_so_far(&unit.reader(), &registered)?;
                 room_for_one(&unit.reader(), &me.person.id)?;
@@ -202,23 +204,6 @@ impl Countersign {
             .await?;
         self.tell_passkey(&person.id, &person.name, added.entry);
         Ok(added)
-    }
-
-    /// Takes the ceremony in a unit of its own, so that it is gone whatever comes of it.
-    async fn take_addition(&self, session: Option<&Digest>, ceremony: &str) -> Result<Vec<u8>, AppError> {
-        let ceremony = ceremony.to_owned();
-        let taken = self
-            .store
-            .write(move |unit| -> Result<Option<CeremonyRow>, StoreError> {
-                let now = unit.now();
-                Ok(unit.take_addition(&ceremony)?.filter(|row| row.is_fresh(now)))
-            })
-            .await?;
-        let row = taken.ok_or_else(challenge_unknown)?;
-        if session.is_none_or(|digest| row.subject != digest.to_string()) {
-            return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is of another session"));
-        }
-        Ok(row.statement)
     }
 }
 

@@ -3,8 +3,6 @@
 //! Implements DESIGN §11, WebAuthn L3 §7.2.
 //! Never ties anybody to a user without that person's own touch, and never says who started a job.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value};
 
 use crate::crypto::random;
@@ -16,14 +14,13 @@ use crate::domain::oauth::link_form::LinkForm;
 use crate::domain::people::proof::{BY_PIPELINE, LinkCode, LinkedUser, audience, shown_by};
 use crate::domain::statement::{Link, Statement};
 use crate::domain::time::{LINK_CODE, Timestamp};
-use crate::passkeys::PasskeyError;
 use crate::passkeys::assertion::Verification;
+use crate::store::ceremonies::{CeremonyFor, CeremonyKind};
 use crate::store::links::{Brought, LinkCodeRow, ProvedRow};
-use crate::store::passkeys::{CeremonyRow, PasskeyRow};
-use crate::store::{Reader, StoreError, Unit};
+use crate::store::passkeys::PasskeyRow;
+use crate::store::{Reader, Unit};
 
-use super::ceremony::{Asked, Ceremony, challenge_unknown};
-use super::decide_request::assertion_document;
+use super::ceremony::{Asked, Ceremony, assertion_document, mismatch, put_documents};
 use super::entitled::is_known;
 use super::find_passkey::keys_of;
 use super::tie_user::{document, void_requests_of};
@@ -203,7 +200,8 @@ impl Countersign {
             let own = keys_of(&unit.reader(), &me.person.id)?;
             let statement = Statement::Link(Link { nonce, at, issuer, person: me.person.id, user: brought.user });
             let statement = statement.to_bytes()?;
-            unit.start_link_ceremony(&ceremony, &me.session.secret_sha256, (&statement, &own))?;
+            let of = CeremonyFor::Secret(me.session.secret_sha256);
+            unit.start_ceremony(CeremonyKind::Link, (&ceremony, &of), (&statement, Some(&own)))?;
             Ok(Asked { statement, listed: Some(own) })
         });
         self.ask_to_sign(id, started.await?)
@@ -217,20 +215,11 @@ impl Countersign {
         response: &Value,
     ) -> Result<Proved, AppError> {
         self.steady_now()?;
-        let asked = self.take_link_ceremony(session.as_ref(), ceremony).await?;
+        let asked = self.take(CeremonyKind::Link, ceremony, session.map(CeremonyFor::Secret)).await?;
         let Ok(Statement::Link(said)) = Statement::from_bytes(&asked.statement) else {
-            return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is not over a GitLab user"));
+            return Err(mismatch("this ceremony is not over a GitLab user"));
         };
-        let (passkey, person) = self.passkey_of(response)?;
-        if person.id != said.person {
-            return Err(AppError::refused(ErrorCode::PasskeyUnknown, "this passkey is not yours"));
-        }
-        let verified = match self.is_signed((&passkey, &person), &asked, response) {
-            Err(error @ PasskeyError::CounterRolledBack { .. }) => {
-                return Err(self.suspect(&person, passkey, error).await);
-            }
-            verified => verified?,
-        };
+        let (passkey, verified) = self.signed_by(&said.person, &asked, response).await?;
         let (limits, user) = (self.settings.sessions, said.user.clone());
         let recorded = self.store.write(move |unit| -> Result<_, AppError> {
             let me = actor(unit, session.as_ref(), limits)?;
@@ -265,20 +254,6 @@ impl Countersign {
             })
             .await
     }
-
-    /// Takes the ceremony in a unit of its own, so that it is gone whatever comes of it.
-    async fn take_link_ceremony(&self, session: Option<&Digest>, ceremony: &str) -> Result<Asked, AppError> {
-        let ceremony = ceremony.to_owned();
-        let taken = self.store.write(move |unit| -> Result<Option<CeremonyRow>, StoreError> {
-            let now = unit.now();
-            Ok(unit.take_link_ceremony(&ceremony)?.filter(|row| row.is_fresh(now)))
-        });
-        let row = taken.await?.ok_or_else(challenge_unknown)?;
-        if session.is_none_or(|digest| row.subject != digest.to_string()) {
-            return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is of another session"));
-        }
-        Ok(Asked { statement: row.statement, listed: row.listed })
-    }
 }
 
 struct Signed {
@@ -293,16 +268,13 @@ fn write_link(unit: &mut Unit<'_>, person: &PersonId, signed: Signed) -> Result<
     let Brought { user, token, issuer_keys, .. } = brought;
     let link = canonical::to_bytes(&document(BY_PIPELINE, &user.issuer, person, &user.user_id))?;
     let assertion = assertion_document(&passkey, &verified)?;
-    let mut evidence = BTreeMap::new();
-    let documents: [(&str, &[u8]); 4] = [
-        ("link", &link),
-        ("statement", &statement),
-        ("assertion", &assertion),
-        ("job_token", token.expose().as_bytes()),
+    let documents: [(&str, &[u8], _); 4] = [
+        ("link", &link, person),
+        ("statement", &statement, person),
+        ("assertion", &assertion, person),
+        ("job_token", token.expose().as_bytes(), person),
     ];
-    for (name, bytes) in documents {
-        evidence.insert(name.to_owned(), unit.put_evidence(name, bytes, Some(person))?);
-    }
+    let evidence = put_documents(unit, &documents)?;
     let entry = unit.append(Event::Link {
         outcome: "proved".to_owned(),
         person: person.clone(),

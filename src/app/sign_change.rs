@@ -10,8 +10,7 @@ use serde_json::Value;
 
 use crate::crypto::random;
 use crate::domain::assurance::evidence::Admission;
-use crate::domain::bundle::signatures::AssertionEvidence;
-use crate::domain::canonical::{self, Bytes};
+use crate::domain::canonical::Bytes;
 use crate::domain::change::standing::{Moment, Signature, Standing, Terms, admits, standing};
 use crate::domain::ids::{ChangeId, PersonId, RequestId};
 use crate::domain::log::entry::Event;
@@ -21,12 +20,13 @@ use crate::domain::statement::{Choice, Countersignature, Statement};
 use crate::domain::time::Timestamp;
 use crate::passkeys::PasskeyError;
 use crate::passkeys::assertion::Verification;
+use crate::store::Unit;
+use crate::store::ceremonies::{CeremonyFor, CeremonyKind};
 use crate::store::changes::{ChangeRow, ChangeState};
 use crate::store::passkeys::{PasskeyRow, SuspendedWhy};
-use crate::store::{StoreError, Unit};
 
 use super::apply_change;
-use super::ceremony::{Asked, Ceremony, challenge_unknown};
+use super::ceremony::{Asked, Ceremony, assertion_document, mismatch, put_documents};
 use super::course::refusal;
 use super::entitled::{is_known, may_approve};
 use super::known::judged;
@@ -76,7 +76,8 @@ impl Countersign {
             let statement =
                 Statement::Change(Countersignature { decision: choice, nonce, at: unit.now(), change: row.change });
             let statement = statement.to_bytes()?;
-            unit.start_change_ceremony(&ceremony_id, &change_id, (&statement, listed.as_deref()))?;
+            let of = CeremonyFor::Id(change_id.to_string());
+            unit.start_ceremony(CeremonyKind::Change, (&ceremony_id, &of), (&statement, listed.as_deref()))?;
             Ok(Asked { statement, listed })
         });
         self.ask_to_sign(ceremony, asked.await?)
@@ -90,9 +91,9 @@ impl Countersign {
         self.steady_now()?;
         self.settle_changes().await?;
         self.store.read(|reader| reader.change(id)?.ok_or_else(unknown_change))?;
-        let asked = self.take_change_ceremony(id, ceremony).await?;
+        let asked = self.take(CeremonyKind::Change, ceremony, Some(CeremonyFor::Id(id.to_string()))).await?;
         let Ok(Statement::Change(signed)) = Statement::from_bytes(&asked.statement) else {
-            return Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is not over a change"));
+            return Err(mismatch("this ceremony is not over a change"));
         };
         let change = signed.change.clone();
         let (passkey, person) = self.passkey_of(response)?;
@@ -152,23 +153,6 @@ impl Countersign {
             self.waiting.wake(request);
         }
         Ok(signed)
-    }
-
-    async fn take_change_ceremony(&self, id: &ChangeId, ceremony: &str) -> Result<Asked, AppError> {
-        let ceremony = ceremony.to_owned();
-        let taken = self.store.write(move |unit| -> Result<_, StoreError> {
-            let now = unit.now();
-            Ok(unit.take_change_ceremony(&ceremony)?.map(|row| (row, now)))
-        });
-        match taken.await? {
-            Some((row, now)) if row.is_fresh(now) && row.subject == id.as_str() => {
-                Ok(Asked { statement: row.statement, listed: row.listed })
-            }
-            Some((row, now)) if row.is_fresh(now) => {
-                Err(AppError::refused(ErrorCode::StatementMismatch, "this ceremony is over another change"))
-            }
-            _ => Err(challenge_unknown()),
-        }
     }
 }
 
@@ -249,16 +233,9 @@ fn record(
 ) -> Result<(Signed, Vec<RequestId>), AppError> {
     let Made { choice, statement, passkey, verified, proved } = made;
     let (id, person) = (&row.change.id, passkey.person.clone());
-    let assertion = canonical::to_bytes(&AssertionEvidence {
-        authenticator_data: Bytes(verified.authenticator_data.clone()),
-        client_data_json: Bytes(verified.client_data_json.clone()),
-        credential_id: Bytes(passkey.credential_id.clone()),
-        signature: Bytes(verified.signature.clone()),
-    })?;
-    let evidence = BTreeMap::from([
-        ("statement".to_owned(), unit.put_evidence("statement", &statement, Some(&row.change.person))?),
-        ("assertion".to_owned(), unit.put_evidence("assertion", &assertion, Some(&person))?),
-    ]);
+    let assertion = assertion_document(&passkey, &verified)?;
+    let documents = [("statement", statement.as_slice(), &row.change.person), ("assertion", &assertion, &person)];
+    let evidence = put_documents(unit, &documents)?;
     // Judged with the new signature, so that its entry says when the change takes effect.
     let signature = Signature { person: person.clone(), choice, at: unit.now() };
     let mut signatures = unit.reader().change_signatures(id)?;

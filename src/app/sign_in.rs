@@ -19,8 +19,7 @@ use crate::store::passkeys::PasskeyRow;
 use crate::store::sessions::{NewSignIn, SessionRow, SignInRow};
 use crate::store::{StoreError, Unit};
 
-use super::ceremony::{challenge_unknown, stored, verified};
-use super::decide_request::assertion_document;
+use super::ceremony::{assertion_document, challenge_unknown, stored, verified};
 use super::entitled::is_known;
 use super::grants::end_of_session;
 use super::keep_authorization::note_sign_in;

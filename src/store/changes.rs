@@ -1,6 +1,6 @@
-//! Changes that admins sign: the record, its signatures, its ceremonies, and when it takes effect by itself.
-//! In: a proposed change, then signatures. Out: rows; a ceremony is handed out once.
-//! Implements DESIGN §6, §11; WebAuthn L3 §13.4.3 (single use).
+//! Changes that admins sign: the record, its signatures, and when it takes effect by itself.
+//! In: a proposed change, then signatures. Out: rows.
+//! Implements DESIGN §6, §11.
 //! Never decides: when a change takes effect is the domain's to say.
 
 use rusqlite::{Row, ToSql, params};
@@ -11,10 +11,9 @@ use crate::domain::change::Change;
 use crate::domain::change::standing::{Council, Signature};
 use crate::domain::ids::{ChangeId, PersonId};
 use crate::domain::statement::Choice;
-use crate::domain::time::{CEREMONY, Timestamp};
+use crate::domain::time::Timestamp;
 
 use super::columns::{as_i64, collect, corrupt, first, index, optional_time, parsed, time};
-use super::passkeys::{CeremonyRow, MAX_CEREMONIES, as_listed, ceremony};
 use super::{Reader, StoreError, Unit};
 
 /// What the store keeps of a change's state.
@@ -225,32 +224,5 @@ impl Unit<'_> {
                    WHERE id = ?1 AND state IN ('open', 'admitted')";
         let changed = self.conn().prepare_cached(sql)?.execute(params![id.as_str(), state.as_str(), as_i64(entry)?])?;
         if changed == 1 { Ok(()) } else { Err(corrupt("change")) }
-    }
-
-    /// Starts a ceremony over a change, for the passkeys that are listed or any.
-    pub fn start_change_ceremony(
-        &mut self,
-        id: &str,
-        of: &ChangeId,
-        (statement, listed): (&[u8], Option<&[Vec<u8>]>),
-    ) -> Result<(), StoreError> {
-        let now = self.now();
-        self.conn()
-            .prepare_cached("DELETE FROM change_ceremony WHERE started < ?1")?
-            .execute(params![(now - CEREMONY).millis()])?;
-        let prune = "DELETE FROM change_ceremony WHERE change = ?1 AND id NOT IN
-                     (SELECT id FROM change_ceremony WHERE change = ?1 ORDER BY started DESC LIMIT ?2)";
-        let keep = i64::try_from(MAX_CEREMONIES - 1).unwrap_or(0);
-        self.conn().prepare_cached(prune)?.execute(params![of.as_str(), keep])?;
-        let sql = "INSERT INTO change_ceremony (id, change, statement, listed, started) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let values = params![id, of.as_str(), statement, as_listed(listed)?, now.millis()];
-        self.conn().prepare_cached(sql)?.execute(values)?;
-        Ok(())
-    }
-
-    /// Takes a ceremony over a change: it is gone afterwards, whatever comes of it.
-    pub fn take_change_ceremony(&mut self, id: &str) -> Result<Option<CeremonyRow>, StoreError> {
-        let sql = "DELETE FROM change_ceremony WHERE id = ?1 RETURNING change AS subject, statement, listed, started";
-        first(&mut self.conn().prepare_cached(sql)?, params![id], ceremony)
     }
 }

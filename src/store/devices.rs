@@ -1,5 +1,5 @@
-//! Devices that ask, and the ceremonies by which people allow them.
-//! In: requests as canonical JSON, under the SHA-256 of their codes. Out: rows; a ceremony is handed out once.
+//! Devices that ask, and how far that has come.
+//! In: requests as canonical JSON, under the SHA-256 of their codes. Out: rows.
 //! Implements RFC 8628 §3.
 //! Never stores a code that could be used, only its SHA-256; and finds a request by a person's code only while it is open.
 
@@ -8,11 +8,10 @@ use rusqlite::{Row, params};
 use crate::domain::ids::Digest;
 use crate::domain::oauth::device::DeviceRequest;
 use crate::domain::oauth::device::standing::{Stage, Standing};
-use crate::domain::time::{CEREMONY, DEVICE_KEPT, Timestamp};
+use crate::domain::time::{DEVICE_KEPT, Timestamp};
 
 use super::columns::{as_i64, corrupt, digest, first, optional_digest, optional_index, time};
 use super::grants::PRUNED_AT_ONCE;
-use super::passkeys::{CeremonyRow, MAX_CEREMONIES, as_listed, ceremony};
 use super::shares::{Oldest, Payer, Share};
 use super::{Reader, StoreError, Unit};
 
@@ -162,34 +161,5 @@ impl Unit<'_> {
         let sql = "UPDATE device_request SET stage = ?2, grant_entry = ?3 WHERE device_code_sha256 = ?1";
         self.conn().prepare_cached(sql)?.execute(params![id.as_bytes(), text, grant])?;
         Ok(())
-    }
-
-    /// Starts the ceremony over what a device asks, for the passkeys of the session's owner; those that took too long are
-    /// forgotten, the oldest of a session end.
-    pub fn start_device_ceremony(
-        &mut self,
-        id: &str,
-        session: &Digest,
-        (statement, listed): (&[u8], &[Vec<u8>]),
-    ) -> Result<(), StoreError> {
-        let now = self.now();
-        self.conn()
-            .prepare_cached("DELETE FROM device_ceremony WHERE started < ?1")?
-            .execute(params![(now - CEREMONY).millis()])?;
-        let prune = "DELETE FROM device_ceremony WHERE session = ?1 AND id NOT IN
-                     (SELECT id FROM device_ceremony WHERE session = ?1 ORDER BY started DESC LIMIT ?2)";
-        let keep = i64::try_from(MAX_CEREMONIES - 1).unwrap_or(0);
-        self.conn().prepare_cached(prune)?.execute(params![session.as_bytes(), keep])?;
-        let sql = "INSERT INTO device_ceremony (id, session, statement, listed, started) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let values = params![id, session.as_bytes(), statement, as_listed(Some(listed))?, now.millis()];
-        self.conn().prepare_cached(sql)?.execute(values)?;
-        Ok(())
-    }
-
-    /// Takes the ceremony over what a device asks: it is gone, whatever becomes of it.
-    pub fn take_device_ceremony(&mut self, id: &str) -> Result<Option<CeremonyRow>, StoreError> {
-        let sql = "DELETE FROM device_ceremony WHERE id = ?1
-                   RETURNING lower(hex(session)) AS subject, statement, listed, started";
-        first(&mut self.conn().prepare_cached(sql)?, params![id], ceremony)
     }
 }

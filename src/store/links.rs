@@ -1,5 +1,5 @@
 //! Whose GitLab user somebody is: what the console and admins said, what people proved, and codes on their way.
-//! In: a user of an issuer, a person, a code's digest. Out: rows; a code and a ceremony are handed out once.
+//! In: a user of an issuer, a person, a code's digest. Out: rows; a code is brought once.
 //! Implements DESIGN §11.
 //! Never takes what a person proved for what others said: they are two tables.
 
@@ -9,10 +9,9 @@ use crate::domain::change::LinkKind;
 use crate::domain::ids::{Digest, IssuerName, PersonId};
 use crate::domain::oauth::exchange::SubjectToken;
 use crate::domain::people::proof::LinkedUser;
-use crate::domain::time::{CEREMONY, LINK_CODE, Timestamp};
+use crate::domain::time::{LINK_CODE, Timestamp};
 
 use super::columns::{as_i64, collect, corrupt, digest, first, index, optional_time, parsed, time};
-use super::passkeys::{CeremonyRow, MAX_CEREMONIES, as_listed, ceremony};
 use super::{Reader, StoreError, Unit};
 
 /// Most codes of a person that a job may still bring, or that wait for their signature; another one ends the oldest.
@@ -212,33 +211,5 @@ impl Unit<'_> {
         let sql = "DELETE FROM link_code WHERE code_sha256 = ?1";
         self.conn().prepare_cached(sql)?.execute(params![code_sha256.as_bytes()])?;
         Ok(())
-    }
-
-    /// Starts a ceremony in a session over what a job brought, for the passkeys of the session's owner.
-    pub fn start_link_ceremony(
-        &mut self,
-        id: &str,
-        session: &Digest,
-        (statement, listed): (&[u8], &[Vec<u8>]),
-    ) -> Result<(), StoreError> {
-        let now = self.now();
-        self.conn()
-            .prepare_cached("DELETE FROM link_ceremony WHERE started < ?1")?
-            .execute(params![(now - CEREMONY).millis()])?;
-        let prune = "DELETE FROM link_ceremony WHERE session = ?1 AND id NOT IN
-                     (SELECT id FROM link_ceremony WHERE session = ?1 ORDER BY started DESC LIMIT ?2)";
-        let keep = i64::try_from(MAX_CEREMONIES - 1).unwrap_or(0);
-        self.conn().prepare_cached(prune)?.execute(params![session.as_bytes(), keep])?;
-        let sql = "INSERT INTO link_ceremony (id, session, statement, listed, started) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let values = params![id, session.as_bytes(), statement, as_listed(Some(listed))?, now.millis()];
-        self.conn().prepare_cached(sql)?.execute(values)?;
-        Ok(())
-    }
-
-    /// Takes such a ceremony: it is gone afterwards, whatever comes of it.
-    pub fn take_link_ceremony(&mut self, id: &str) -> Result<Option<CeremonyRow>, StoreError> {
-        let sql = "DELETE FROM link_ceremony WHERE id = ?1
-                   RETURNING lower(hex(session)) AS subject, statement, listed, started";
-        first(&mut self.conn().prepare_cached(sql)?, params![id], ceremony)
     }
 }

@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0013_listed_keys.sql"),
     include_str!("migrations/0014_shares.sql"),
     include_str!("migrations/0015_device.sql"),
+    include_str!("migrations/0016_listed_everywhere.sql"),
 ];
 
 /// Brings the schema up to this program's version.

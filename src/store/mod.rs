@@ -4,6 +4,7 @@
 //! Never hands out a connection, and never answers before the commit.
 
 pub mod authorizations;
+pub mod ceremonies;
 pub mod changes;
 mod check;
 mod columns;

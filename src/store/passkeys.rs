@@ -1,20 +1,17 @@
-//! Passkeys and the ceremonies that are under way.
-//! In: what the authenticator's library accepted. Out: rows; a ceremony is handed out once.
-//! Implements DESIGN §6, WebAuthn L3 §13.4.3 (single use).
-//! Never keeps a challenge after it was taken.
+//! Passkeys of people.
+//! In: what the authenticator's library accepted. Out: rows.
+//! Implements DESIGN §6.
+//! Never brings one back that was suspended.
 
 use rusqlite::{Row, params};
 
 use crate::domain::assurance::AuthenticatorFacts;
 use crate::domain::assurance::evidence::{Aaguid, Attestation, Vouched};
-use crate::domain::ids::{Digest, PersonId, RequestId};
-use crate::domain::time::{CEREMONY, NEW_PASSKEY_PAUSE, Timestamp};
+use crate::domain::ids::{Digest, PersonId};
+use crate::domain::time::{NEW_PASSKEY_PAUSE, Timestamp};
 
 use super::columns::{as_i64, collect, corrupt, digest, first, index, optional_time, parsed, time};
 use super::{Reader, StoreError, Unit};
-
-/// Most ceremonies under way for one request, change, invitation or session; starting another ends the oldest.
-pub const MAX_CEREMONIES: usize = 64;
 
 /// A passkey of a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,27 +87,6 @@ impl PasskeyRow {
     }
 }
 
-/// A ceremony that was taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CeremonyRow {
-    /// What it was started for: a request's id, or an invitation's digest.
-    pub subject: String,
-    /// The canonical statement whose SHA-256 is the challenge.
-    pub statement: Vec<u8>,
-    /// The credential ids that the browser was given, where it was told which to look for.
-    pub listed: Option<Vec<Vec<u8>>>,
-    /// When it started.
-    pub started: Timestamp,
-}
-
-impl CeremonyRow {
-    /// Whether it may still be finished.
-    #[must_use]
-    pub fn is_fresh(&self, now: Timestamp) -> bool {
-        now.since(self.started) <= CEREMONY
-    }
-}
-
 fn passkey(row: &Row<'_>) -> Result<PasskeyRow, StoreError> {
     let registered: String = row.get("registered")?;
     Ok(PasskeyRow {
@@ -147,26 +123,6 @@ pub(super) fn vouched(row: &Row<'_>) -> Result<Vouched, StoreError> {
             .map_err(|_| corrupt("attestation"))?,
         admitted: admitted.map(|text| serde_json::from_str(&text)).transpose().map_err(|_| corrupt("admitted"))?,
     })
-}
-
-pub(super) fn ceremony(row: &Row<'_>) -> Result<CeremonyRow, StoreError> {
-    Ok(CeremonyRow {
-        subject: row.get("subject")?,
-        statement: row.get("statement")?,
-        listed: listed(row)?,
-        started: time(row, "started")?,
-    })
-}
-
-/// Credential ids that a browser was given.
-pub(super) fn listed(row: &Row<'_>) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
-    let listed: Option<String> = row.get("listed")?;
-    listed.map(|text| serde_json::from_str(&text)).transpose().map_err(|_| corrupt("listed"))
-}
-
-/// Credential ids as they are kept.
-pub(super) fn as_listed(ids: Option<&[Vec<u8>]>) -> Result<Option<String>, StoreError> {
-    ids.map(serde_json::to_string).transpose().map_err(|_| corrupt("listed"))
 }
 
 impl Reader<'_> {
@@ -263,55 +219,5 @@ impl Unit<'_> {
     pub fn rename_passkey(&mut self, id: i64, name: &str) -> Result<(), StoreError> {
         self.conn().prepare_cached("UPDATE passkey SET name = ?2 WHERE id = ?1")?.execute(params![id, name])?;
         Ok(())
-    }
-
-    /// Starts an approval ceremony, over the passkeys that are listed or any.
-    pub fn start_approval(
-        &mut self,
-        id: &str,
-        request: &RequestId,
-        (statement, listed): (&[u8], Option<&[Vec<u8>]>),
-    ) -> Result<(), StoreError> {
-        let now = self.now();
-        self.conn()
-            .prepare_cached("DELETE FROM approval_ceremony WHERE started < ?1")?
-            .execute(params![(now - CEREMONY).millis()])?;
-        let prune = "DELETE FROM approval_ceremony WHERE request = ?1 AND id NOT IN
-                     (SELECT id FROM approval_ceremony WHERE request = ?1 ORDER BY started DESC LIMIT ?2)";
-        let keep = i64::try_from(MAX_CEREMONIES - 1).unwrap_or(0);
-        self.conn().prepare_cached(prune)?.execute(params![request.as_str(), keep])?;
-        let sql = "INSERT INTO approval_ceremony (id, request, statement, listed, started) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let values = params![id, request.as_str(), statement, as_listed(listed)?, now.millis()];
-        self.conn().prepare_cached(sql)?.execute(values)?;
-        Ok(())
-    }
-
-    /// Takes an approval ceremony: it is gone afterwards, whatever comes of it.
-    pub fn take_approval(&mut self, id: &str) -> Result<Option<CeremonyRow>, StoreError> {
-        let sql =
-            "DELETE FROM approval_ceremony WHERE id = ?1 RETURNING request AS subject, statement, listed, started";
-        first(&mut self.conn().prepare_cached(sql)?, params![id], ceremony)
-    }
-
-    /// Starts a registration ceremony.
-    pub fn start_registration(&mut self, id: &str, invitation: &Digest, statement: &[u8]) -> Result<(), StoreError> {
-        let now = self.now();
-        self.conn()
-            .prepare_cached("DELETE FROM registration_ceremony WHERE started < ?1")?
-            .execute(params![(now - CEREMONY).millis()])?;
-        let prune = "DELETE FROM registration_ceremony WHERE invitation = ?1 AND id NOT IN
-                     (SELECT id FROM registration_ceremony WHERE invitation = ?1 ORDER BY started DESC LIMIT ?2)";
-        let keep = i64::try_from(MAX_CEREMONIES - 1).unwrap_or(0);
-        self.conn().prepare_cached(prune)?.execute(params![invitation.as_bytes(), keep])?;
-        let sql = "INSERT INTO registration_ceremony (id, invitation, statement, started) VALUES (?1, ?2, ?3, ?4)";
-        self.conn().prepare_cached(sql)?.execute(params![id, invitation.as_bytes(), statement, now.millis()])?;
-        Ok(())
-    }
-
-    /// Takes a registration ceremony: it is gone afterwards, whatever comes of it.
-    pub fn take_registration(&mut self, id: &str) -> Result<Option<CeremonyRow>, StoreError> {
-        let sql = "DELETE FROM registration_ceremony WHERE id = ?1
-                   RETURNING lower(hex(invitation)) AS subject, statement, NULL AS listed, started";
-        first(&mut self.conn().prepare_cached(sql)?, params![id], ceremony)
     }
 }

@@ -9,6 +9,7 @@ use crate::domain::log::entry::Event;
 use crate::domain::log::high_water::{HighWater, Mark};
 use crate::domain::time::Timestamp;
 
+use super::ceremonies::CeremonyKind;
 use super::columns::as_i64;
 use super::logouts::MAX_LOGOUT_NOTICES;
 use super::open::{Opening, lock, start};
@@ -82,10 +83,9 @@ fn record(unit: &mut Unit<'_>, lost: &Mark) -> Result<u64, StoreError> {
     let conn = unit.conn();
     let void = "UPDATE request SET state = 'voided', state_entry = ?1 WHERE state IN ('open', 'contested')";
     conn.prepare_cached(void)?.execute(params![as_i64(entry)?])?;
-    conn.prepare_cached("DELETE FROM approval_ceremony")?.execute([])?;
-    let begun = ["registration_ceremony", "addition_ceremony", "sign_in_ceremony", "link_ceremony", "link_code"];
-    for ceremonies in begun.into_iter().chain(["device_ceremony", "device_request"]) {
-        conn.execute(&format!("DELETE FROM {ceremonies}"), [])?;
+    let ceremonies = CeremonyKind::ALL.map(CeremonyKind::table);
+    for begun in ceremonies.into_iter().chain(["sign_in_ceremony", "link_code", "device_request"]) {
+        conn.execute(&format!("DELETE FROM {begun}"), [])?;
     }
     conn.prepare_cached("UPDATE session SET ended = ?1 WHERE ended IS NULL")?.execute(params![now])?;
     // Whoever made a session of their own of it is told, as far as is known what was given.
@@ -104,7 +104,6 @@ fn record(unit: &mut Unit<'_>, lost: &Mark) -> Result<u64, StoreError> {
     conn.prepare_cached(end)?.execute(params![now])?;
     let void = "UPDATE change SET state = 'voided', due = NULL, ended = ?1 WHERE state IN ('open', 'admitted')";
     conn.prepare_cached(void)?.execute(params![as_i64(entry)?])?;
-    conn.prepare_cached("DELETE FROM change_ceremony")?.execute([])?;
     // Whoever stopped one in the lost part is not told again.
     conn.prepare_cached("DELETE FROM push")?.execute([])?;
     let keep = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";

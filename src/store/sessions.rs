@@ -1,5 +1,5 @@
-//! Sessions of people who signed in, and the ceremonies of signing in and of adding a passkey.
-//! In: who signed in with which passkey. Out: rows; a ceremony is handed out once.
+//! Sessions of people who signed in, and sign-ins that are under way.
+//! In: who signed in with which passkey. Out: rows; a sign-in is handed out once.
 //! Implements DESIGN §6 (a sign-in's challenge is 32 random bytes from a table of its own), §10.
 //! Never stores a cookie's secret, and never judges whether a session lives.
 
@@ -11,9 +11,9 @@ use crate::domain::network::Network;
 use crate::domain::session::SessionTimes;
 use crate::domain::time::{CEREMONY, Timestamp};
 
+use super::ceremonies::{as_listed, listed};
 use super::columns::{as_i64, collect, corrupt, digest, first, index, optional_digest, optional_time, parsed, time};
 use super::grants::PRUNED_AT_ONCE;
-use super::passkeys::{CeremonyRow, MAX_CEREMONIES, as_listed, ceremony, listed};
 use super::shares::{Oldest, Share};
 use super::{Reader, StoreError, Unit};
 
@@ -202,27 +202,5 @@ impl Unit<'_> {
     pub fn take_sign_in(&mut self, id: &str) -> Result<Option<SignInRow>, StoreError> {
         let sql = "DELETE FROM sign_in_ceremony WHERE id = ?1 RETURNING challenge, listed, started, request";
         first(&mut self.conn().prepare_cached(sql)?, params![id], sign_in)
-    }
-
-    /// Starts the registration of another passkey in a session.
-    pub fn start_addition(&mut self, id: &str, session: &Digest, statement: &[u8]) -> Result<(), StoreError> {
-        let now = self.now();
-        self.conn()
-            .prepare_cached("DELETE FROM addition_ceremony WHERE started < ?1")?
-            .execute(params![(now - CEREMONY).millis()])?;
-        let prune = "DELETE FROM addition_ceremony WHERE session = ?1 AND id NOT IN
-                     (SELECT id FROM addition_ceremony WHERE session = ?1 ORDER BY started DESC LIMIT ?2)";
-        let keep = i64::try_from(MAX_CEREMONIES - 1).unwrap_or(0);
-        self.conn().prepare_cached(prune)?.execute(params![session.as_bytes(), keep])?;
-        let sql = "INSERT INTO addition_ceremony (id, session, statement, started) VALUES (?1, ?2, ?3, ?4)";
-        self.conn().prepare_cached(sql)?.execute(params![id, session.as_bytes(), statement, now.millis()])?;
-        Ok(())
-    }
-
-    /// Takes the registration of another passkey: it is gone afterwards, whatever comes of it.
-    pub fn take_addition(&mut self, id: &str) -> Result<Option<CeremonyRow>, StoreError> {
-        let sql = "DELETE FROM addition_ceremony WHERE id = ?1
-                   RETURNING lower(hex(session)) AS subject, statement, NULL AS listed, started";
-        first(&mut self.conn().prepare_cached(sql)?, params![id], ceremony)
     }
 }

@@ -1,5 +1,6 @@
 pub(in crate::store) mod scratch;
 
+mod ceremonies;
 mod durability;
 mod provider;
 mod resume;

@@ -7,6 +7,7 @@ use crate::domain::log::entry::{Entry, Event};
 use crate::domain::network::Network;
 use crate::domain::session::SessionTimes;
 use crate::domain::time::Timestamp;
+use crate::store::ceremonies::CeremonyKind;
 use crate::store::passkeys::PasskeyRow;
 use crate::store::people::PersonRow;
 use crate::store::sessions::{NewSignIn, SessionRow};
@@ -105,7 +106,10 @@ fn a_restore_ends_every_session_and_every_ceremony() {
                 request: None,
                 network: Network::of([192, 0, 2, 1].into()),
             })?;
-            unit.start_addition("two", &session, b"statement")
+            for kind in CeremonyKind::ALL {
+                unit.start_ceremony(kind, ("two", &super::ceremonies::of(kind)), (b"statement", None))?;
+            }
+            Ok(())
         })
         .unwrap();
     assert_eq!(store.read(|reader| reader.sessions_of(&person)).unwrap().len(), 1);
@@ -121,9 +125,11 @@ fn a_restore_ends_every_session_and_every_ceremony() {
     assert!(store.read(|reader| reader.sessions_of(&person)).unwrap().is_empty());
     assert!(store.read(|reader| reader.session(&secret)).unwrap().unwrap().times.ended.is_some());
     let taken = store.write_blocking(|unit| -> std::result::Result<_, StoreError> {
-        Ok((unit.take_sign_in("one")?, unit.take_addition("two")?))
+        let sign_in = unit.take_sign_in("one")?;
+        let ceremonies = CeremonyKind::ALL.into_iter().map(|kind| unit.take_ceremony(kind, "two"));
+        Ok((sign_in, ceremonies.collect::<std::result::Result<Vec<_>, _>>()?))
     });
-    assert_eq!(taken.unwrap(), (None, None));
+    assert_eq!(taken.unwrap(), (None, vec![None; CeremonyKind::ALL.len()]));
     let told = store.read(|reader| reader.logouts_due(Timestamp::from_millis(i64::MAX), 9, 9)).unwrap();
     assert_eq!(told.iter().map(|row| row.told.client.as_str()).collect::<Vec<_>>(), ["grafana"], "tools are told");
     let grants = store.read(|reader| reader.grants_of_person(&person)).unwrap();
