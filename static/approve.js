@@ -1,11 +1,9 @@
 // The approval page. A tap never waits for the network: what a passkey signs is fetched and checked beforehand.
 // Everything that the server says arrives as rendered HTML; errors find their words in the page's templates.
 
-import { announce, clock, copyLink, credentialJson, Failure, forget, now, post, sha256, showTimes, supported, usePasskey } from './passkey.js';
+import { announce, clock, copyLink, credentialJson, Failure, forget, isStale, now, post, RENEW, sha256, showTimes, supported, usePasskey } from './passkey.js';
 import { fillList, shows } from './statement.js';
 
-const RENEW = 240_000; // the server keeps a ceremony for 300 s
-const STALE = 285_000;
 const TYPING = 500;
 const RETRY = 5_000;
 const WARNINGS = [[300, '5 minutes left'], [60, '1 minute left']];
@@ -59,7 +57,7 @@ async function prepare(asked) {
 
 function renew() {
   if (!wanted || signing) return;
-  if (prepared && Date.now() - prepared.at > STALE) prepared = null;
+  if (isStale(prepared)) prepared = null;
   enable();
   prepare({ ...wanted });
 }
@@ -164,7 +162,7 @@ function reasonChanged() {
 // Runs inside the tap itself: nothing may be awaited before the passkey window is asked for.
 function sign() {
   const used = prepared;
-  if (!used || Date.now() - used.at > STALE) return renew();
+  if (isStale(used)) return renew();
   signing = new AbortController();
   const { signal } = signing;
   const asked = usePasskey(used.publicKey, signal);

@@ -1,10 +1,8 @@
 // The page of a change. A tap never waits for the network: what a passkey signs is fetched and checked beforehand.
 
-import { announce, copyLink, credentialJson, Failure, forget, post, sha256, showTimes, supported, usePasskey } from './passkey.js';
+import { announce, copyLink, credentialJson, Failure, forget, isStale, post, RENEW, sha256, showTimes, supported, usePasskey } from './passkey.js';
 import { fillList, shows } from './statement.js';
 
-const RENEW = 240_000; // the server keeps a ceremony for 300 s
-const STALE = 285_000;
 const RETRY = 5_000;
 // The server's page tells these better than a message could.
 const MOVED_ON = ['already_decided', 'change_over'];
@@ -51,7 +49,7 @@ async function prepare(decision) {
 
 function renew() {
   if (!wanted || signing) return;
-  if (prepared && Date.now() - prepared.at > STALE) prepared = null;
+  if (isStale(prepared)) prepared = null;
   enable();
   prepare(wanted);
 }
@@ -125,7 +123,7 @@ async function look() {
 // Runs inside the tap itself: nothing may be awaited before the passkey window is asked for.
 function sign() {
   const used = prepared;
-  if (!used || Date.now() - used.at > STALE) return renew();
+  if (isStale(used)) return renew();
   signing = new AbortController();
   const asked = usePasskey(used.publicKey, signing.signal);
   prepared = null;

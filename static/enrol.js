@@ -1,9 +1,7 @@
 // The enrolment page: three steps on one page, a passkey made inside the tap itself.
 
-import { announce, copyLink, credentialJson, Failure, forget, makePasskey, post, showTimes, supported } from './passkey.js';
+import { announce, copyLink, credentialJson, Failure, forget, isStale, makePasskey, post, RENEW, showTimes, supported } from './passkey.js';
 
-const RENEW = 240_000; // the server keeps a ceremony for 300 s
-const STALE = 285_000;
 const RETRY = 5_000;
 
 const path = location.pathname.replace(/\/$/, '');
@@ -64,14 +62,14 @@ async function prepare() {
 
 function renew() {
   if (busy || (current !== 'make' && current !== 'second')) return;
-  if (prepared && Date.now() - prepared.at > STALE) prepared = null;
+  if (isStale(prepared)) prepared = null;
   enable();
   prepare();
 }
 
 function make() {
   const used = prepared;
-  if (!used || Date.now() - used.at > STALE) return renew();
+  if (isStale(used)) return renew();
   busy = true;
   note('');
   const asked = makePasskey(used.publicKey);

@@ -1,16 +1,9 @@
 // My passkeys, My applications and What I signed: panels in place, and a passkey made inside the tap itself.
 
 import { credentialJson, Failure, find, makePasskey, note, now, post, showStep, showTimes, supported } from './passkey.js';
+import { Acts, signIn, signedOut, tell, Touch } from './touch.js';
 
-const RENEW = 240_000; // the server keeps a ceremony for 300 s
-const STALE = 285_000;
-
-const { here, freshUntil, rpId, userId } = document.body.dataset;
-const signIn = `/sign-in?next=${encodeURIComponent(here)}`;
-
-let prepared = null;
-let timer = 0;
-let busy = false;
+const { freshUntil, rpId, userId } = document.body.dataset;
 
 function show(name) {
   showStep(name);
@@ -20,32 +13,25 @@ function show(name) {
 function enable() {
   const add = find('[data-act=add]');
   const make = find('[data-act=make]');
-  if (add) add.disabled = !supported() || busy;
-  if (make) make.disabled = !prepared || busy || !navigator.onLine;
+  if (add) add.disabled = !supported() || acts.busy;
+  if (make) make.disabled = !touch.prepared || acts.busy || !navigator.onLine;
 }
 
 function told(fault) {
-  if (fault.code === 'sign_in_needed') return void location.assign(signIn);
   if (fault.code === 'sign_in_stale') {
     return find('[data-step=stale]') ? show('stale') : void location.assign(`${signIn}&again=yes`);
   }
-  note(fault.code === 'offline' ? 'No connection. Nothing was sent.' : `${fault.description} ${fault.hint}`.trim());
+  tell(fault);
 }
 
-async function act(path, body, then) {
-  if (busy) return;
-  busy = true;
-  enable();
-  note('');
-  try {
-    then(await post(path, body));
-  } catch (fault) {
-    told(fault instanceof Failure ? fault : new Failure('other'));
-  } finally {
-    busy = false;
-    enable();
-  }
-}
+const acts = new Acts({ enable, told });
+const touch = new Touch({
+  enable,
+  told,
+  show,
+  fetched: () => post('/me/passkeys/options', {}),
+  isWanted: () => !acts.busy && find('[data-step=make]')?.hidden === false,
+});
 
 // ---- rows -----------------------------------------------------------------------------------------------------
 
@@ -66,7 +52,7 @@ function tellWhichAreKept(kept) {
 }
 
 function remove(button) {
-  act(pathOf(button, 'remove'), {}, ({ kept }) => {
+  acts.call(pathOf(button, 'remove'), {}, ({ kept }) => {
     // The session may have ended with the key: the next page need not be this one.
     tellWhichAreKept(kept);
     again();
@@ -79,40 +65,18 @@ const isFresh = () => now() < Date.parse(freshUntil);
 
 function add() {
   if (!isFresh()) return show('stale');
-  prepared = null;
+  touch.prepared = null;
   note('');
   show('make');
-  prepare();
-}
-
-async function prepare() {
-  clearTimeout(timer);
-  try {
-    prepared = { ...(await post('/me/passkeys/options', {})), at: Date.now() };
-    timer = setTimeout(renew, RENEW);
-  } catch (fault) {
-    prepared = null;
-    told(fault);
-  } finally {
-    enable();
-  }
-}
-
-function renew() {
-  if (busy || find('[data-step=make]')?.hidden !== false) return;
-  if (prepared && Date.now() - prepared.at > STALE) prepared = null;
-  enable();
-  prepare();
+  touch.prepare();
 }
 
 function make() {
-  const used = prepared;
-  if (!used || Date.now() - used.at > STALE) return renew();
-  busy = true;
+  const used = touch.take();
+  if (!used) return;
+  acts.busy = true;
   note('');
   const asked = makePasskey(used.publicKey);
-  prepared = null;
-  clearTimeout(timer);
   enable();
   asked
     .then((credential) => post('/me/passkeys/new', { ceremony: used.ceremony, response: credentialJson(credential) }))
@@ -124,10 +88,10 @@ function make() {
     .catch((fault) => {
       if (fault instanceof Failure) told(fault);
       else note(fault?.name === 'InvalidStateError' ? 'This passkey is yours already. Use another.' : 'Nothing was made. The browser closed the passkey window.');
-      if (find('[data-step=make]').hidden === false) prepare();
+      if (find('[data-step=make]').hidden === false) touch.prepare();
     })
     .finally(() => {
-      busy = false;
+      acts.busy = false;
       enable();
     });
 }
@@ -143,25 +107,22 @@ const ACTS = {
   rename: (button) => panel(itemOf(button), 'rename'),
   'ask-report': (button) => panel(itemOf(button), 'report'),
   'ask-remove': (button) => (isFresh() ? panel(itemOf(button), 'remove') : show('stale')),
-  save: (button) => act(pathOf(button, 'name'), { name: itemOf(button).querySelector('input').value.trim() }, again),
+  save: (button) => acts.call(pathOf(button, 'name'), { name: itemOf(button).querySelector('input').value.trim() }, again),
   remove,
-  report: (button) => act(pathOf(button, 'report'), {}, again),
+  report: (button) => acts.call(pathOf(button, 'report'), {}, again),
   'ask-forget': (button) => panel(itemOf(button), 'forget'),
-  forget: (button) => act(`/me/applications/${itemOf(button).dataset.application}/forget`, {}, again),
-  end: (button) => act(`/me/sessions/${itemOf(button).dataset.session}/end`, {}, again),
-  'sign-out': () => act('/sign-out', {}, () => location.assign('/sign-in')),
-  'sign-out-everywhere': () => act('/sign-out', { everywhere: true }, () => location.assign('/sign-in')),
+  forget: (button) => acts.call(`/me/applications/${itemOf(button).dataset.application}/forget`, {}, again),
+  end: (button) => acts.call(`/me/sessions/${itemOf(button).dataset.session}/end`, {}, again),
+  'sign-out': () => acts.call('/sign-out', {}, signedOut),
+  'sign-out-everywhere': () => acts.call('/sign-out', { everywhere: true }, signedOut),
 };
 
-document.addEventListener('click', ({ target }) => {
-  const button = target.closest?.('[data-act]');
-  if (button && !button.disabled) ACTS[button.dataset.act]?.(button);
-});
+acts.listen(ACTS);
 document.addEventListener('keydown', ({ key, target }) => {
   if (key === 'Enter' && target.matches?.('[data-panel=rename] input')) ACTS.save(target);
 });
-document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && renew());
-window.addEventListener('online', renew);
+document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && touch.renew());
+window.addEventListener('online', () => touch.renew());
 window.addEventListener('offline', () => note('No connection. Nothing was sent.'));
 
 showTimes();

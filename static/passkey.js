@@ -48,6 +48,11 @@ export function forget(rpId, credentialId) {
   if (rpId === location.hostname) PublicKeyCredential.signalUnknownCredential?.({ rpId, credentialId })?.catch(() => {});
 }
 
+// The server keeps a ceremony for 300 s: another is fetched before that, and an old one is not used.
+export const RENEW = 240_000;
+const STALE = 285_000;
+export const isStale = (prepared) => !prepared || Date.now() - prepared.at > STALE;
+
 function promised(ask) {
   try {
     return ask();

@@ -1,10 +1,8 @@
 // The sign-in page: the browser offers passkeys by itself where it can, and a button asks for one. A tap never waits
 // for the network: what a passkey answers is fetched beforehand.
 
-import { announce, copyLink, credentialJson, Failure, find, forget, post, requestOptions, showStep, supported, usePasskey } from './passkey.js';
+import { announce, copyLink, credentialJson, Failure, find, forget, isStale, post, RENEW, requestOptions, showStep, supported, usePasskey } from './passkey.js';
 
-const RENEW = 240_000; // the server keeps a ceremony for 300 s
-const STALE = 285_000;
 const RETRY = 5_000;
 
 const { next, for: request } = document.body.dataset;
@@ -66,7 +64,7 @@ async function prepare() {
 
 function renew() {
   if (busy || !['ask', 'found'].includes(current)) return;
-  if (prepared && Date.now() - prepared.at > STALE) prepared = null;
+  if (isStale(prepared)) prepared = null;
   enable();
   prepare();
 }
@@ -93,7 +91,7 @@ async function offer() {
 // Runs inside the tap itself: nothing may be awaited before the passkey window is asked for.
 function use() {
   const used = prepared;
-  if (!used || Date.now() - used.at > STALE) return renew();
+  if (isStale(used)) return renew();
   offered?.abort();
   offered = null;
   asking = new AbortController();

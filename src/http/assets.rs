@@ -33,6 +33,7 @@ const ASSETS: &[(&str, &str, &[u8])] = &[
     ("people.js", "text/javascript; charset=utf-8", include_bytes!("../../static/people.js")),
     ("post.js", "text/javascript; charset=utf-8", include_bytes!("../../static/post.js")),
     ("push.js", "text/javascript; charset=utf-8", include_bytes!("../../static/push.js")),
+    ("touch.js", "text/javascript; charset=utf-8", include_bytes!("../../static/touch.js")),
     ("passkey.js", "text/javascript; charset=utf-8", include_bytes!("../../static/passkey.js")),
     (
         "manifest.webmanifest",
