@@ -23,6 +23,7 @@ use crate::domain::network::Network;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::form::Form;
 
+use super::bodies::PasskeyBody;
 use super::caller::{Crowd, Guesses, Tally, address, is_of_foreign_page, is_our_page, is_seen_navigation};
 use super::problem::Problem;
 
@@ -89,9 +90,9 @@ impl Edge {
     }
 
     /// A JSON answer for a ceremony that failed; a wrong one counts against the address.
-    pub fn fail_ceremony(&self, address: IpAddr, error: AppError) -> HttpResponse {
+    pub fn fail_ceremony(&self, request: &HttpRequest, error: AppError) -> HttpResponse {
         if error.code().page_status() == 400 {
-            self.wrong_ceremonies.count(address, self.app.clock.monotonic());
+            self.wrong_ceremonies.count(self.address(request), self.app.clock.monotonic());
         }
         self.fail_script(error)
     }
@@ -120,6 +121,34 @@ impl Edge {
         // What the parsers say quotes the body, which may hold a secret in the wrong place.
         let value = canonical::strict_value(&body).map_err(|_| self.bad_body("it is not JSON, or not strict"))?;
         serde_json::from_value(value).map_err(|_| self.bad_body("its members are others"))
+    }
+
+    /// The same for a call that starts a ceremony, which counts for its address.
+    ///
+    /// # Errors
+    /// The answer.
+    pub async fn start_from_our_page<T: DeserializeOwned>(
+        &self,
+        request: &HttpRequest,
+        payload: Payload,
+    ) -> Result<T, HttpResponse> {
+        let body = self.json_from_our_page(request, payload).await?;
+        self.refuse_ceremony(request).map_or(Ok(body), Err)
+    }
+
+    /// A browser's answer to a ceremony, from an address that did not bring too many wrong ones.
+    ///
+    /// # Errors
+    /// The answer.
+    pub async fn passkey_from_our_page(
+        &self,
+        request: &HttpRequest,
+        payload: Payload,
+    ) -> Result<PasskeyBody, HttpResponse> {
+        match self.refuse_beyond(&self.wrong_ceremonies, self.address(request)) {
+            None => self.json_from_our_page(request, payload).await,
+            Some(answer) => Err(answer),
+        }
     }
 
     fn bad_body(&self, why: &str) -> HttpResponse {

@@ -5,7 +5,9 @@
 
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::header;
+use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
+use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::app::AppError;
@@ -13,6 +15,7 @@ use crate::app::use_session::{SignedIn, not_signed_in, session_digest};
 use crate::domain::ids::Digest;
 use crate::domain::session::SessionLimits;
 
+use super::bodies::PasskeyBody;
 use super::edge::Edge;
 
 /// The cookie.
@@ -56,6 +59,48 @@ pub async fn needed(edge: &Edge, request: &HttpRequest) -> Result<(), HttpRespon
         }
         Err(error) => Err(edge.fail_script(error)),
     }
+}
+
+/// The body of a call from a page of ours, and the session of whoever is signed in.
+///
+/// # Errors
+/// The answer.
+pub async fn call<T: DeserializeOwned>(
+    edge: &Edge,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<(T, Option<Digest>), HttpResponse> {
+    let body = edge.json_from_our_page(request, payload).await?;
+    needed(edge, request).await?;
+    Ok((body, digest(request)))
+}
+
+/// The same for a call that starts a ceremony, which counts for its address.
+///
+/// # Errors
+/// The answer.
+pub async fn start<T: DeserializeOwned>(
+    edge: &Edge,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<(T, Option<Digest>), HttpResponse> {
+    let body = edge.start_from_our_page(request, payload).await?;
+    needed(edge, request).await?;
+    Ok((body, digest(request)))
+}
+
+/// The same for a browser's answer to a ceremony, from an address that did not bring too many wrong ones.
+///
+/// # Errors
+/// The answer.
+pub async fn passkey_answer(
+    edge: &Edge,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<(PasskeyBody, Option<Digest>), HttpResponse> {
+    let body = edge.passkey_from_our_page(request, payload).await?;
+    needed(edge, request).await?;
+    Ok((body, digest(request)))
 }
 
 /// Who opens a page; the use is noted.

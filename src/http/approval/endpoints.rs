@@ -22,7 +22,6 @@ use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::request::Request;
 use crate::domain::request::standing::Standing;
 use crate::domain::statement::Choice;
-use crate::http::bodies::PasskeyBody;
 use crate::http::edge::{Shared, ceremony_answer, json_answer};
 use crate::http::problem;
 
@@ -63,13 +62,10 @@ pub async fn page(id: Path<String>, edge: Shared) -> HttpResponse {
 
 /// Starts a signature.
 pub async fn options(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
-    let body: OptionsBody = match edge.json_from_our_page(&request, payload).await {
+    let body: OptionsBody = match edge.start_from_our_page(&request, payload).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };
-    if let Some(answer) = edge.refuse_ceremony(&request) {
-        return answer;
-    }
     let Ok(id) = RequestId::parse(&id) else { return edge.fail_script(unknown()) };
     let intent = Intent { choice: body.decision, reason: body.reason, user: body.user };
     match edge.app.begin_decision(&id, intent).await {
@@ -80,11 +76,7 @@ pub async fn options(request: HttpRequest, id: Path<String>, payload: Payload, e
 
 /// Finishes a signature.
 pub async fn decision(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
-    let address = edge.address(&request);
-    if let Some(answer) = edge.refuse_beyond(&edge.wrong_ceremonies, address) {
-        return answer;
-    }
-    let body: PasskeyBody = match edge.json_from_our_page(&request, payload).await {
+    let body = match edge.passkey_from_our_page(&request, payload).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };
@@ -94,7 +86,7 @@ pub async fn decision(request: HttpRequest, id: Path<String>, payload: Payload, 
             Ok(seen) => json_answer(&state(&edge.app, &seen, Some(&decided))),
             Err(error) => edge.fail_script(error),
         },
-        Err(error) => edge.fail_ceremony(address, error),
+        Err(error) => edge.fail_ceremony(&request, error),
     }
 }
 

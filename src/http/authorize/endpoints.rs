@@ -123,13 +123,11 @@ fn ask(app: &Countersign, id: &str, looked: &Looked) -> HttpResponse {
 
 /// The person agrees.
 pub async fn consent(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
-    if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
-        return answer;
-    }
-    if let Err(answer) = session::needed(&edge, &request).await {
-        return answer;
-    }
-    match edge.app.agree_to_authorization(&id, session::digest(&request)).await {
+    let (EmptyBody {}, session) = match session::call(&edge, &request, payload).await {
+        Ok(called) => called,
+        Err(answer) => return answer,
+    };
+    match edge.app.agree_to_authorization(&id, session).await {
         Ok(()) => json_answer(&json!({})),
         Err(error) => edge.fail_script(error),
     }

@@ -15,7 +15,6 @@ use crate::app::view_change::{Onlooker, SeenChange};
 use crate::app::{AppError, Countersign};
 use crate::domain::ids::ChangeId;
 use crate::domain::statement::Choice;
-use crate::http::bodies::PasskeyBody;
 use crate::http::edge::{Shared, ceremony_answer, json_answer};
 use crate::http::{problem, session};
 
@@ -47,13 +46,10 @@ pub async fn page(request: HttpRequest, id: Path<String>, edge: Shared) -> HttpR
 
 /// Starts a signature.
 pub async fn options(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
-    let body: OptionsBody = match edge.json_from_our_page(&request, payload).await {
+    let body: OptionsBody = match edge.start_from_our_page(&request, payload).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };
-    if let Some(answer) = edge.refuse_ceremony(&request) {
-        return answer;
-    }
     let Ok(id) = ChangeId::parse(&id) else { return edge.fail_script(unknown_change()) };
     match edge.app.begin_signature(&id, (body.decision, body.user.as_deref())).await {
         Ok(ceremony) => ceremony_answer(&ceremony),
@@ -63,11 +59,7 @@ pub async fn options(request: HttpRequest, id: Path<String>, payload: Payload, e
 
 /// Finishes a signature.
 pub async fn signature(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
-    let address = edge.address(&request);
-    if let Some(answer) = edge.refuse_beyond(&edge.wrong_ceremonies, address) {
-        return answer;
-    }
-    let body: PasskeyBody = match edge.json_from_our_page(&request, payload).await {
+    let body = match edge.passkey_from_our_page(&request, payload).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };
@@ -81,12 +73,7 @@ pub async fn signature(request: HttpRequest, id: Path<String>, payload: Payload,
             }
             Err(error) => edge.fail_script(error),
         },
-        Err(error) => {
-            if error.code().page_status() == 400 {
-                edge.wrong_ceremonies.count(address, edge.app.clock.monotonic());
-            }
-            edge.fail_script(error)
-        }
+        Err(error) => edge.fail_ceremony(&request, error),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::app::AppError;
 use crate::app::use_session::not_signed_in;
 use crate::domain::oauth::device::UserCode;
 use crate::domain::oauth::error_code::ErrorCode;
-use crate::http::bodies::{EmptyBody, PasskeyBody};
+use crate::http::bodies::EmptyBody;
 use crate::http::edge::{Shared, ceremony_answer, json_answer};
 use crate::http::{problem, session};
 
@@ -36,14 +36,11 @@ pub async fn code(request: HttpRequest, edge: Shared) -> HttpResponse {
 
 /// Looks for the device that shows this code.
 pub async fn find(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
-    let body: CodeBody = match edge.json_from_our_page(&request, payload).await {
-        Ok(body) => body,
+    let (body, session): (CodeBody, _) = match session::call(&edge, &request, payload).await {
+        Ok(called) => called,
         Err(answer) => return answer,
     };
-    if let Err(answer) = session::needed(&edge, &request).await {
-        return answer;
-    }
-    let Some(digest) = session::digest(&request) else { return edge.fail_script(not_signed_in()) };
+    let Some(session) = session else { return edge.fail_script(not_signed_in()) };
     // What no code looks like is a slip, and no guess.
     let Some(code) = UserCode::parse(&body.code) else {
         let text = "a code has 8 letters and digits, without I, O, 0 and 1";
@@ -51,12 +48,12 @@ pub async fn find(request: HttpRequest, payload: Payload, edge: Shared) -> HttpR
         return edge.fail_script(refused.with_hint("compare it with the device"));
     };
     let address = edge.address(&request);
-    if let Some(answer) = edge.refuse_guess(address, digest) {
+    if let Some(answer) = edge.refuse_guess(address, session) {
         return answer;
     }
-    let found = edge.app.find_device(Some(digest), &code).await;
+    let found = edge.app.find_device(Some(session), &code).await;
     if !matches!(&found, Err(error) if error.code() == ErrorCode::UserCodeUnknown) {
-        edge.guesses.was_right(address, digest);
+        edge.guesses.was_right(address, session);
     }
     match found {
         Ok(page) => json_answer(&json!({ "page": page })),
@@ -84,16 +81,11 @@ pub async fn page(request: HttpRequest, id: Path<String>, edge: Shared) -> HttpR
 
 /// Starts the touch.
 pub async fn options(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
-    if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
-        return answer;
-    }
-    if let Some(answer) = edge.refuse_ceremony(&request) {
-        return answer;
-    }
-    if let Err(answer) = session::needed(&edge, &request).await {
-        return answer;
-    }
-    match edge.app.begin_device(session::digest(&request), &id).await {
+    let (EmptyBody {}, session) = match session::start(&edge, &request, payload).await {
+        Ok(called) => called,
+        Err(answer) => return answer,
+    };
+    match edge.app.begin_device(session, &id).await {
         Ok(ceremony) => ceremony_answer(&ceremony),
         Err(error) => edge.fail_script(error),
     }
@@ -101,33 +93,24 @@ pub async fn options(request: HttpRequest, id: Path<String>, payload: Payload, e
 
 /// Finishes it: the device may fetch its tokens.
 pub async fn allow(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
-    let address = edge.address(&request);
-    if let Some(answer) = edge.refuse_beyond(&edge.wrong_ceremonies, address) {
-        return answer;
-    }
-    let body: PasskeyBody = match edge.json_from_our_page(&request, payload).await {
-        Ok(body) => body,
+    let (body, session) = match session::passkey_answer(&edge, &request, payload).await {
+        Ok(called) => called,
         Err(answer) => return answer,
     };
-    if let Err(answer) = session::needed(&edge, &request).await {
-        return answer;
-    }
     let brought = (body.ceremony.as_str(), &body.response);
-    match edge.app.finish_device(session::digest(&request), &id, brought).await {
+    match edge.app.finish_device(session, &id, brought).await {
         Ok(entry) => json_answer(&json!({ "log": entry })),
-        Err(error) => edge.fail_ceremony(address, error),
+        Err(error) => edge.fail_ceremony(&request, error),
     }
 }
 
 /// The person will not.
 pub async fn deny(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
-    if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
-        return answer;
-    }
-    if let Err(answer) = session::needed(&edge, &request).await {
-        return answer;
-    }
-    match edge.app.deny_device(session::digest(&request), &id).await {
+    let (EmptyBody {}, session) = match session::call(&edge, &request, payload).await {
+        Ok(called) => called,
+        Err(answer) => return answer,
+    };
+    match edge.app.deny_device(session, &id).await {
         Ok(entry) => json_answer(&json!({ "log": entry })),
         Err(error) => edge.fail_script(error),
     }

@@ -13,7 +13,7 @@ use crate::app::console::CONSOLE;
 use crate::app::enrol::{DeadLink, Enrolled, LinkHolder, NoWelcome};
 use crate::domain::ids::Digest;
 use crate::domain::time::SECOND_PASSKEY;
-use crate::http::bodies::{EmptyBody, NameBody, PasskeyBody};
+use crate::http::bodies::{EmptyBody, NameBody};
 use crate::http::edge::{Edge, Shared, ceremony_answer, json_answer};
 use crate::http::{problem, session};
 
@@ -65,10 +65,7 @@ pub async fn page(request: HttpRequest, link: Path<String>, edge: Shared) -> Htt
 
 /// Starts a registration.
 pub async fn options(request: HttpRequest, link: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
-    if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
-        return answer;
-    }
-    if let Some(answer) = edge.refuse_ceremony(&request) {
+    if let Err(answer) = edge.start_from_our_page::<EmptyBody>(&request, payload).await {
         return answer;
     }
     match edge.app.begin_enrolment(holder(&request, &link)).await {
@@ -79,17 +76,13 @@ pub async fn options(request: HttpRequest, link: Path<String>, payload: Payload,
 
 /// Finishes a registration.
 pub async fn passkey(request: HttpRequest, link: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
-    let address = edge.address(&request);
-    if let Some(answer) = edge.refuse_beyond(&edge.wrong_ceremonies, address) {
-        return answer;
-    }
-    let body: PasskeyBody = match edge.json_from_our_page(&request, payload).await {
+    let body = match edge.passkey_from_our_page(&request, payload).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };
     match edge.app.finish_enrolment(holder(&request, &link), &body.ceremony, &body.response).await {
         Ok(enrolled) => enrolled_answer(&edge, enrolled),
-        Err(error) => edge.fail_ceremony(address, error),
+        Err(error) => edge.fail_ceremony(&request, error),
     }
 }
 

@@ -28,13 +28,11 @@ pub async fn page(request: HttpRequest, edge: Shared) -> HttpResponse {
 
 /// Forgets one, and ends what it was given.
 pub async fn forget(request: HttpRequest, client: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
-    if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
-        return answer;
-    }
-    if let Err(answer) = session::needed(&edge, &request).await {
-        return answer;
-    }
-    match edge.app.forget_application(session::digest(&request), &client).await {
+    let (EmptyBody {}, session) = match session::call(&edge, &request, payload).await {
+        Ok(called) => called,
+        Err(answer) => return answer,
+    };
+    match edge.app.forget_application(session, &client).await {
         Ok(()) => json_answer(&json!({})),
         Err(error) => edge.fail_script(error),
     }

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::app::use_session::{SignedIn, not_signed_in};
 use crate::app::{AppError, Countersign};
 use crate::domain::ids::Digest;
-use crate::http::bodies::{EmptyBody, PasskeyBody};
+use crate::http::bodies::EmptyBody;
 use crate::http::edge::{Shared, ceremony_answer, json_answer};
 use crate::http::{problem, session};
 
@@ -56,16 +56,11 @@ pub async fn brought(request: HttpRequest, edge: Shared) -> HttpResponse {
 
 /// Makes a code, and the job that brings it.
 pub async fn code(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
-    if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
-        return answer;
-    }
-    if let Some(answer) = edge.refuse_ceremony(&request) {
-        return answer;
-    }
-    if let Err(answer) = session::needed(&edge, &request).await {
-        return answer;
-    }
-    match edge.app.make_link_code(session::digest(&request)).await {
+    let (EmptyBody {}, session) = match session::start(&edge, &request, payload).await {
+        Ok(called) => called,
+        Err(answer) => return answer,
+    };
+    match edge.app.make_link_code(session).await {
         Ok(made) => json_answer(&json!({
             "code": made.code.expose(),
             "expires": made.expires,
@@ -77,17 +72,11 @@ pub async fn code(request: HttpRequest, payload: Payload, edge: Shared) -> HttpR
 
 /// Starts the signature.
 pub async fn options(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
-    let body: ProofBody = match edge.json_from_our_page(&request, payload).await {
-        Ok(body) => body,
+    let (body, session): (ProofBody, _) = match session::start(&edge, &request, payload).await {
+        Ok(called) => called,
         Err(answer) => return answer,
     };
-    if let Some(answer) = edge.refuse_ceremony(&request) {
-        return answer;
-    }
-    if let Err(answer) = session::needed(&edge, &request).await {
-        return answer;
-    }
-    match edge.app.begin_link(session::digest(&request), body.proof).await {
+    match edge.app.begin_link(session, body.proof).await {
         Ok(ceremony) => ceremony_answer(&ceremony),
         Err(error) => edge.fail_script(error),
     }
@@ -95,35 +84,25 @@ pub async fn options(request: HttpRequest, payload: Payload, edge: Shared) -> Ht
 
 /// Finishes it.
 pub async fn signature(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
-    let address = edge.address(&request);
-    if let Some(answer) = edge.refuse_beyond(&edge.wrong_ceremonies, address) {
-        return answer;
-    }
-    let body: PasskeyBody = match edge.json_from_our_page(&request, payload).await {
-        Ok(body) => body,
+    let (body, session) = match session::passkey_answer(&edge, &request, payload).await {
+        Ok(called) => called,
         Err(answer) => return answer,
     };
-    if let Err(answer) = session::needed(&edge, &request).await {
-        return answer;
-    }
-    match edge.app.finish_link(session::digest(&request), &body.ceremony, &body.response).await {
+    match edge.app.finish_link(session, &body.ceremony, &body.response).await {
         Ok(proved) => json_answer(&json!({
             "issuer": proved.user.issuer, "user_id": proved.user.user_id, "log": proved.entry,
         })),
-        Err(error) => edge.fail_ceremony(address, error),
+        Err(error) => edge.fail_ceremony(&request, error),
     }
 }
 
 /// "That was not me."
 pub async fn forget(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
-    let body: ProofBody = match edge.json_from_our_page(&request, payload).await {
-        Ok(body) => body,
+    let (body, session): (ProofBody, _) = match session::call(&edge, &request, payload).await {
+        Ok(called) => called,
         Err(answer) => return answer,
     };
-    if let Err(answer) = session::needed(&edge, &request).await {
-        return answer;
-    }
-    match edge.app.forget_brought(session::digest(&request), body.proof).await {
+    match edge.app.forget_brought(session, body.proof).await {
         Ok(()) => json_answer(&json!({})),
         Err(error) => edge.fail_script(error),
     }

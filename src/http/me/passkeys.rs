@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::app::use_session::SignedIn;
 use crate::app::{AppError, Countersign};
 use crate::domain::oauth::error_code::ErrorCode;
-use crate::http::bodies::{EmptyBody, NameBody, PasskeyBody};
+use crate::http::bodies::{EmptyBody, NameBody};
 use crate::http::edge::{Shared, ceremony_answer, json_answer};
 use crate::http::{problem, session};
 
@@ -47,10 +47,7 @@ fn draw(app: &Countersign, me: &SignedIn) -> Result<HttpResponse, AppError> {
 
 /// Starts the registration of another passkey.
 pub async fn options(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
-    if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
-        return answer;
-    }
-    if let Some(answer) = edge.refuse_ceremony(&request) {
+    if let Err(answer) = edge.start_from_our_page::<EmptyBody>(&request, payload).await {
         return answer;
     }
     match edge.app.begin_adding_passkey(session::digest(&request)).await {
@@ -61,11 +58,7 @@ pub async fn options(request: HttpRequest, payload: Payload, edge: Shared) -> Ht
 
 /// Finishes it.
 pub async fn add(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
-    let address = edge.address(&request);
-    if let Some(answer) = edge.refuse_beyond(&edge.wrong_ceremonies, address) {
-        return answer;
-    }
-    let body: PasskeyBody = match edge.json_from_our_page(&request, payload).await {
+    let body = match edge.passkey_from_our_page(&request, payload).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };
@@ -75,21 +68,18 @@ pub async fn add(request: HttpRequest, payload: Payload, edge: Shared) -> HttpRe
             "approves_from": added.approves_from,
             "log": added.entry,
         })),
-        Err(error) => edge.fail_ceremony(address, error),
+        Err(error) => edge.fail_ceremony(&request, error),
     }
 }
 
 /// Names one.
 pub async fn name(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
-    let body: NameBody = match edge.json_from_our_page(&request, payload).await {
-        Ok(body) => body,
+    let (body, session): (NameBody, _) = match session::call(&edge, &request, payload).await {
+        Ok(called) => called,
         Err(answer) => return answer,
     };
-    if let Err(answer) = session::needed(&edge, &request).await {
-        return answer;
-    }
     let named = match number(&id) {
-        Ok(id) => edge.app.rename_own_passkey(session::digest(&request), id, &body.name).await,
+        Ok(id) => edge.app.rename_own_passkey(session, id, &body.name).await,
         Err(error) => Err(error),
     };
     match named {
@@ -100,14 +90,12 @@ pub async fn name(request: HttpRequest, id: Path<String>, payload: Payload, edge
 
 /// Removes one, and tells the browser which are kept, so that it can forget the others.
 pub async fn remove(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
-    if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
-        return answer;
-    }
-    if let Err(answer) = session::needed(&edge, &request).await {
-        return answer;
-    }
+    let (EmptyBody {}, session) = match session::call(&edge, &request, payload).await {
+        Ok(called) => called,
+        Err(answer) => return answer,
+    };
     let removed = match number(&id) {
-        Ok(id) => edge.app.remove_own_passkey(session::digest(&request), id).await,
+        Ok(id) => edge.app.remove_own_passkey(session, id).await,
         Err(error) => Err(error),
     };
     match removed {
@@ -121,14 +109,12 @@ pub async fn remove(request: HttpRequest, id: Path<String>, payload: Payload, ed
 
 /// "Not you? Report": suspends one at once.
 pub async fn report(request: HttpRequest, id: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
-    if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
-        return answer;
-    }
-    if let Err(answer) = session::needed(&edge, &request).await {
-        return answer;
-    }
+    let (EmptyBody {}, session) = match session::call(&edge, &request, payload).await {
+        Ok(called) => called,
+        Err(answer) => return answer,
+    };
     let reported = match number(&id) {
-        Ok(id) => edge.app.report_passkey(session::digest(&request), id).await,
+        Ok(id) => edge.app.report_passkey(session, id).await,
         Err(error) => Err(error),
     };
     match reported {
@@ -139,14 +125,12 @@ pub async fn report(request: HttpRequest, id: Path<String>, payload: Payload, ed
 
 /// Ends another session of one's own.
 pub async fn end_session(request: HttpRequest, entry: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
-    if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
-        return answer;
-    }
-    if let Err(answer) = session::needed(&edge, &request).await {
-        return answer;
-    }
+    let (EmptyBody {}, session) = match session::call(&edge, &request, payload).await {
+        Ok(called) => called,
+        Err(answer) => return answer,
+    };
     let ended = match number(&entry) {
-        Ok(entry) => edge.app.end_session_of_mine(session::digest(&request), entry).await,
+        Ok(entry) => edge.app.end_session_of_mine(session, entry).await,
         Err(error) => Err(error),
     };
     match ended {

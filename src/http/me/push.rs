@@ -16,19 +16,16 @@ use crate::http::session;
 
 /// Tells whoever is signed in on this device from now on.
 pub async fn begin(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
-    let body: PushBody = match edge.json_from_our_page(&request, payload).await {
-        Ok(body) => body,
+    let (body, session): (PushBody, _) = match session::call(&edge, &request, payload).await {
+        Ok(called) => called,
         Err(answer) => return answer,
     };
-    if let Err(answer) = session::needed(&edge, &request).await {
-        return answer;
-    }
     // As many as ceremonies: each is an entry of the log.
     if let Some(answer) = edge.refuse_ceremony(&request) {
         return answer;
     }
     let begun = match Subscription::parse(&body.endpoint, &body.p256dh, &body.auth) {
-        Ok(subscription) => edge.app.begin_push(session::digest(&request), subscription).await,
+        Ok(subscription) => edge.app.begin_push(session, subscription).await,
         Err(what) => Err(AppError::refused(ErrorCode::ParameterInvalid, format!("the browser's subscription: {what}"))),
     };
     match begun {
@@ -39,14 +36,12 @@ pub async fn begin(request: HttpRequest, payload: Payload, edge: Shared) -> Http
 
 /// Stops one.
 pub async fn stop(request: HttpRequest, number: Path<String>, payload: Payload, edge: Shared) -> HttpResponse {
-    if let Err(answer) = edge.json_from_our_page::<EmptyBody>(&request, payload).await {
-        return answer;
-    }
-    if let Err(answer) = session::needed(&edge, &request).await {
-        return answer;
-    }
+    let (EmptyBody {}, session) = match session::call(&edge, &request, payload).await {
+        Ok(called) => called,
+        Err(answer) => return answer,
+    };
     let stopped = match number.parse() {
-        Ok(id) => edge.app.stop_push(session::digest(&request), id).await,
+        Ok(id) => edge.app.stop_push(session, id).await,
         Err(_) => Err(AppError::refused(ErrorCode::NotFound, "there is no such device of yours")),
     };
     match stopped {

@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use crate::app::sign_in::{Browser, SignInWish};
 use crate::domain::oauth::authorize::interaction::Interaction;
 use crate::domain::session::device_hint;
-use crate::http::bodies::PasskeyBody;
 use crate::http::edge::{Edge, Shared, asked, json_answer};
 use crate::http::{problem, session};
 
@@ -86,13 +85,10 @@ fn for_application(request: &HttpRequest, edge: &Edge, (id, again): (&str, bool)
 
 /// Starts a sign-in.
 pub async fn options(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
-    let body: OptionsBody = match edge.json_from_our_page(&request, payload).await {
+    let body: OptionsBody = match edge.start_from_our_page(&request, payload).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };
-    if let Some(answer) = edge.refuse_ceremony(&request) {
-        return answer;
-    }
     let from = edge.network(&request);
     let wish = SignInWish { user: body.user.as_deref(), request: body.request.as_deref(), from };
     match edge.app.begin_sign_in(wish).await {
@@ -106,11 +102,7 @@ pub async fn options(request: HttpRequest, payload: Payload, edge: Shared) -> Ht
 
 /// Finishes a sign-in: a new session, and a new cookie for it.
 pub async fn begin(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
-    let address = edge.address(&request);
-    if let Some(answer) = edge.refuse_beyond(&edge.wrong_ceremonies, address) {
-        return answer;
-    }
-    let body: PasskeyBody = match edge.json_from_our_page(&request, payload).await {
+    let body = match edge.passkey_from_our_page(&request, payload).await {
         Ok(body) => body,
         Err(answer) => return answer,
     };
@@ -125,20 +117,17 @@ pub async fn begin(request: HttpRequest, payload: Payload, edge: Shared) -> Http
                 Err(error) => edge.fail_script(crate::app::AppError::internal(error)),
             }
         }
-        Err(error) => edge.fail_ceremony(address, error),
+        Err(error) => edge.fail_ceremony(&request, error),
     }
 }
 
 /// Ends this session, or every one of this person.
 pub async fn end(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
-    let body: SignOutBody = match edge.json_from_our_page(&request, payload).await {
-        Ok(body) => body,
+    let (body, session): (SignOutBody, _) = match session::call(&edge, &request, payload).await {
+        Ok(called) => called,
         Err(answer) => return answer,
     };
-    if let Err(answer) = session::needed(&edge, &request).await {
-        return answer;
-    }
-    match edge.app.sign_out(session::digest(&request), body.everywhere).await {
+    match edge.app.sign_out(session, body.everywhere).await {
         Ok(()) => {
             let mut answer = json_answer(&json!({}));
             match answer.add_cookie(&session::no_cookie()) {
