@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::request::Request;
 use crate::domain::rules::Rule;
-use crate::domain::time::{Timestamp, humane};
+use crate::domain::time::{Timestamp, humane, humane_seconds};
 
 use super::known::approval_terms;
 
@@ -59,7 +59,7 @@ pub fn issued(claims: &Map<String, Value>, approvers: &[String], entry: u64) -> 
         let names: Vec<_> = approvers.iter().map(|name| plain(name)).collect();
         lines.push(format!("  by {}", names.join(" and ")));
     }
-    lines.push(format!("valid {} · log entry {entry}", humane(Duration::from_secs(lifetime))));
+    lines.push(format!("valid {} · log entry {entry}", humane_seconds(lifetime)));
     lines
 }
 

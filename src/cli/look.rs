@@ -4,7 +4,6 @@
 //! Never shows what the pages do not: both draw the same values.
 
 use std::path::Path;
-use std::time::Duration;
 
 use super::console;
 use super::exit::Exit;
@@ -19,7 +18,7 @@ use crate::app::list_requests::RequestsSeen;
 use crate::app::list_rules::{AllowLine, RuleLine, RulesSeen};
 use crate::app::look::{Look, Sight};
 use crate::app::show_client::ClientSeen;
-use crate::domain::time::{Timestamp, humane};
+use crate::domain::time::{Timestamp, humane, humane_seconds};
 
 /// Runs the command.
 pub fn run(at: Look, config: Option<&Path>, printer: &mut Printer) -> Exit {
@@ -151,8 +150,7 @@ fn issuers(lines: &[IssuerLine]) -> Vec<String> {
 fn client(seen: &ClientSeen) -> Vec<String> {
     let line = &seen.client;
     let mut told = clients(std::slice::from_ref(line));
-    let span = |seconds: u64| humane(Duration::from_secs(seconds));
-    let lives = [line.access_token_lifetime, line.refresh_lifetime, line.offline_lifetime].map(span);
+    let lives = [line.access_token_lifetime, line.refresh_lifetime, line.offline_lifetime].map(humane_seconds);
     let [access, refresh, offline] = lives;
     let mut rows = vec![row(&["  tokens live", &format!("access {access}, refresh {refresh}, offline {offline}")])];
     rows.extend(line.post_logout_redirect_uris.iter().map(|uri| row(&["  signed out to", uri])));
@@ -229,7 +227,7 @@ fn allowing(allow: &AllowLine) -> Vec<(&'static str, String)> {
     let mut terms = vec![("audience", audience.join(" ")), ("asks", allow.people_words())];
     terms.extend(allow.acr.map(|acr| ("acr", acr.to_string())));
     terms.extend(allow.device_policy.as_ref().map(|policy| ("policy", policy.clone())));
-    terms.push(("token", format!("for {}", humane(Duration::from_secs(allow.lifetime)))));
+    terms.push(("token", format!("for {}", humane_seconds(allow.lifetime))));
     if !allow.roles.is_empty() {
         terms.push(("roles", allow.roles.join(" ")));
     }
@@ -253,6 +251,8 @@ fn refusals(seen: &RefusalsSeen) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::app::list_requests::{RequestLine, Waits};
     use crate::cli::printer::{Abilities, tests::taped};

@@ -265,6 +265,12 @@ pub fn humane(span: Duration) -> String {
     }
 }
 
+/// The same of whole seconds.
+#[must_use]
+pub fn humane_seconds(seconds: u64) -> String {
+    humane(Duration::from_secs(seconds))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

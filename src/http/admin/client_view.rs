@@ -3,13 +3,11 @@
 //! Implements the screen of `/admin/clients/…`.
 //! Never shows what hides, and nothing of a secret.
 
-use std::time::Duration;
-
 use askama::Template;
 
 use crate::app::show_client::ClientSeen;
 use crate::app::use_session::SignedIn;
-use crate::domain::time::humane;
+use crate::domain::time::humane_seconds;
 use crate::http::page::{Moment, Visible, grouped, visible};
 
 use super::clients_view::ClientRow;
@@ -47,12 +45,11 @@ pub struct ClientView {
 #[must_use]
 pub fn client_view(host: &str, me: &SignedIn, seen: &ClientSeen) -> ClientView {
     let line = &seen.client;
-    let span = |seconds: u64| humane(Duration::from_secs(seconds));
     let lifetimes = format!(
         "access token {}, refresh token {} at rest, with offline_access {}",
-        span(line.access_token_lifetime),
-        span(line.refresh_lifetime),
-        span(line.offline_lifetime)
+        humane_seconds(line.access_token_lifetime),
+        humane_seconds(line.refresh_lifetime),
+        humane_seconds(line.offline_lifetime)
     );
     ClientView {
         host: host.to_owned(),

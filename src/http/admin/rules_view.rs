@@ -3,14 +3,12 @@
 //! Implements the screen of `/admin/rules`.
 //! Never shows what hides: names, claims and sentences are others' words.
 
-use std::time::Duration;
-
 use askama::Template;
 
 use crate::app::list_refusals::{RefusalLine, RefusalsSeen};
 use crate::app::list_rules::{AllowLine, RuleLine, RulesSeen};
 use crate::app::use_session::SignedIn;
-use crate::domain::time::{Timestamp, humane};
+use crate::domain::time::{Timestamp, humane_seconds};
 use crate::http::page::{Moment, Piece, Visible, grouped, pieces, visible};
 
 /// A rule.
@@ -50,7 +48,7 @@ impl AllowRow {
             short: short.map(|approval| (approval.able, approval.count)),
             acr: allow.acr.map(|acr| acr.as_str()),
             policy: allow.device_policy.as_deref().map(visible),
-            lifetime: humane(Duration::from_secs(allow.lifetime)),
+            lifetime: humane_seconds(allow.lifetime),
             roles: allow.roles.iter().map(|role| visible(role)).collect(),
         }
     }

@@ -9,7 +9,7 @@ use crate::domain::canonical::Bytes;
 use crate::domain::ids::GroupName;
 use crate::domain::request::{Access, Request};
 use crate::domain::statement::{Approval, Choice, Statement};
-use crate::domain::time::{Timestamp, humane};
+use crate::domain::time::{Timestamp, humane_seconds};
 use crate::http::approval::bands::{Band, bands, project};
 use crate::http::approval::rows::{Row, rows};
 pub use crate::http::approval::standing::PageState;
@@ -268,7 +268,7 @@ fn gets(access: &Access) -> Gets {
         known: known_place(access.audience.as_str()),
         audience: visible(access.audience.as_str()),
         roles: access.roles.iter().map(|role| role_and_account(role)).collect(),
-        lifetime: humane(std::time::Duration::from_secs(access.lifetime)),
+        lifetime: humane_seconds(access.lifetime),
         tokens: access.tokens,
     }
 }
