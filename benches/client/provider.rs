@@ -16,7 +16,7 @@ use countersign::clock::Clock;
 use countersign::domain::assurance::evidence::Vouched;
 use countersign::domain::assurance::{Acr, AuthenticatorFacts};
 use countersign::domain::ids::{ClientId, Digest, PersonId, SessionId};
-use countersign::domain::log::entry::Event;
+use countersign::domain::log::entry::{Event, GrantFields};
 use countersign::domain::oauth::scope::{Scopes, WantedClaims};
 use countersign::domain::oauth::token_form::RefreshToken;
 use countersign::domain::session::SessionTimes;
@@ -165,19 +165,13 @@ fn sign_in(unit: &mut Unit<'_>, number: usize, sessions: usize) -> Result<Vec<St
             entry: session,
             sid: sid.clone(),
         })?;
-        let grant = unit.append(Event::Grant {
-            outcome: "started".to_owned(),
-            client: client.clone(),
+        let grant = unit.append(Event::Grant(GrantFields {
             person: Some(person.clone()),
-            grant: None,
             session: Some(session),
             passkey: Some(passkey_entry),
             scopes: scopes.clone(),
-            resources: Vec::new(),
-            evidence: std::collections::BTreeMap::new(),
-            tokens: Vec::new(),
-            why: None,
-        })?;
+            ..GrantFields::new("started", client.clone())
+        }))?;
         unit.insert_grant(&GrantRow {
             device: false,
             entry: grant,

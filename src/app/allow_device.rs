@@ -3,7 +3,6 @@
 //! Implements RFC 8628 §3.3, §5.4, WebAuthn L3 §7.2, ATTACKS 77.
 //! Never gives anything for a session alone, nor to anybody but the session in which the code was typed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -12,7 +11,7 @@ use crate::crypto::random;
 use crate::domain::assurance::models::Trusted;
 use crate::domain::canonical::Bytes;
 use crate::domain::ids::{Digest, PersonId};
-use crate::domain::log::entry::Event;
+use crate::domain::log::entry::{Event, GrantFields};
 use crate::domain::oauth::client::{Client, GrantType};
 use crate::domain::oauth::device::standing::Standing;
 use crate::domain::oauth::device::{DeviceRequest, UserCode};
@@ -207,19 +206,13 @@ impl Countersign {
             let (row, client) = waiting(unit, &clients.all(), &page, &me)?;
             let standing = row.standing.deny(unit.now()).map_err(|_| over())?;
             unit.stage_device(&row.request.id, standing.stage)?;
-            Ok(unit.append(Event::Grant {
-                outcome: "denied".to_owned(),
-                client: client.id.clone(),
+            Ok(unit.append(Event::Grant(GrantFields {
                 person: Some(me.person.id.clone()),
-                grant: None,
                 session: Some(me.session.entry),
-                passkey: None,
                 scopes: row.request.scopes,
                 resources: row.request.resources,
-                tokens: Vec::new(),
-                why: None,
-                evidence: BTreeMap::new(),
-            })?)
+                ..GrantFields::new("denied", client.id.clone())
+            }))?)
         });
         denied.await
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::ids::{ClientId, Digest, PersonId, SessionId};
-use crate::domain::log::entry::Event;
+use crate::domain::log::entry::{Event, GrantFields};
 use crate::domain::oauth::authorize::AuthorizationRequest;
 use crate::domain::oauth::client::{Client, Consent};
 use crate::domain::oauth::error_code::ErrorCode;
@@ -53,19 +53,14 @@ pub(super) fn agree(
 ) -> Result<(), StoreError> {
     let (person, scopes) = (me.person.id.clone(), request.told(client));
     let client_id = client.id.clone();
-    let entry = unit.append(Event::Grant {
-        outcome: "consented".to_owned(),
-        client: client_id.clone(),
+    let entry = unit.append(Event::Grant(GrantFields {
         person: Some(person.clone()),
-        grant: None,
         session: Some(me.session.entry),
         passkey: Some(me.passkey.entry),
         scopes: scopes.clone(),
         resources: request.resources.clone(),
-        tokens: Vec::new(),
-        why: None,
-        evidence: BTreeMap::new(),
-    })?;
+        ..GrantFields::new("consented", client_id.clone())
+    }))?;
     if client.consent != Consent::Once || client.asks_each_time(&request.redirect_uri) {
         return Ok(());
     }
@@ -132,19 +127,11 @@ impl Countersign {
                 let person = &me.person.id;
                 let remembered = unit.delete_consent(person, &client)?;
                 if remembered {
-                    unit.append(Event::Grant {
-                        outcome: "consent_withdrawn".to_owned(),
-                        client: client.clone(),
+                    unit.append(Event::Grant(GrantFields {
                         person: Some(person.clone()),
-                        grant: None,
                         session: Some(me.session.entry),
-                        passkey: None,
-                        scopes: Scopes::default(),
-                        resources: Vec::new(),
-                        tokens: Vec::new(),
-                        why: None,
-                        evidence: BTreeMap::new(),
-                    })?;
+                        ..GrantFields::new("consent_withdrawn", client.clone())
+                    }))?;
                 }
                 let mut given = unit.reader().grants_of_person(person)?;
                 given.retain(|row| row.client == client);

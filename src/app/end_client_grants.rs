@@ -3,12 +3,9 @@
 //! Implements RFC 6749 §10.4, RFC 7009 §2.1, DESIGN §10, §11.
 //! Never stops halfway in silence: whatever is given while it runs ends, too.
 
-use std::collections::BTreeMap;
-
 use crate::domain::ids::{ClientId, PersonId};
-use crate::domain::log::entry::Event;
+use crate::domain::log::entry::{Event, GrantFields};
 use crate::domain::oauth::grant::GrantEnd;
-use crate::domain::oauth::scope::Scopes;
 use crate::store::{StoreError, Unit};
 
 use super::grants::end;
@@ -61,18 +58,11 @@ impl Countersign {
 /// On whose word: an admin's in a session, or the console's.
 fn note(unit: &mut Unit<'_>, client: &ClientId, who: Option<(PersonId, u64)>) -> Result<(), StoreError> {
     let (person, session) = who.unzip();
-    unit.append(Event::Grant {
-        outcome: "all_ended".to_owned(),
-        client: client.clone(),
+    unit.append(Event::Grant(GrantFields {
         person,
-        grant: None,
         session,
-        passkey: None,
-        scopes: Scopes::default(),
-        resources: Vec::new(),
-        tokens: Vec::new(),
         why: Some(GrantEnd::ByAdmin),
-        evidence: BTreeMap::new(),
-    })?;
+        ..GrantFields::new("all_ended", client.clone())
+    }))?;
     Ok(())
 }

@@ -3,11 +3,9 @@
 //! Implements RFC 6749 §4.1.2, §10.4, DESIGN §10; what ends a session or a passkey ends its grants at once.
 //! Never decides whether somebody may sign in to a client: `authorize` does, and `judge_grant` at each use.
 
-use std::collections::BTreeMap;
-
 use crate::domain::assurance::{Acr, AuthenticatorFacts};
 use crate::domain::ids::{Audience, ClientId, Digest, Kid, PersonId, SessionId};
-use crate::domain::log::entry::{Event, EvidenceDigests};
+use crate::domain::log::entry::{Event, EvidenceDigests, GrantFields};
 use crate::domain::oauth::grant::GrantEnd;
 use crate::domain::oauth::logout::Told;
 use crate::domain::oauth::scope::{OFFLINE_ACCESS, Scopes, WantedClaims};
@@ -99,19 +97,15 @@ pub(super) fn begin(
 ) -> Result<u64, AppError> {
     make_room(unit, &me.person.id)?;
     let now = unit.now();
-    let entry = unit.append(Event::Grant {
-        outcome: "started".to_owned(),
-        client: new.client.clone(),
+    let entry = unit.append(Event::Grant(GrantFields {
         person: Some(me.person.id.clone()),
-        grant: None,
         session: Some(me.session.entry),
         passkey: Some(touch.passkey.entry),
         scopes: new.scopes.clone(),
         resources: new.resources.clone(),
-        tokens: Vec::new(),
-        why: None,
         evidence: touch.device.clone().unwrap_or_default(),
-    })?;
+        ..GrantFields::new("started", new.client.clone())
+    }))?;
     let offline = new.scopes.has(OFFLINE_ACCESS);
     let session_ends = me.session.times.ends.min(me.session.times.started + limits.absolute);
     unit.insert_grant(&GrantRow {
@@ -152,19 +146,12 @@ pub(super) fn end(unit: &mut Unit<'_>, row: &GrantRow, why: GrantEnd) -> Result<
     if !unit.end_grant(row.entry, why)? {
         return Ok(());
     }
-    unit.append(Event::Grant {
-        outcome: "ended".to_owned(),
-        client: row.client.clone(),
+    unit.append(Event::Grant(GrantFields {
         person: Some(row.person.clone()),
         grant: Some(row.entry),
-        session: None,
-        passkey: None,
-        scopes: Scopes::default(),
-        resources: Vec::new(),
-        tokens: Vec::new(),
         why: Some(why),
-        evidence: BTreeMap::new(),
-    })?;
+        ..GrantFields::new("ended", row.client.clone())
+    }))?;
     Ok(())
 }
 

@@ -3,13 +3,11 @@
 //! Implements RFC 6749 §5.1, RFC 9068, OpenID Connect Core 1.0 §3.1.3.3, DESIGN §7 (the record comes before the token).
 //! Never signs what is not in the log.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value};
 
 use crate::domain::canonical;
 use crate::domain::ids::{Audience, Digest, Kid};
-use crate::domain::log::entry::Event;
+use crate::domain::log::entry::{Event, GrantFields};
 use crate::domain::oauth::client::Client;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::grant::{IssuedToken, TokenKind};
@@ -131,19 +129,13 @@ pub(super) fn draft(
         let rest = client.lifetimes.rest(grant.offline);
         tokens.push(issued(TokenKind::Refresh, None, refresh.digest(), grant.ends.min(now + rest)));
     }
-    let entry = unit.append(Event::Grant {
-        outcome: "issued".to_owned(),
-        client: client.id.clone(),
+    let entry = unit.append(Event::Grant(GrantFields {
         person: Some(grant.person.clone()),
         grant: Some(grant.entry),
-        session: None,
-        passkey: None,
         scopes: scopes.clone(),
-        resources: Vec::new(),
         tokens,
-        why: None,
-        evidence: BTreeMap::new(),
-    })?;
+        ..GrantFields::new("issued", client.id.clone())
+    }))?;
     unit.insert_access(&AccessRow { jti: access_jti, grant: Some(grant.entry), ends: access_ends })?;
     unit.note_client(&client.id)?;
     Ok(Draft { access, id, refresh: wanted.refresh, scopes, bound: wanted.jkt.is_some(), entry })
@@ -163,19 +155,11 @@ pub(super) fn draft_own(unit: &mut Unit<'_>, issuer: &str, client: &Client, want
     let terms = Terms { issuer, client, scopes: &scopes, now };
     let access = canonical::to_bytes(&terms.own_access_token(&jti, &audience, wanted.jkt.as_ref()))?;
     let ends = now + client.lifetimes.access_token;
-    let entry = unit.append(Event::Grant {
-        outcome: "issued".to_owned(),
-        client: client.id.clone(),
-        person: None,
-        grant: None,
-        session: None,
-        passkey: None,
+    let entry = unit.append(Event::Grant(GrantFields {
         scopes: scopes.clone(),
-        resources: Vec::new(),
         tokens: vec![issued(TokenKind::Access, Some(&jti), Digest::of(&access), ends)],
-        why: None,
-        evidence: BTreeMap::new(),
-    })?;
+        ..GrantFields::new("issued", client.id.clone())
+    }))?;
     unit.insert_access(&AccessRow { jti, grant: None, ends })?;
     unit.note_client(&client.id)?;
     Ok(Draft { access, id: None, refresh: None, scopes, bound: wanted.jkt.is_some(), entry })

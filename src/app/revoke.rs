@@ -3,13 +3,10 @@
 //! Implements RFC 7009 §2.
 //! Never ends what is another client's.
 
-use std::collections::BTreeMap;
-
 use crate::domain::ids::{ClientId, Digest};
-use crate::domain::log::entry::Event;
+use crate::domain::log::entry::{Event, GrantFields};
 use crate::domain::oauth::client::Client;
 use crate::domain::oauth::grant::{GrantEnd, IssuedToken, TokenKind};
-use crate::domain::oauth::scope::Scopes;
 use crate::domain::oauth::token_form::RefreshToken;
 use crate::domain::time::Timestamp;
 use crate::store::{StoreError, Unit};
@@ -42,19 +39,12 @@ impl Countersign {
             unit.delete_access(&jti)?;
             let token = access(jti, claims, row.ends);
             let (grant, person) = grant.unzip();
-            unit.append(Event::Grant {
-                outcome: "revoked".to_owned(),
-                client: id,
+            unit.append(Event::Grant(GrantFields {
                 person,
                 grant,
-                session: None,
-                passkey: None,
-                scopes: Scopes::default(),
-                resources: Vec::new(),
                 tokens: vec![token],
-                why: None,
-                evidence: BTreeMap::new(),
-            })?;
+                ..GrantFields::new("revoked", id)
+            }))?;
             Ok(())
         };
         Ok(self.store.write(back).await?)

@@ -8,11 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::canonical::{self, CanonicalError};
-use crate::domain::ids::{Audience, ChangeId, ClientId, Digest, IssuerName, Kid, PersonId, RequestId};
-pub use crate::domain::log::fields::{Asked, Intake, JobFields};
+use crate::domain::ids::{Audience, ChangeId, Digest, IssuerName, Kid, PersonId, RequestId};
+pub use crate::domain::log::fields::{Asked, GrantFields, Intake, JobFields};
 use crate::domain::oauth::error_code::ErrorCode;
-use crate::domain::oauth::grant::{GrantEnd, IssuedToken};
-use crate::domain::oauth::scope::Scopes;
 use crate::domain::rules::TokenAlg;
 use crate::domain::session::SessionEnd;
 use crate::domain::statement::Choice;
@@ -300,40 +298,7 @@ pub enum Event {
     },
     /// What a person gave to a client, the tokens that came of it, and its end; or a client's own tokens. Evidence where a
     /// device was allowed: `statement`, `assertion`.
-    Grant {
-        /// `started`, `issued`, `revoked` (one token, by its client), `ended`, `consented`, `consent_withdrawn`, `denied`
-        /// (to a device), or `all_ended` (to a client, by an admin or the console; an entry for each follows).
-        outcome: String,
-        /// To whom.
-        client: ClientId,
-        /// Who gave it; a client's own tokens are nobody's.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        person: Option<PersonId>,
-        /// Index of the entry that started it; not where it starts.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        grant: Option<u64>,
-        /// Index of the entry that started the session in which it was given.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        session: Option<u64>,
-        /// Index of the entry that added the passkey that signed in.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        passkey: Option<u64>,
-        /// What was allowed.
-        #[serde(default, skip_serializing_if = "Scopes::is_empty")]
-        scopes: Scopes,
-        /// The services that it may be used at, beside ourselves.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        resources: Vec<Audience>,
-        /// What was issued.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        tokens: Vec<IssuedToken>,
-        /// Why it ended.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        why: Option<GrantEnd>,
-        /// The documents.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        evidence: EvidenceDigests,
-    },
+    Grant(GrantFields),
     /// A verified job token was refused. Evidence: `job_token`.
     Refusal {
         /// The code returned.

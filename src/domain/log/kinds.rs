@@ -14,7 +14,7 @@ impl Event {
             | Self::Restored { .. }
             | Self::Clock { .. }
             | Self::Metadata { .. }
-            | Self::Grant { .. } => None,
+            | Self::Grant(_) => None,
             Self::IssuerKeys { evidence, .. }
             | Self::Rules { evidence, .. }
             | Self::SigningKey { evidence, .. }
@@ -53,7 +53,7 @@ impl Event {
             Self::Request { .. } => "request",
             Self::Decision { .. } => "decision",
             Self::Token { .. } => "token",
-            Self::Grant { .. } => "grant",
+            Self::Grant(_) => "grant",
             Self::Refusal { .. } => "refusal",
         }
     }
