@@ -69,7 +69,7 @@ impl Countersign {
 
     /// Signs recorded claims; called only with a row whose entry is committed. Nobody is answered before the mark has it too.
     pub(super) fn token_answer(&self, row: &IssuedRow) -> Result<TokenAnswer, AppError> {
-        let Told(mut told) = serde_json::from_slice(&row.claims).map_err(AppError::internal)?;
+        let ToldClaims(mut told) = serde_json::from_slice(&row.claims).map_err(AppError::internal)?;
         let lines = summary::issued(&told, &self.names_to_tell(row, &told)?, row.entry);
         let log = record_token::log_claim(&self.settings.origin, row.entry);
         let signer = self.signer_by_kid(&row.kid)?;
@@ -92,12 +92,12 @@ fn with_log(claims: &[u8], log: &Value) -> Result<Vec<u8>, AppError> {
 }
 
 /// Those of the claims that the answer tells of beside the token; the others are not even read.
-struct Told(Map<String, Value>);
+struct ToldClaims(Map<String, Value>);
 
 /// What the lines of a terminal and the answer are made of.
 const TOLD: [&str; 6] = ["acr", "amr", "amr_missing", "approval", "exp", "iat"];
 
-impl<'de> Deserialize<'de> for Told {
+impl<'de> Deserialize<'de> for ToldClaims {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(ToldVisitor)
     }
@@ -106,13 +106,13 @@ impl<'de> Deserialize<'de> for Told {
 struct ToldVisitor;
 
 impl<'de> Visitor<'de> for ToldVisitor {
-    type Value = Told;
+    type Value = ToldClaims;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("claims")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Told, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<ToldClaims, A::Error> {
         let mut told = Map::new();
         while let Some(name) = members.next_key::<String>()? {
             if TOLD.contains(&name.as_str()) {
@@ -121,7 +121,7 @@ impl<'de> Visitor<'de> for ToldVisitor {
                 members.next_value::<IgnoredAny>()?;
             }
         }
-        Ok(Told(told))
+        Ok(ToldClaims(told))
     }
 }
 
@@ -141,7 +141,8 @@ mod tests {
 
     #[test]
     fn what_is_told_is_read_and_nothing_else() {
-        let told: Told = serde_json::from_str(r#"{"approval":{"by":[]},"exp":9,"sub":"s","x":[1,{"exp":2}]}"#).unwrap();
+        let told: ToldClaims =
+            serde_json::from_str(r#"{"approval":{"by":[]},"exp":9,"sub":"s","x":[1,{"exp":2}]}"#).unwrap();
         assert_eq!(Value::Object(told.0), json!({ "approval": { "by": [] }, "exp": 9 }));
     }
 }

@@ -7,7 +7,7 @@ use crate::domain::assurance::{Acr, AuthenticatorFacts};
 use crate::domain::ids::{Audience, ClientId, Digest, Kid, PersonId, SessionId};
 use crate::domain::log::entry::{Event, EvidenceDigests, GrantFields};
 use crate::domain::oauth::grant::GrantEnd;
-use crate::domain::oauth::logout::Told;
+use crate::domain::oauth::logout::LogoutNotice;
 use crate::domain::oauth::scope::{OFFLINE_ACCESS, Scopes, WantedClaims};
 use crate::domain::session::SessionLimits;
 use crate::domain::time::{CODE, OFFLINE_ABSOLUTE, Timestamp};
@@ -178,7 +178,7 @@ fn tell_session(unit: &mut Unit<'_>, sid: &SessionId) -> Result<(), StoreError> 
 /// Has a client told that the session of a grant ended (Back-Channel Logout 1.0 §2.7); what is meant to outlive the session
 /// does, and its client is told all the same.
 fn tell(unit: &mut Unit<'_>, row: &GrantRow) -> Result<(), StoreError> {
-    let told = Told { client: row.client.clone(), person: row.person.clone(), sid: row.sid.clone() };
+    let told = LogoutNotice { client: row.client.clone(), person: row.person.clone(), sid: row.sid.clone() };
     if !unit.insert_logout_notice(&told)? {
         tracing::warn!(client = %row.client, "too many clients wait to be told of logouts; this one is not");
     }

@@ -15,7 +15,7 @@ use crate::domain::ids::{ClientId, Digest, PersonId, SessionId};
 use crate::domain::oauth::client::Client;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::logout::{
-    Course, Here, HintedSession, IdTokenHint, LogoutRequest, Told, asking, course, next_try, token_claims,
+    Course, Here, HintedSession, IdTokenHint, LogoutNotice, LogoutRequest, asking, course, next_try, token_claims,
 };
 use crate::outbound::OutboundError;
 use crate::outbound::logout::Teller;
@@ -178,7 +178,7 @@ impl Countersign {
     }
 
     /// One try, on a thread of its own. A client that is gone, or wants to be told no more, is done with.
-    fn send_logout(&self, told: &Told) -> Result<Option<JoinHandle<Result<(), String>>>, AppError> {
+    fn send_logout(&self, told: &LogoutNotice) -> Result<Option<JoinHandle<Result<(), String>>>, AppError> {
         let Some(client) = self.clients.find(&told.client) else { return Ok(None) };
         let wanted = client.backchannel_logout_uri.as_deref().and_then(|uri| Url::parse(uri).ok());
         let (Some(uri), Some(teller)) = (wanted, self.logouts.teller()) else { return Ok(None) };

@@ -82,12 +82,12 @@ impl Desk {
 
 /// Which devices were told of which request, oldest first.
 #[derive(Default)]
-struct Told {
+struct ToldDevices {
     of: HashMap<RequestId, Vec<i64>>,
     order: VecDeque<RequestId>,
 }
 
-impl Told {
+impl ToldDevices {
     fn note(&mut self, id: &RequestId, devices: Vec<i64>) {
         if self.order.len() >= MAX_TOLD
             && let Some(oldest) = self.order.pop_front()
@@ -143,7 +143,7 @@ impl Countersign {
         self.telling.desk.get().map(|desk| desk.pushes.troubles()).unwrap_or_default()
     }
 
-    fn deliver(&self, job: PushJob, told: &mut Told, pushes: &Pushes) -> Result<(), AppError> {
+    fn deliver(&self, job: PushJob, told: &mut ToldDevices, pushes: &Pushes) -> Result<(), AppError> {
         let Some(key) = &self.push_key else { return Ok(()) };
         let wall = self.clock.now();
         let from = Sender { key, subject: &self.settings.url, wall };
@@ -284,7 +284,7 @@ fn shown(text: &str) -> String {
 }
 
 fn run(jobs: &Receiver<PushJob>, app: &Weak<Countersign>, pushes: &Pushes) {
-    let mut told = Told::default();
+    let mut told = ToldDevices::default();
     while let Ok(job) = jobs.recv() {
         let Some(app) = app.upgrade() else { return };
         if let Err(error) = app.deliver(job, &mut told, pushes) {
@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn who_was_told_is_remembered_for_a_while() {
-        let mut told = Told::default();
+        let mut told = ToldDevices::default();
         let id = |n: usize| {
             let mut bytes = [0; 16];
             bytes[..8].copy_from_slice(&n.to_le_bytes());

@@ -11,7 +11,7 @@ use crate::domain::ids::Digest;
 use crate::domain::oauth::client::Client;
 use crate::domain::oauth::device::DeviceCode;
 use crate::domain::oauth::device::pace::Pace;
-use crate::domain::oauth::device::standing::Told;
+use crate::domain::oauth::device::standing::PollAnswer;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::grant::GrantEnd;
 use crate::store::devices::DeviceRow;
@@ -59,12 +59,12 @@ fn device_of(reader: &Reader<'_>, client: &Client, id: &Digest) -> Result<Device
 }
 
 /// The grant of which a device may fetch the first tokens, or fetched them before.
-fn grant_of(told: Told) -> Result<u64, AppError> {
+fn grant_of(told: PollAnswer) -> Result<u64, AppError> {
     let (code, what) = match told {
-        Told::Pending => (ErrorCode::DevicePending, "nobody has decided yet"),
-        Told::Denied => (ErrorCode::DeviceDenied, "the person denied it"),
-        Told::Expired => (ErrorCode::DeviceExpired, "nobody allowed it in time"),
-        Told::Fetch { grant } | Told::Replay { grant } => return Ok(grant),
+        PollAnswer::Pending => (ErrorCode::DevicePending, "nobody has decided yet"),
+        PollAnswer::Denied => (ErrorCode::DeviceDenied, "the person denied it"),
+        PollAnswer::Expired => (ErrorCode::DeviceExpired, "nobody allowed it in time"),
+        PollAnswer::Fetch { grant } | PollAnswer::Replay { grant } => return Ok(grant),
     };
     Err(AppError::refused(code, what))
 }
@@ -73,11 +73,11 @@ impl Countersign {
     /// Whether there is anything to fetch, by what a reader sees.
     pub(super) fn poll_device(&self, client: &Client, code: &DeviceCode) -> Result<(), AppError> {
         let (wall, id) = (self.steady_now()?, code.digest());
-        let told = self.store.read(|reader| -> Result<Told, AppError> {
+        let told = self.store.read(|reader| -> Result<PollAnswer, AppError> {
             let now = log_time(reader, wall)?;
             Ok(device_of(reader, client, &id)?.standing.told(now))
         })?;
-        if told != Told::Pending {
+        if told != PollAnswer::Pending {
             self.device_paces.forget(&id);
         } else if let Err(interval) = self.device_paces.came(id, self.clock.monotonic()) {
             let text = format!("the device asks too often: wait {} s between calls", interval.as_secs());

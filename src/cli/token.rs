@@ -25,7 +25,7 @@ use crate::domain::time::humane;
 use answer::{Answer, Issued, Pending, Refusal};
 use client::{CallError, Client, Reply};
 use collector::Collector;
-use patience::{HOLD, TICK, Told, UNREACHABLE, Waiting, clocks_apart};
+use patience::{HOLD, TICK, UNREACHABLE, Waiting, WaitingLine, clocks_apart};
 use plan::Plan;
 use proof::Prover;
 
@@ -285,8 +285,8 @@ impl Session<'_> {
     fn tick(&mut self) {
         let (now, terminal) = (self.elapsed(), self.printer.abilities().terminal);
         match self.waiting.as_mut().and_then(|waiting| waiting.tell(now, terminal)) {
-            Some(Told::Drawn(text)) => self.printer.progress(text),
-            Some(Told::Line(text)) => self.printer.words(text),
+            Some(WaitingLine::Drawn(text)) => self.printer.progress(text),
+            Some(WaitingLine::Line(text)) => self.printer.words(text),
             None => {}
         }
     }

@@ -6,7 +6,7 @@
 use rusqlite::{Row, params};
 
 use crate::domain::ids::{ClientId, PersonId, SessionId};
-use crate::domain::oauth::logout::Told;
+use crate::domain::oauth::logout::LogoutNotice;
 use crate::domain::time::Timestamp;
 
 use super::columns::{collect, parsed, time};
@@ -21,7 +21,7 @@ pub struct LogoutRow {
     /// Our number.
     pub id: i64,
     /// Whom, of what.
-    pub told: Told,
+    pub told: LogoutNotice,
     /// When the session ended.
     pub created: Timestamp,
     /// How often it was tried.
@@ -31,7 +31,7 @@ pub struct LogoutRow {
 fn notice(row: &Row<'_>) -> Result<LogoutRow, StoreError> {
     Ok(LogoutRow {
         id: row.get("id")?,
-        told: Told {
+        told: LogoutNotice {
             client: parsed(row, "client", ClientId::parse)?,
             person: parsed(row, "person", PersonId::parse)?,
             sid: parsed(row, "sid", SessionId::parse)?,
@@ -54,7 +54,7 @@ impl Reader<'_> {
 
 impl Unit<'_> {
     /// Has a client told; one that is told of this session already is not told twice. False where too many wait.
-    pub fn insert_logout_notice(&mut self, told: &Told) -> Result<bool, StoreError> {
+    pub fn insert_logout_notice(&mut self, told: &LogoutNotice) -> Result<bool, StoreError> {
         let now = self.now().millis();
         let waiting: i64 =
             self.conn().prepare_cached("SELECT count(*) FROM logout_notice")?.query_row([], |row| row.get(0))?;

@@ -33,7 +33,7 @@ pub struct Waiting {
 
 /// A line, and where it belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum WaitingLine {
     /// One that the next one replaces.
     Drawn(String),
     /// One that stays.
@@ -52,16 +52,16 @@ impl Waiting {
     }
 
     /// What to say now.
-    pub fn tell(&mut self, now: Duration, terminal: bool) -> Option<Told> {
+    pub fn tell(&mut self, now: Duration, terminal: bool) -> Option<WaitingLine> {
         let left = clock(self.ends.saturating_sub(now));
         if terminal {
-            return Some(Told::Drawn(format!("waiting · {left} left")));
+            return Some(WaitingLine::Drawn(format!("waiting · {left} left")));
         }
         if now.saturating_sub(self.told) < MINUTE {
             return None;
         }
         self.told = now;
-        Some(Told::Line(format!("still waiting · {left} left")))
+        Some(WaitingLine::Line(format!("still waiting · {left} left")))
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
         let mut waiting = Waiting::new(at(10), at(900));
         let lines: Vec<_> =
             (10..=200).filter_map(|second| waiting.tell(at(second), false).map(|told| (second, told))).collect();
-        let line = |text: &str| Told::Line(text.to_owned());
+        let line = |text: &str| WaitingLine::Line(text.to_owned());
         let expected = [
             (70, line("still waiting · 14:00 left")),
             (130, line("still waiting · 13:00 left")),
@@ -116,10 +116,10 @@ mod tests {
     #[test]
     fn a_terminal_is_redrawn_each_time() {
         let mut waiting = Waiting::new(at(0), at(900));
-        assert_eq!(waiting.tell(at(0), true), Some(Told::Drawn("waiting · 15:00 left".to_owned())));
+        assert_eq!(waiting.tell(at(0), true), Some(WaitingLine::Drawn("waiting · 15:00 left".to_owned())));
         waiting.renewed(at(100), at(5));
-        assert_eq!(waiting.tell(at(101), true), Some(Told::Drawn("waiting · 0:04 left".to_owned())));
-        assert_eq!(waiting.tell(at(999), true), Some(Told::Drawn("waiting · 0:00 left".to_owned())));
+        assert_eq!(waiting.tell(at(101), true), Some(WaitingLine::Drawn("waiting · 0:04 left".to_owned())));
+        assert_eq!(waiting.tell(at(999), true), Some(WaitingLine::Drawn("waiting · 0:00 left".to_owned())));
         assert_eq!(clock(at(3723)), "1:02:03");
     }
 

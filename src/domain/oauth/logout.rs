@@ -190,7 +190,7 @@ fn afterwards(request: &LogoutRequest, client: Option<&Client>) -> Result<Option
 
 /// The claims of a logout token (Back-Channel Logout 1.0 §2.4): never a `nonce`, so that it is nowhere an ID token.
 #[must_use]
-pub fn token_claims(issuer: &str, told: &Told, jti: &str, now: Timestamp) -> Map<String, Value> {
+pub fn token_claims(issuer: &str, told: &LogoutNotice, jti: &str, now: Timestamp) -> Map<String, Value> {
     let claims = json!({
         "iss": issuer,
         "sub": told.person,
@@ -207,9 +207,9 @@ pub fn token_claims(issuer: &str, told: &Told, jti: &str, now: Timestamp) -> Map
     }
 }
 
-/// A client that is to be told that a session ended.
+/// That a session ended, for a client which is to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct LogoutNotice {
     /// Whom.
     pub client: ClientId,
     /// Whose session.
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_logout_token_says_what_it_is_and_has_no_nonce() {
-        let told = Told { client: grafana().id, person: person("a"), sid: SessionId::from_random([1; 16]) };
+        let told = LogoutNotice { client: grafana().id, person: person("a"), sid: SessionId::from_random([1; 16]) };
         let now = Timestamp::from_seconds(1_795_430_400);
         let claims = token_claims("https://sign.example.com", &told, "j", now);
         assert_eq!(claims["events"][EVENT], json!({}));

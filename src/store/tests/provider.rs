@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::ids::{ClientId, SessionId};
 use crate::domain::network::Network;
 use crate::domain::oauth::device::DeviceRequest;
-use crate::domain::oauth::logout::Told;
+use crate::domain::oauth::logout::LogoutNotice;
 use crate::domain::oauth::scope::Scopes;
 use crate::domain::time::DEVICE_AUTHORIZATION;
 use crate::store::authorizations::{
@@ -180,7 +180,7 @@ fn one_logout_too_many_is_not_told() {
     );
     let insert = |bits: u8| {
         let sid = SessionId::from_random([bits; 16]);
-        let told = Told { client: ClientId::parse("argo").unwrap(), person: person.clone(), sid };
+        let told = LogoutNotice { client: ClientId::parse("argo").unwrap(), person: person.clone(), sid };
         store.write_blocking(move |unit| unit.insert_logout_notice(&told)).unwrap()
     };
     assert!(insert(1) && !insert(2));

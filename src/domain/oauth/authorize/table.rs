@@ -23,7 +23,7 @@ pub enum Endpoint {
 
 /// To whom a check's fault may be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum ToldTo {
     /// To whoever sits at the browser.
     Page,
     /// To the client, by its redirect URI.
@@ -41,14 +41,14 @@ pub struct Check {
     /// Whether it runs at `/par`.
     pub par: bool,
     /// To whom its fault may be told, where a browser is there.
-    pub told: Told,
+    pub told: ToldTo,
     run: Run,
 }
 
 const YES: bool = true;
 const NO: bool = false;
 
-const fn check(name: &'static str, [authorize, par]: [bool; 2], told: Told, run: Run) -> Check {
+const fn check(name: &'static str, [authorize, par]: [bool; 2], told: ToldTo, run: Run) -> Check {
     Check { name, authorize, par, told, run }
 }
 
@@ -56,26 +56,26 @@ const fn check(name: &'static str, [authorize, par]: [bool; 2], told: Told, run:
 #[rustfmt::skip]
 pub const TABLE: &[Check] = &[
     //    about              authorize, par  told to
-    check("client_id",       [YES, YES], Told::Page,   check_client::run),
-    check("redirect_uri",    [YES, YES], Told::Page,   check_redirect_uri::run),
+    check("client_id",       [YES, YES], ToldTo::Page,   check_client::run),
+    check("redirect_uri",    [YES, YES], ToldTo::Page,   check_redirect_uri::run),
     // From here on the way back is proven.
-    check("state",           [YES, YES], Told::Client, check_state::run),
-    check("repeated",        [YES, YES], Told::Client, check_repeated::run),
-    check("request",         [YES, YES], Told::Client, check_request_object::run),
-    check("response_type",   [YES, YES], Told::Client, check_response_type::run),
-    check("response_mode",   [YES, YES], Told::Client, check_response_mode::run),
-    check("grants",          [YES, YES], Told::Client, check_grant::run),
-    check("par",             [YES, NO],  Told::Client, check_pushed::run),
-    check("code_challenge",  [YES, YES], Told::Client, check_pkce::run),
-    check("scope",           [YES, YES], Told::Client, check_scope::run),
-    check("nonce",           [YES, YES], Told::Client, check_nonce::run),
-    check("prompt",          [YES, YES], Told::Client, check_prompt::run),
-    check("max_age",         [YES, YES], Told::Client, check_max_age::run),
-    check("claims",          [YES, YES], Told::Client, check_claims::run),
-    check("acr_values",      [YES, YES], Told::Client, check_acr::run),
-    check("id_token_hint",   [YES, YES], Told::Client, check_hint::run),
-    check("resource",        [YES, YES], Told::Client, check_resource::run),
-    check("dpop_jkt",        [YES, YES], Told::Client, check_dpop::run),
+    check("state",           [YES, YES], ToldTo::Client, check_state::run),
+    check("repeated",        [YES, YES], ToldTo::Client, check_repeated::run),
+    check("request",         [YES, YES], ToldTo::Client, check_request_object::run),
+    check("response_type",   [YES, YES], ToldTo::Client, check_response_type::run),
+    check("response_mode",   [YES, YES], ToldTo::Client, check_response_mode::run),
+    check("grants",          [YES, YES], ToldTo::Client, check_grant::run),
+    check("par",             [YES, NO],  ToldTo::Client, check_pushed::run),
+    check("code_challenge",  [YES, YES], ToldTo::Client, check_pkce::run),
+    check("scope",           [YES, YES], ToldTo::Client, check_scope::run),
+    check("nonce",           [YES, YES], ToldTo::Client, check_nonce::run),
+    check("prompt",          [YES, YES], ToldTo::Client, check_prompt::run),
+    check("max_age",         [YES, YES], ToldTo::Client, check_max_age::run),
+    check("claims",          [YES, YES], ToldTo::Client, check_claims::run),
+    check("acr_values",      [YES, YES], ToldTo::Client, check_acr::run),
+    check("id_token_hint",   [YES, YES], ToldTo::Client, check_hint::run),
+    check("resource",        [YES, YES], ToldTo::Client, check_resource::run),
+    check("dpop_jkt",        [YES, YES], ToldTo::Client, check_dpop::run),
 ];
 
 /// Runs the checks of an endpoint.
@@ -101,7 +101,7 @@ pub fn examine(asked: &Asked<'_>, endpoint: Endpoint) -> Result<AuthorizationReq
 }
 
 fn fault(asked: &Asked<'_>, draft: Draft, check: &Check, refusal: Refusal) -> Fault {
-    let back = if check.told == Told::Client { draft.way_back(asked.said) } else { None };
+    let back = if check.told == ToldTo::Client { draft.way_back(asked.said) } else { None };
     let refusal = Box::new(refusal);
     match back {
         Some(back) => Fault::Client { back, refusal },
@@ -117,8 +117,8 @@ mod tests {
     fn nothing_is_told_to_a_client_before_its_redirect_uri_is_proven() {
         let names: Vec<_> = TABLE.iter().map(|check| check.name).collect();
         assert_eq!(&names[..2], ["client_id", "redirect_uri"]);
-        assert!(TABLE[..2].iter().all(|check| check.told == Told::Page && check.authorize && check.par));
-        assert!(TABLE[2..].iter().all(|check| check.told == Told::Client));
+        assert!(TABLE[..2].iter().all(|check| check.told == ToldTo::Page && check.authorize && check.par));
+        assert!(TABLE[2..].iter().all(|check| check.told == ToldTo::Client));
         let only_here: Vec<_> = TABLE.iter().filter(|check| !(check.authorize && check.par)).collect();
         assert_eq!(only_here.len(), 1, "what a client pushes is checked like what a browser brings");
         let mut distinct = names.clone();

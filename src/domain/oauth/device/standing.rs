@@ -35,7 +35,7 @@ pub struct Standing {
 
 /// What a device that asks is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum PollAnswer {
     /// Nobody has decided yet.
     Pending,
     /// Somebody said no.
@@ -93,15 +93,15 @@ impl Standing {
 
     /// The device asks.
     #[must_use]
-    pub fn told(&self, now: Timestamp) -> Told {
+    pub fn told(&self, now: Timestamp) -> PollAnswer {
         match self.stage {
             // Whoever was denied reads that however late they ask.
-            Stage::Denied => Told::Denied,
-            Stage::Fetched { grant } => Told::Replay { grant },
-            Stage::Waiting if now <= self.ends => Told::Pending,
+            Stage::Denied => PollAnswer::Denied,
+            Stage::Fetched { grant } => PollAnswer::Replay { grant },
+            Stage::Waiting if now <= self.ends => PollAnswer::Pending,
             // What was allowed at the last moment can still be fetched.
-            Stage::Allowed { grant } if now <= self.ends + DEVICE_COLLECT => Told::Fetch { grant },
-            Stage::Waiting | Stage::Allowed { .. } => Told::Expired,
+            Stage::Allowed { grant } if now <= self.ends + DEVICE_COLLECT => PollAnswer::Fetch { grant },
+            Stage::Waiting | Stage::Allowed { .. } => PollAnswer::Expired,
         }
     }
 
@@ -109,7 +109,7 @@ impl Standing {
     #[must_use]
     pub fn fetched(self, now: Timestamp) -> Option<Self> {
         match self.told(now) {
-            Told::Fetch { grant } => Some(Self { stage: Stage::Fetched { grant }, ..self }),
+            PollAnswer::Fetch { grant } => Some(Self { stage: Stage::Fetched { grant }, ..self }),
             _ => None,
         }
     }
@@ -130,13 +130,13 @@ mod tests {
     #[test]
     fn what_is_allowed_is_fetched_once() {
         let waiting = Standing::waiting(at(600));
-        assert_eq!(waiting.told(at(600)), Told::Pending);
+        assert_eq!(waiting.told(at(600)), PollAnswer::Pending);
         let allowed = waiting.allow(7, at(600)).unwrap();
-        assert_eq!(allowed.told(at(660)), Told::Fetch { grant: 7 });
-        assert_eq!(allowed.told(at(661)), Told::Expired);
+        assert_eq!(allowed.told(at(660)), PollAnswer::Fetch { grant: 7 });
+        assert_eq!(allowed.told(at(661)), PollAnswer::Expired);
         assert_eq!(allowed.fetched(at(661)), None);
         let fetched = allowed.fetched(at(600)).unwrap();
-        assert_eq!(fetched.told(at(601)), Told::Replay { grant: 7 });
+        assert_eq!(fetched.told(at(601)), PollAnswer::Replay { grant: 7 });
         assert_eq!(fetched.fetched(at(601)), None);
         assert_eq!(waiting.fetched(at(1)), None);
     }
@@ -146,11 +146,11 @@ mod tests {
         let waiting = Standing::waiting(at(600));
         assert_eq!(waiting.allow(7, at(601)), Err(Over));
         assert_eq!(waiting.deny(at(601)), Err(Over));
-        assert_eq!(waiting.told(at(601)), Told::Expired);
+        assert_eq!(waiting.told(at(601)), PollAnswer::Expired);
         let denied = waiting.deny(at(1)).unwrap();
         assert_eq!(denied.allow(7, at(2)), Err(Over));
         for later in [2, 600, 601, 100_000] {
-            assert_eq!(denied.told(at(later)), Told::Denied, "{later}");
+            assert_eq!(denied.told(at(later)), PollAnswer::Denied, "{later}");
         }
         assert_eq!(waiting.allow(7, at(1)).unwrap().deny(at(2)), Err(Over));
     }
