@@ -115,7 +115,8 @@ pub(super) fn write_passkey(
         client_data_json: Bytes(registered.client_data_json.clone()),
         transports: registered.transports.clone(),
     })?;
-    let documents = [("statement", statement, &person.id), ("registration", &document, &person.id)];
+    let owner = Some(&person.id);
+    let documents = [("statement", statement, owner), ("registration", &document, owner)];
     let mut evidence = put_documents(unit, &documents)?;
     if *vouched != Vouched::default() {
         let document = canonical::to_bytes(vouched)?;

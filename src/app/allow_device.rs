@@ -183,7 +183,7 @@ impl Countersign {
             may_allow(&unit.reader(), &client, &me)?;
             let trusted = vouching.in_unit_or_busy(&unit.reader())?;
             reaches((&passkey, &verified), &client, &trusted, unit.now())?;
-            let (assertion, signer) = (assertion_document(&passkey, &verified)?, &me.person.id);
+            let (assertion, signer) = (assertion_document(&passkey, &verified)?, Some(&me.person.id));
             let documents = [("statement", asked.statement.as_slice(), signer), ("assertion", &assertion, signer)];
             let evidence = put_documents(unit, &documents)?;
             let touch = Touch { passkey: &passkey, facts: verified.facts, at: unit.now(), device: Some(evidence) };

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::domain::canonical;
 use crate::domain::change::authority::Authority;
-use crate::domain::change::{Act, Change};
+use crate::domain::change::{About, Act, Change, Concern};
 use crate::domain::ids::{Digest, GroupName, PersonId, RequestId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
@@ -25,6 +25,7 @@ use crate::store::{Reader, StoreError, Unit};
 use super::AppError;
 use super::enrolment_link::{Letter, renew_link};
 use super::grants::{end_of_passkey, end_of_person};
+use super::put_rules::may_follow;
 use super::starters::starters;
 use super::tie_user::{tie, untie};
 
@@ -56,21 +57,29 @@ pub struct Applied {
     pub expires: Option<Timestamp>,
 }
 
-/// Whether the act can be done now.
+/// Whether a change can be done now.
 ///
 /// # Errors
 /// What keeps it from being done: it is done already, or would leave nobody.
 pub fn possible(reader: &Reader<'_>, change: &Change) -> Result<(), AppError> {
+    match &change.about {
+        About::Person(concern) => possible_about(reader, concern),
+        About::Rules { rules } => may_follow(reader, rules),
+    }
+}
+
+/// Whether an act can be done about its person now.
+fn possible_about(reader: &Reader<'_>, concern: &Concern) -> Result<(), AppError> {
     let refused = |code, text: String| Err(AppError::refused(code, text));
-    let name = &change.name;
-    if let Act::Invite { .. } = &change.act {
+    let name = &concern.name;
+    if let Act::Invite { .. } = &concern.act {
         return name_is_free(reader, name);
     }
-    let person = reader.person(&change.person)?;
+    let person = reader.person(&concern.person)?;
     let person = person.ok_or_else(|| AppError::refused(ErrorCode::NotFound, format!("{name} is not known here")))?;
     let already = |what: &str| refused(ErrorCode::AlreadyDecided, format!("{name} {what} already"));
     let active = person.suspended.is_none();
-    match &change.act {
+    match &concern.act {
         Act::Restore if active => return refused(ErrorCode::AlreadyDecided, format!("{name} is not suspended")),
         Act::Suspend if !active => return already("is suspended"),
         Act::Restore | Act::Suspend | Act::Leave { .. } | Act::RemovePasskey { .. } | Act::Unlink { .. } => {}
@@ -81,7 +90,7 @@ pub fn possible(reader: &Reader<'_>, change: &Change) -> Result<(), AppError> {
         _ => {}
     }
     let member = |group: &GroupName| Ok::<_, AppError>(reader.memberships(&person.id)?.contains_key(group));
-    match &change.act {
+    match &concern.act {
         Act::Join { group } if member(group)? => already(&format!("is in {group}")),
         Act::Leave { group } if !member(group)? => refused(ErrorCode::NotFound, format!("{name} is not in {group}")),
         Act::Role { role } if person.role() == *role => already(&format!("is {}", role.with_article())),
@@ -164,11 +173,11 @@ pub fn active_passkeys(reader: &Reader<'_>, person: &PersonId) -> Result<Vec<Pas
 /// The groups of a person, and those of changes that wait: a passkey that is added now signs for them later.
 pub fn groups_to_be(reader: &Reader<'_>, person: &PersonId) -> Result<BTreeSet<GroupName>, StoreError> {
     let mut groups: BTreeSet<_> = reader.memberships(person)?.into_keys().collect();
-    for row in reader.open_changes()?.into_iter().filter(|row| row.change.person == *person) {
-        match row.change.act {
-            Act::Invite { groups: asked, .. } => groups.extend(asked),
-            Act::Join { group } => {
-                groups.insert(group);
+    for row in reader.open_changes()?.into_iter().filter(|row| row.change.person() == Some(person)) {
+        match row.change.concern().map(|concern| &concern.act) {
+            Some(Act::Invite { groups: asked, .. }) => groups.extend(asked.iter().cloned()),
+            Some(Act::Join { group }) => {
+                groups.insert(group.clone());
             }
             _ => {}
         }
@@ -183,31 +192,31 @@ pub fn passkey(reader: &Reader<'_>, person: &PersonId, credential: &Digest) -> R
 }
 
 /// The first stage of an invitation: the person is there and may come; groups and role wait.
-pub fn admit(unit: &mut Unit<'_>, change: &Change, word: Word<'_>) -> Result<Applied, AppError> {
-    possible(&unit.reader(), change)?;
-    add_person(unit, &change.person, &change.name, Role::Member, word.authority())?;
-    let Act::Invite { invitation, .. } = &change.act else { return Ok(Applied::default()) };
+pub fn admit(unit: &mut Unit<'_>, concern: &Concern, word: Word<'_>) -> Result<Applied, AppError> {
+    possible_about(&unit.reader(), concern)?;
+    add_person(unit, &concern.person, &concern.name, Role::Member, word.authority())?;
+    let Act::Invite { invitation, .. } = &concern.act else { return Ok(Applied::default()) };
     let letter = Letter { word, recovery: false, from: unit.now() };
-    let expires = renew_link(unit, &change.person, *invitation, &letter)?;
+    let expires = renew_link(unit, &concern.person, *invitation, &letter)?;
     Ok(Applied { expires: Some(expires), ..Applied::default() })
 }
 
 /// Does it all; `admitted` says that the first stage of an invitation is done.
-pub fn apply(unit: &mut Unit<'_>, change: &Change, word: Word<'_>, admitted: bool) -> Result<Applied, AppError> {
-    let mut applied = if let (Act::Invite { .. }, false) = (&change.act, admitted) {
-        admit(unit, change, word)?
+pub fn apply(unit: &mut Unit<'_>, concern: &Concern, word: Word<'_>, admitted: bool) -> Result<Applied, AppError> {
+    let mut applied = if let (Act::Invite { .. }, false) = (&concern.act, admitted) {
+        admit(unit, concern, word)?
     } else {
         if !admitted {
-            possible(&unit.reader(), change)?;
+            possible_about(&unit.reader(), concern)?;
         }
         Applied::default()
     };
-    let (person, by) = (&change.person, word.authority());
-    match &change.act {
+    let (person, by) = (&concern.person, word.authority());
+    match &concern.act {
         Act::Invite { groups, role, .. } => {
             // Whoever was suspended meanwhile gets nothing.
             if unit.reader().person(person)?.is_none_or(|row| row.suspended.is_some()) {
-                return Err(AppError::refused(ErrorCode::AlreadyDecided, format!("{} is suspended", change.name)));
+                return Err(AppError::refused(ErrorCode::AlreadyDecided, format!("{} is suspended", concern.name)));
             }
             join(unit, person, groups, by)?;
             if *role != Role::Member {
@@ -256,8 +265,7 @@ pub fn apply(unit: &mut Unit<'_>, change: &Change, word: Word<'_>, admitted: boo
 }
 
 /// Ends what the first stage of an invitation began: the invited person gets nothing.
-pub fn shut_out(unit: &mut Unit<'_>, row: &ChangeRow) -> Result<(), AppError> {
-    let person = &row.change.person;
+pub fn shut_out(unit: &mut Unit<'_>, person: &PersonId, row: &ChangeRow) -> Result<(), AppError> {
     if unit.reader().person(person)?.is_some_and(|found| found.suspended.is_none()) {
         act(unit, "suspended", person, Word::Change(row).authority(), json!({}))?;
         end_of_person(unit, person)?;

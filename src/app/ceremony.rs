@@ -70,14 +70,14 @@ pub(super) fn assertion_document(passkey: &PasskeyRow, verified: &Verification) 
     })?)
 }
 
-/// Keeps documents, each with whose it is; the digests by which an entry names them.
+/// Keeps documents, each with whose it is, where it is somebody's; the digests by which an entry names them.
 pub(super) fn put_documents(
     unit: &mut Unit<'_>,
-    documents: &[(&str, &[u8], &PersonId)],
+    documents: &[(&str, &[u8], Option<&PersonId>)],
 ) -> Result<BTreeMap<String, Digest>, StoreError> {
     let put = documents
         .iter()
-        .map(|(name, bytes, person)| Ok(((*name).to_owned(), unit.put_evidence(name, bytes, Some(person))?)));
+        .map(|(name, bytes, person)| Ok(((*name).to_owned(), unit.put_evidence(name, bytes, *person)?)));
     put.collect()
 }
 

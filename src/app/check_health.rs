@@ -203,6 +203,11 @@ impl Countersign {
             }
             _ => {}
         }
+        if let Some(wanted) = self.settings.people.rule_signatures.filter(|wanted| admins < *wanted as usize) {
+            let text = format!("other rules need {wanted} admins to sign, and {admins} can: no rule can change");
+            let cure = "countersign people invite NAME --admin, or lower `people.rule_signatures` and restart";
+            findings.push(Finding::warn("rules", text, cure));
+        }
         for text in self.recoveries()? {
             let text = text.trim_start_matches("people: ");
             let cure = "ask whoever did it; if nobody did, countersign people suspend PERSON";

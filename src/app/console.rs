@@ -322,27 +322,27 @@ impl Countersign {
         }
         let wish = Wish::Link { person, issuer, user_id, owner: LinkKind::Person };
         let done = self.do_at_once(wish).await?;
-        Ok(ConsoleAnswer::Linked { person: done.change.person })
+        Ok(ConsoleAnswer::Linked { person: done.concern.person })
     }
 
     fn done(&self, done: AtOnce) -> ConsoleAnswer {
-        let AtOnce { change, link } = done;
+        let AtOnce { concern, link } = done;
         match link {
             Some((secret, expires)) => {
-                ConsoleAnswer::Invited { person: change.person, link: self.enrolment_link(&secret), expires }
+                ConsoleAnswer::Invited { person: concern.person, link: self.enrolment_link(&secret), expires }
             }
-            None => ConsoleAnswer::Done { words: change.words(), person: change.person },
+            None => ConsoleAnswer::Done { words: concern.words(), person: concern.person },
         }
     }
 
     fn proposed(&self, made: Proposed) -> ConsoleAnswer {
-        let Proposed { change, secret } = made;
+        let Proposed { change, concern, secret } = made;
         ConsoleAnswer::Proposed {
             words: change.words(),
             link: self.change_link(&change.id),
             sign_by: change.sign_by,
             enrolment: secret.map(|secret| self.enrolment_link(&secret)),
-            person: change.person,
+            person: concern.person,
         }
     }
 }

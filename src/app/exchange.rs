@@ -248,6 +248,7 @@ impl Countersign {
             Done::Again => Ok(None),
             Done::Stale => {
                 // The log has newer rules, metadata or keys than memory; they are swapped a moment after their commit, and nobody is told.
+                self.catch_up_rules().await;
                 self.catch_up_keys()?;
                 tokio::time::sleep(RULES_SETTLE).await;
                 Ok(None)

@@ -11,11 +11,13 @@ use crate::crypto::jwk::KeySet;
 use crate::crypto::jwt::UnverifiedToken;
 use crate::domain::job::{Job, foreign, gitlab};
 use crate::domain::log::entry::Event;
+use crate::domain::log::evidence::MAX_EVIDENCE;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::domain::oauth::exchange::SubjectToken;
+use crate::domain::rules::TokenAlg;
 use crate::store::keys::IssuerKeysRow;
 use crate::upstream::UpstreamError;
-use crate::upstream::keys::{IssuerKeys, Snapshot};
+use crate::upstream::keys::{IssuerKeys, IssuerSource, KeyReader, Snapshot};
 
 use super::settings::IssuerSettings;
 use super::{AppError, Countersign};
@@ -32,9 +34,44 @@ pub struct Issuer {
 
 impl Issuer {
     /// An issuer whose keys have not been asked for yet.
-    pub fn new(settings: IssuerSettings, keys: IssuerKeys<KeySet>) -> Self {
-        Self { settings, keys, logged: Mutex::new(None) }
+    ///
+    /// # Errors
+    /// A CA file or a pinned set that cannot be used.
+    pub fn new(settings: IssuerSettings) -> Result<Self, UpstreamError> {
+        Ok(Self { keys: issuer_keys(&settings)?, settings, logged: Mutex::new(None) })
     }
+}
+
+/// An issuer's source of keys.
+fn issuer_keys(issuer: &IssuerSettings) -> Result<IssuerKeys<KeySet>, UpstreamError> {
+    let reader = KeyReader { parse: parse_keys, has_kid: |keys: &KeySet, kid: &str| keys.has(kid) };
+    IssuerKeys::new(
+        IssuerSource {
+            name: issuer.terms.name.clone(),
+            url: issuer.terms.url.clone(),
+            pinned_jwks: issuer.pinned_jwks.clone(),
+            jwks_host: issuer.jwks_host.clone(),
+            ca_file: issuer.ca_file.clone(),
+            allow_private: issuer.allow_private,
+            stale_use: issuer.stale_use,
+        },
+        reader,
+    )
+}
+
+fn parse_keys(bytes: &[u8]) -> Result<KeySet, String> {
+    let (keys, warnings) = KeySet::parse(bytes).map_err(|error| error.to_string())?;
+    for warning in warnings {
+        tracing::warn!(%warning, "a key of an issuer is not used");
+    }
+    // GitLab signs with RS256 alone.
+    let keys = keys.allowing(&[TokenAlg::Rs256]);
+    // The log keeps what was used, with the issuer's name and URL beside it.
+    let (size, most) = (keys.document().len(), MAX_EVIDENCE - 4096);
+    if size > most {
+        return Err(format!("its usable keys have {size} bytes; {most} is the most that the log keeps"));
+    }
+    Ok(keys)
 }
 
 /// A job token that was taken in.

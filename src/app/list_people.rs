@@ -76,8 +76,9 @@ pub struct PersonDetails {
 pub struct ChangeLine {
     /// Which.
     pub change: ChangeId,
-    /// Whom it concerns.
-    pub person: PersonId,
+    /// Whom it concerns; nobody where it is about the rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<PersonId>,
     /// What, as an instruction.
     pub words: String,
     /// Signatures that count.
@@ -138,8 +139,8 @@ impl Countersign {
                     words: row.change.words(),
                     sign_by: row.change.sign_by,
                     link: self.change_link(&row.change.id),
+                    person: row.change.person().cloned(),
                     change: row.change.id,
-                    person: row.change.person,
                     signed,
                     needed,
                     effective,

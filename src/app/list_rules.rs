@@ -17,7 +17,7 @@ use crate::store::Reader;
 
 use super::apply_change::active_passkeys;
 use super::check_first_run::time_of;
-use super::{AppError, Countersign, RulesInForce};
+use super::{AppError, Countersign, LoadedRules};
 
 /// Most rules that one page or one answer of the console shows.
 pub const MAX_RULES_LISTED: usize = 100;
@@ -197,7 +197,7 @@ impl Countersign {
     }
 }
 
-fn line(place: usize, rule: &SealedRule, in_force: &RulesInForce, signers: &Signers) -> RuleLine {
+fn line(place: usize, rule: &SealedRule, in_force: &LoadedRules, signers: &Signers) -> RuleLine {
     let written = in_force.places.get(&rule.name).map(|place| format!("{}:{}", place.file, place.line));
     let (deny, allow) = match &rule.effect {
         Effect::Deny(sentence) => (Some(sentence.clone()), None),

@@ -56,7 +56,9 @@ impl Countersign {
     /// One of them is an audience of a rule, or what tells them of sign-outs cannot be made; those before stay in force.
     pub fn load_clients(&self, clients: Vec<Arc<Client>>) -> Result<Vec<String>, AppError> {
         let taken = taken_audiences(&self.settings.url, clients.iter().map(AsRef::as_ref));
-        for rule in self.rules().rules.iter() {
+        let known = self.rules();
+        let waits = known.waits.iter().flat_map(|waits| waits.rules.iter());
+        for rule in known.rules.iter().chain(waits) {
             let mut audiences = rule.allow().into_iter().flat_map(|allow| &allow.audience);
             if let Some(audience) = audiences.find(|audience| is_taken(&taken, audience)) {
                 let text = format!("the rule \"{}\" has the audience `{audience}`, which a client names", rule.name);

@@ -1,24 +1,23 @@
-//! Loads rules: compiles what people typed, logs the set where it changed, and puts it in force.
-//! In: the rules folder's files. Out: warnings, or every fault with file and line.
+//! Loads rules: compiles what people typed, and has it put in force, or proposed where admins must sign it first.
+//! In: the rules folder's files. Out: warnings, or every fault with file and line; a change that waits.
 //! Implements DESIGN §4 (a changed digest voids), §7 (`rules`).
 //! Never puts rules in force that the log does not know, and keeps the old ones where the new do not compile.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
-
+use crate::crypto::random;
 use crate::domain::assurance::policy::DevicePolicy;
-use crate::domain::canonical;
-use crate::domain::log::entry::Event;
-use crate::domain::log::evidence::MAX_EVIDENCE;
+use crate::domain::change::Change;
+use crate::domain::change::standing::Terms;
 use crate::domain::rules::compile::{Loaded, Place, RuleError, Rules};
 use crate::domain::time::Timestamp;
 use crate::store::Store;
 
 use super::decide_request::end;
+use super::put_rules::{self, Adopted, Proposal, RuleSet};
 use super::settings::taken_audiences;
-use super::{AppError, Countersign, RulesInForce};
-use crate::domain::ids::{Audience, Digest, IssuerName, RuleName};
+use super::{AppError, Countersign, LoadedRules};
+use crate::domain::ids::{Audience, ChangeId, Digest, IssuerName, RuleName};
 use crate::domain::request::standing::Mark;
 
 /// Most requests that one unit of the writer voids when rules are loaded; more take several units.
@@ -51,11 +50,11 @@ pub fn compile(
     policies: &[DevicePolicy],
     taken: &BTreeSet<Audience>,
     now: Timestamp,
-) -> Result<RulesInForce, Vec<RuleError>> {
+) -> Result<LoadedRules, Vec<RuleError>> {
     let Loaded { rules, warnings, places } = Rules::compile(files, issuers, policies)?;
     not_taken(&rules, &places, taken)?;
     let warnings = warnings.iter().map(ToString::to_string).collect();
-    Ok(RulesInForce { rules, warnings, places, loaded: now })
+    Ok(LoadedRules { rules, warnings, places, loaded: now, waits: None })
 }
 
 /// An audience of rules is nobody whom other tokens of ours name: a job's token must not pass for a person's, nor the
@@ -96,30 +95,49 @@ fn bare(audience: &Audience) -> &str {
     text.strip_prefix("https://").unwrap_or(text).trim_end_matches('/')
 }
 
-/// Logs a set of rules where it differs from the one in force.
-pub async fn log_rules(store: &Store, rules: &Rules) -> Result<(), AppError> {
-    let sha256 = rules.digest();
-    if store.read(|reader| reader.rules_in_force())?.is_some_and(|(known, _)| known == sha256) {
-        return Ok(());
-    }
-    let mut list = Vec::new();
-    for rule in rules.iter() {
-        list.push(json!({ "name": rule.name, "sha256": rule.digest() }));
-    }
-    let count = u64::try_from(list.len()).unwrap_or(u64::MAX);
-    let documents = chunks(&list)?;
-    store
-        .write(move |unit| -> Result<(), AppError> {
-            let mut evidence = BTreeMap::new();
-            for (at, document) in documents.iter().enumerate() {
-                let name = if at == 0 { "rules".to_owned() } else { format!("rules.{at}") };
-                evidence.insert(name, unit.put_evidence("rules", document, None)?);
-            }
-            let entry = unit.append(Event::Rules { sha256, count, evidence })?;
-            unit.put_rules_in_force(&sha256, entry)?;
-            Ok(())
-        })
-        .await
+/// Adopts the rules of the files: the rules that the log says are in force then, and a change, where one was proposed.
+pub async fn adopt_rules(
+    store: &Store,
+    files: LoadedRules,
+    (terms, issuer): (&Terms, &str),
+    taken: &BTreeSet<Audience>,
+) -> Result<(LoadedRules, Option<Change>), LoadError> {
+    let set = RuleSet::of(&files.rules)?;
+    let (other, known) = store.read(|reader| -> Result<_, AppError> {
+        let other = put_rules::proposed(reader, &files.rules, terms)?;
+        let now = reader.last_time()?.map_or(files.loaded, |last| last.max(files.loaded));
+        let known = put_rules::adopted(reader, &set, other.as_ref(), now)?;
+        Ok((other, known))
+    })?;
+    let outcome = if let Some(known) = known {
+        known
+    } else {
+        let id = ChangeId::from_random(random::bytes().map_err(AppError::from)?);
+        let proposal = other.map(|rules| Proposal { id, issuer: issuer.to_owned(), rules });
+        store.write(move |unit| put_rules::adopt(unit, &set, proposal)).await?
+    };
+    let mut in_force = store.read(|reader| put_rules::in_force(reader, files))?;
+    let proposed = match outcome {
+        Adopted::Waits(Some(change)) => Some(*change),
+        Adopted::Waits(None) | Adopted::InForce => None,
+        Adopted::TooMany(count) => {
+            let most = put_rules::MAX_RULES_SIGNED;
+            in_force.warnings = vec![format!(
+                "the files differ from the rules in force in {count} rules, and admins sign at most {most} at once, so none \
+                 changes; cure: change fewer at a time"
+            )];
+            None
+        }
+    };
+    // Where admins keep the rules of before, those of the files are not the ones to go by.
+    not_taken(&in_force.rules, &in_force.places, taken).map_err(|mut errors| {
+        for error in errors.iter_mut().filter(|_| in_force.waits.is_some()) {
+            let cure = "take that client out of the configuration until admins have signed other rules";
+            error.hint = Some(cure.to_owned());
+        }
+        LoadError::Rules(errors)
+    })?;
+    Ok((in_force, proposed))
 }
 
 /// Voids what waits under rules that are not in force any more, so that a rule that comes back finds nothing to go on
@@ -147,19 +165,10 @@ pub async fn void_changed(store: &Store, rules: &Rules) -> Result<(), AppError> 
     Ok(())
 }
 
-/// The list of rules, in documents that each fit the evidence limit.
-fn chunks(list: &[serde_json::Value]) -> Result<Vec<Vec<u8>>, AppError> {
-    // A line is a name (at most 100 characters, escaped at worst sixfold) and 64 hex digits.
-    const LINES: usize = MAX_EVIDENCE / 1024;
-    let mut documents = Vec::new();
-    for part in list.chunks(LINES) {
-        documents.push(canonical::to_bytes(&part)?);
-    }
-    Ok(documents)
-}
-
 impl Countersign {
     /// Reloads rules: all or nothing.
+    ///
+    /// Where admins must sign other rules, those before stay in force until they have.
     ///
     /// # Errors
     /// The old rules stay in force.
@@ -168,17 +177,47 @@ impl Countersign {
         let now = self.steady_now()?;
         let taken = taken_audiences(&self.settings.url, self.clients.all().iter().map(AsRef::as_ref));
         let rules = compile(files, &issuers, &self.settings.devices.policies, &taken, now).map_err(LoadError::Rules)?;
-        log_rules(&self.store, &rules.rules).await?;
+        let _one_after_another = self.rules_change.lock().await;
+        let by = (&self.settings.people, self.settings.url.as_str());
+        let (rules, proposed) = adopt_rules(&self.store, rules, by, &taken).await?;
+        self.change_rules(rules).await;
+        if let Some(change) = proposed {
+            self.tell_change(&change);
+        }
+        Ok(self.rule_warnings()?)
+    }
+
+    /// Takes up the rules that the log has, where memory has others: after the last signature, and for whoever finds
+    /// that nobody did, since the call that signed ended in between.
+    pub(super) async fn catch_up_rules(&self) {
+        let _one_after_another = self.rules_change.lock().await;
+        let known = self.rules();
+        let found = self.store.read(|reader| -> Result<_, AppError> {
+            if put_rules::logged(reader)?.is_none_or(|sha256| sha256 == known.rules.digest()) {
+                return Ok(None);
+            }
+            let files = known.waits.as_deref().unwrap_or(&known).clone();
+            put_rules::in_force(reader, files).map(Some)
+        });
+        match found {
+            Ok(None) => {}
+            Ok(Some(rules)) => self.change_rules(rules).await,
+            // Nothing is issued meanwhile: the log names other rules than memory has.
+            Err(error) => tracing::error!(%error, "the rules in force cannot be read, and nothing is issued"),
+        }
+    }
+
+    /// Puts rules in force that the log knows.
+    async fn change_rules(&self, rules: LoadedRules) {
         let compiled = rules.rules.clone();
         // At once: from the entry on, nothing is issued under rules of before.
-        self.put_rules(rules);
+        self.swap_rules(rules);
         // A changed rule voids the requests made under the old one: their pages and jobs are told.
         self.waiting.wake_all();
         if let Err(error) = void_changed(&self.store, &compiled).await {
             // Each is found at its next call; only those are not whose rule comes back before that.
             tracing::error!(%error, "requests under rules that changed were not all voided; load the rules again");
         }
-        Ok(self.rule_warnings()?)
     }
 
     /// What people may not have meant with the rules in force, and a line for each group that a rule names and nobody
@@ -186,6 +225,9 @@ impl Countersign {
     pub fn rule_warnings(&self) -> Result<Vec<String>, AppError> {
         let (rules, known) = (self.rules(), self.store.read(|reader| reader.groups())?);
         let mut warnings = rules.warnings.clone();
+        if let Some(waits) = &rules.waits {
+            warnings.extend(waits.warnings.iter().map(|warning| format!("not in force yet: {warning}")));
+        }
         let groups = rules.rules.groups().into_iter();
         let empty = groups.filter(|group| known.get(group).is_none_or(BTreeSet::is_empty));
         warnings

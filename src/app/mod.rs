@@ -61,6 +61,7 @@ pub mod prove_key;
 pub mod prove_link;
 pub mod push_authorization;
 pub mod push_requests;
+pub mod put_rules;
 pub mod record_token;
 pub mod redeem;
 pub mod redeem_device;
@@ -126,7 +127,9 @@ pub struct Countersign {
     /// The tools that people sign in to, as they are configured now.
     pub clients: load_clients::Clients,
     issuers: Vec<Arc<Issuer>>,
-    rules: RwLock<Arc<RulesInForce>>,
+    rules: RwLock<Arc<LoadedRules>>,
+    /// Held by whoever changes the rules, from asking the log until they are in memory.
+    rules_change: tokio::sync::Mutex<()>,
     vouching: vouching::Vouching,
     keyring: keyring::Keyring,
     /// Wraps new signing keys; `None` where the state is only looked at.
@@ -148,7 +151,7 @@ pub struct Countersign {
 
 /// The rules that decide just now.
 #[derive(Debug, Clone)]
-pub struct RulesInForce {
+pub struct LoadedRules {
     /// Compiled.
     pub rules: Rules,
     /// What people may not have meant, by what is written alone.
@@ -157,6 +160,8 @@ pub struct RulesInForce {
     pub places: BTreeMap<RuleName, Place>,
     /// When they were read.
     pub loaded: Timestamp,
+    /// What the files say, where that is something else and waits for admins to sign it.
+    pub waits: Option<Arc<LoadedRules>>,
 }
 
 /// A signing key, ready.
@@ -271,7 +276,7 @@ impl From<crate::domain::canonical::CanonicalError> for AppError {
 
 impl Countersign {
     /// The rules that decide just now.
-    pub fn rules(&self) -> Arc<RulesInForce> {
+    pub fn rules(&self) -> Arc<LoadedRules> {
         match self.rules.read() {
             Ok(rules) => Arc::clone(&rules),
             // A panic while the pointer was swapped leaves a whole pointer behind.
@@ -279,7 +284,7 @@ impl Countersign {
         }
     }
 
-    fn put_rules(&self, rules: RulesInForce) {
+    fn swap_rules(&self, rules: LoadedRules) {
         let rules = Arc::new(rules);
         match self.rules.write() {
             Ok(mut slot) => *slot = rules,

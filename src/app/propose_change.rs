@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::crypto::random;
 use crate::domain::canonical;
-use crate::domain::change::{Act, Change, LinkKind, Proposer};
+use crate::domain::change::{About, Act, Change, Concern, LinkKind, Proposer};
 use crate::domain::ids::{ChangeId, Digest, GroupName, IssuerName, PersonId};
 use crate::domain::log::entry::Event;
 use crate::domain::oauth::error_code::ErrorCode;
@@ -137,6 +137,8 @@ pub enum Wish {
 pub struct Proposed {
     /// The record.
     pub change: Change,
+    /// What it does, about whom.
+    pub concern: Concern,
     /// The secret of the enrolment link, which works once admins have signed.
     pub secret: Option<String>,
 }
@@ -145,7 +147,7 @@ pub struct Proposed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AtOnce {
     /// What, about whom.
-    pub change: Change,
+    pub concern: Concern,
     /// The secret of an enrolment link, and until when it works.
     pub link: Option<(String, Timestamp)>,
 }
@@ -184,13 +186,21 @@ impl Countersign {
                     (Proposer::Person(me.person.id), Some(me.session.entry))
                 }
             };
-            let change = resolve(&unit.reader(), &wish, &drawn, (&issuer, by, unit.now()))?;
+            let concern = resolve(&unit.reader(), &wish, &drawn)?;
+            let change = Change {
+                id: drawn.id,
+                issuer,
+                by,
+                at: unit.now(),
+                sign_by: unit.now() + CHANGE_OPEN,
+                about: About::Person(concern.clone()),
+            };
             apply_change::possible(&unit.reader(), &change)?;
             room_for(&unit.reader(), &change)?;
             let entry = append(unit, &change, session)?;
             unit.insert_change(&change, entry)?;
-            let secret = has_link(&change.act).then_some(drawn.secret);
-            Ok(Proposed { change, secret })
+            let secret = has_link(&concern.act).then_some(drawn.secret);
+            Ok(Proposed { change, concern, secret })
         });
         let proposed = proposed.await?;
         self.tell_change(&proposed.change);
@@ -203,20 +213,19 @@ impl Countersign {
     /// What cannot be done.
     pub async fn do_at_once(&self, wish: Wish) -> Result<AtOnce, AppError> {
         self.steady_now()?;
-        let (drawn, issuer) = (Drawn::new()?, self.settings.url.clone());
+        let drawn = Drawn::new()?;
         self.check_wish(&wish)?;
         let done = self.store.write(move |unit| -> Result<_, AppError> {
-            let at = (issuer.as_str(), Proposer::Console, unit.now());
-            let change = resolve(&unit.reader(), &wish, &drawn, at)?;
-            let applied = apply_change::apply(unit, &change, Word::Console, false)?;
-            Ok((AtOnce { change, link: applied.expires.map(|until| (drawn.secret, until)) }, applied.voided))
+            let concern = resolve(&unit.reader(), &wish, &drawn)?;
+            let applied = apply_change::apply(unit, &concern, Word::Console, false)?;
+            Ok((AtOnce { concern, link: applied.expires.map(|until| (drawn.secret, until)) }, applied.voided))
         });
         let (done, voided) = done.await?;
         for request in &voided {
             self.waiting.wake(request);
         }
-        if let Act::Recover { .. } = &done.change.act {
-            self.tell_recovery(&done.change.person, &done.change.name);
+        if let Act::Recover { .. } = &done.concern.act {
+            self.tell_recovery(&done.concern.person, &done.concern.name);
         }
         Ok(done)
     }
@@ -243,14 +252,13 @@ fn room_for(reader: &Reader<'_>, change: &Change) -> Result<(), AppError> {
 }
 
 /// The entry of a proposal: who made it, where a page did, and in which session.
-fn append(unit: &mut Unit<'_>, change: &Change, session: Option<u64>) -> Result<u64, AppError> {
+pub(super) fn append(unit: &mut Unit<'_>, change: &Change, session: Option<u64>) -> Result<u64, AppError> {
     let document = canonical::to_bytes(change)?;
-    let evidence =
-        BTreeMap::from([("change".to_owned(), unit.put_evidence("change", &document, Some(&change.person))?)]);
+    let evidence = BTreeMap::from([("change".to_owned(), unit.put_evidence("change", &document, change.person())?)]);
     Ok(unit.append(Event::Change {
         outcome: "proposed".to_owned(),
         change: None,
-        person: change.person.clone(),
+        person: change.person().cloned(),
         by: match &change.by {
             Proposer::Console => None,
             Proposer::Person(person) => Some(person.clone()),
@@ -270,6 +278,7 @@ const fn has_link(act: &Act) -> bool {
 
 /// Whether two changes want the same, whatever link each would make.
 fn is_same(one: &Change, other: &Change) -> bool {
+    let (Some(one), Some(other)) = (one.concern(), other.concern()) else { return false };
     match (&one.act, &other.act) {
         (Act::Invite { .. }, Act::Invite { .. }) => name::confusable(&one.name, &other.name),
         (Act::Recover { .. }, Act::Recover { .. }) => one.person == other.person,
@@ -277,13 +286,8 @@ fn is_same(one: &Change, other: &Change) -> bool {
     }
 }
 
-/// The change that a wish means, about the person whom it names.
-fn resolve(
-    reader: &Reader<'_>,
-    wish: &Wish,
-    drawn: &Drawn,
-    (issuer, by, now): (&str, Proposer, Timestamp),
-) -> Result<Change, AppError> {
+/// What a wish means, about the person whom it names.
+fn resolve(reader: &Reader<'_>, wish: &Wish, drawn: &Drawn) -> Result<Concern, AppError> {
     let invitation = Digest::of(drawn.secret.as_bytes());
     let (person, name, act) = match wish {
         Wish::Invite { name, groups, role } => {
@@ -319,16 +323,7 @@ fn resolve(
             (row.id, row.name, Act::Vouch { credential })
         }
     };
-    Ok(Change {
-        id: drawn.id.clone(),
-        issuer: issuer.to_owned(),
-        by,
-        at: now,
-        sign_by: now + CHANGE_OPEN,
-        person,
-        name,
-        act,
-    })
+    Ok(Concern { person, name, act })
 }
 
 fn about(reader: &Reader<'_>, person: &str, act: Act) -> Result<(PersonId, String, Act), AppError> {

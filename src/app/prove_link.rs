@@ -268,11 +268,12 @@ fn write_link(unit: &mut Unit<'_>, person: &PersonId, signed: Signed) -> Result<
     let Brought { user, token, issuer_keys, .. } = brought;
     let link = canonical::to_bytes(&document(BY_PIPELINE, &user.issuer, person, &user.user_id))?;
     let assertion = assertion_document(&passkey, &verified)?;
+    let owner = Some(person);
     let documents: [(&str, &[u8], _); 4] = [
-        ("link", &link, person),
-        ("statement", &statement, person),
-        ("assertion", &assertion, person),
-        ("job_token", token.expose().as_bytes(), person),
+        ("link", &link, owner),
+        ("statement", &statement, owner),
+        ("assertion", &assertion, owner),
+        ("job_token", token.expose().as_bytes(), owner),
     ];
     let evidence = put_documents(unit, &documents)?;
     let entry = unit.append(Event::Link {

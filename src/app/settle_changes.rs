@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use crate::domain::change::About;
 use crate::domain::change::standing::{Moment, Standing, Terms, lets_in, standing};
 use crate::domain::ids::RequestId;
 use crate::domain::log::entry::Event;
@@ -16,6 +17,7 @@ use crate::store::changes::{ChangeRow, ChangeState};
 use crate::store::{Reader, StoreError, Unit};
 
 use super::apply_change::{self, Applied, Word};
+use super::put_rules::put_signed;
 use super::{AppError, Countersign};
 
 /// When the next change takes effect by itself, in milliseconds; a hint, the store knows. Set inside units, so that it
@@ -43,7 +45,7 @@ pub fn stands(reader: &Reader<'_>, row: &ChangeRow, terms: &Terms, now: Timestam
     Ok(match row.state {
         ChangeState::Done => Standing::Due,
         ChangeState::Refused | ChangeState::Failed => Standing::Refused,
-        ChangeState::Voided => Standing::Expired,
+        ChangeState::Voided | ChangeState::Withdrawn => Standing::Expired,
         ChangeState::Open | ChangeState::Admitted => {
             let signatures = reader.change_signatures(&row.change.id)?;
             standing(&row.change, &signatures, &reader.council()?, terms, (Moment::Seen(row.due), now))
@@ -99,8 +101,8 @@ impl Countersign {
 
 /// Somebody said no: the change ends, and with it whoever it let in.
 pub(super) fn refuse(unit: &mut Unit<'_>, row: &ChangeRow, entry: u64) -> Result<(), AppError> {
-    if row.state == ChangeState::Admitted {
-        apply_change::shut_out(unit, row)?;
+    if let (ChangeState::Admitted, Some(person)) = (row.state, row.change.person()) {
+        apply_change::shut_out(unit, person, row)?;
     }
     Ok(unit.end_change(&row.change.id, ChangeState::Refused, entry)?)
 }
@@ -111,14 +113,20 @@ pub(super) fn follow(unit: &mut Unit<'_>, row: &ChangeRow, stands: Standing) -> 
     let admitted = row.state == ChangeState::Admitted;
     match stands {
         Standing::Due => {
-            let Applied { voided, .. } = apply_change::apply(unit, change, word, admitted)?;
+            let Applied { voided, .. } = match &change.about {
+                About::Person(concern) => apply_change::apply(unit, concern, word, admitted)?,
+                About::Rules { rules } => {
+                    put_signed(unit, rules, row.entry)?;
+                    Applied::default()
+                }
+            };
             let entry = note(unit, row, "done", None)?;
             unit.end_change(&change.id, ChangeState::Done, entry)?;
             Ok(voided)
         }
         Standing::Delayed { from, .. } => {
-            if lets_in(change, stands) && !admitted {
-                apply_change::admit(unit, change, word)?;
+            if let (Some(concern), true, false) = (change.concern(), lets_in(change, stands), admitted) {
+                apply_change::admit(unit, concern, word)?;
                 note(unit, row, "admitted", None)?;
                 unit.admit_change(&change.id)?;
             }
@@ -146,11 +154,16 @@ fn settle(unit: &mut Unit<'_>, row: &ChangeRow, terms: &Terms) -> Result<Vec<Req
     }
 }
 
-fn note(unit: &mut Unit<'_>, row: &ChangeRow, outcome: &str, fault: Option<ErrorCode>) -> Result<u64, AppError> {
+pub(super) fn note(
+    unit: &mut Unit<'_>,
+    row: &ChangeRow,
+    outcome: &str,
+    fault: Option<ErrorCode>,
+) -> Result<u64, AppError> {
     Ok(unit.append(Event::Change {
         outcome: outcome.to_owned(),
         change: None,
-        person: row.change.person.clone(),
+        person: row.change.person().cloned(),
         by: None,
         session: None,
         passkey: None,

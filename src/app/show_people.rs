@@ -124,7 +124,7 @@ impl Countersign {
     /// Changes about one person that wait.
     pub fn changes_about(&self, person: &PersonId) -> Result<Vec<ChangeLine>, AppError> {
         let mut changes = self.list_changes()?;
-        changes.retain(|one| one.person == *person);
+        changes.retain(|one| one.person.as_ref() == Some(person));
         Ok(changes)
     }
 }

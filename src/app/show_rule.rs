@@ -23,6 +23,9 @@ pub struct RuleWindow {
     pub entry: u64,
     /// When that was.
     pub from: Timestamp,
+    /// The entry of the change for which admins signed; absent where the files alone said it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<u64>,
     /// The entry that ended it, and when; absent where it is in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<(u64, Timestamp)>,
@@ -67,7 +70,7 @@ impl Countersign {
 /// What one entry says of the rule.
 fn read(reader: &Reader<'_>, windows: &mut Vec<RuleWindow>, name: &RuleName, entry: Entry) -> Result<(), AppError> {
     match entry.event {
-        Event::Rules { evidence, .. } => {
+        Event::Rules { evidence, change, .. } => {
             let now = listed(reader, entry.seq, &evidence)?.into_iter().find(|one| one.name == *name);
             let open = windows.last_mut().filter(|window| window.until.is_none());
             let stays = open.as_ref().map(|window| window.sha256) == now.as_ref().map(|one| one.sha256);
@@ -79,6 +82,7 @@ fn read(reader: &Reader<'_>, windows: &mut Vec<RuleWindow>, name: &RuleName, ent
                     sha256,
                     entry: entry.seq,
                     from: entry.time,
+                    change,
                     until: None,
                     tokens: Vec::new(),
                 });

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::crypto::random;
 use crate::domain::assurance::evidence::Admission;
 use crate::domain::canonical::Bytes;
+use crate::domain::change::About;
 use crate::domain::change::standing::{Moment, Signature, Standing, Terms, admits, standing};
 use crate::domain::ids::{ChangeId, PersonId, RequestId};
 use crate::domain::log::entry::Event;
@@ -152,6 +153,13 @@ impl Countersign {
         for request in &voided {
             self.waiting.wake(request);
         }
+        if let About::Rules { .. } = &change.about {
+            // If this call ends here, the next exchange finds that the log has other rules than memory.
+            self.catch_up_rules().await;
+            if self.store.read(|reader| reader.change(id))?.is_some_and(|row| row.state == ChangeState::Done) {
+                self.tell_done(&change);
+            }
+        }
         Ok(signed)
     }
 }
@@ -203,7 +211,7 @@ impl Rejected {
         let entry = unit.append(Event::Change {
             outcome: "rejected".to_owned(),
             change: None,
-            person: row.change.person,
+            person: row.change.person().cloned(),
             by: Some(self.by),
             session: None,
             passkey: Some(self.passkey),
@@ -234,7 +242,8 @@ fn record(
     let Made { choice, statement, passkey, verified, proved } = made;
     let (id, person) = (&row.change.id, passkey.person.clone());
     let assertion = assertion_document(&passkey, &verified)?;
-    let documents = [("statement", statement.as_slice(), &row.change.person), ("assertion", &assertion, &person)];
+    let documents =
+        [("statement", statement.as_slice(), row.change.person()), ("assertion", &assertion, Some(&person))];
     let evidence = put_documents(unit, &documents)?;
     // Judged with the new signature, so that its entry says when the change takes effect.
     let signature = Signature { person: person.clone(), choice, at: unit.now() };
@@ -255,7 +264,7 @@ fn record(
     let entry = unit.append(Event::Change {
         outcome: if choice == Choice::Approve { "signed" } else { "refused" }.to_owned(),
         change: None,
-        person: row.change.person.clone(),
+        person: row.change.person().cloned(),
         by: Some(person.clone()),
         session: None,
         passkey: Some(passkey.entry),

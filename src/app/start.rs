@@ -7,37 +7,34 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, RwLock};
 
 use crate::clock::Clock;
-use crate::crypto::jwk::KeySet;
 use crate::crypto::log_key::{LogKey, verify_ed25519};
 use crate::crypto::master_key::MasterKey;
 use crate::crypto::random;
 use crate::crypto::signing::SigningKey;
 use crate::domain::assurance::models::Trusted;
-use crate::domain::ids::Digest;
+use crate::domain::ids::{Audience, Digest};
 use crate::domain::keys::{ALGORITHMS, KeyState};
 use crate::domain::log::entry::{Entry, Event, FORMAT};
-use crate::domain::log::evidence::MAX_EVIDENCE;
 use crate::domain::log::high_water::{HighWater, Mark};
 use crate::domain::log::note::{self, VerifierKey};
-use crate::domain::rules::TokenAlg;
 use crate::domain::time::Timestamp;
 use crate::passkeys::{PasskeyError, RelyingParty};
 use crate::store::{Opening, Reader, Store, StoreError};
 use crate::upstream::UpstreamError;
-use crate::upstream::keys::{IssuerKeys, IssuerSource, KeyReader};
 
 use super::console::{Invitation, invite, link_secret};
 use super::intake::Issuer;
 use super::keyring::Keyring;
 use super::load_metadata::{MetadataError, log_metadata, trust};
-use super::load_rules::{LoadError, compile, log_rules, void_changed};
+use super::load_rules::{LoadError, adopt_rules, compile, void_changed};
+use super::put_rules::in_force;
 use super::refuse::RefusalCap;
 use super::rotate_keys::NewKey;
-use super::settings::{IssuerSettings, Settings, taken_audiences};
+use super::settings::{Settings, taken_audiences};
 use super::settle_changes::NextDue;
 use super::vouching::Vouching;
 use super::waiting::Waiting;
-use super::{AppError, Counters, Countersign, RulesInForce};
+use super::{AppError, Counters, Countersign, LoadedRules};
 
 /// RSA size of the RS256 key where the operator says nothing.
 pub const RSA_BITS: u32 = 2048;
@@ -175,7 +172,7 @@ const NAME: &str = "Countersign";
 /// What is wrong, with the cure.
 pub async fn start(parts: Parts, rules: Option<&[(String, String)]>) -> Result<Countersign, StartError> {
     let (settings, clock, master_key, log_vkey, opening) = opening(parts);
-    let prepared = Prepared::new(settings, rules, clock.now())?;
+    let mut prepared = Prepared::new(settings, rules, clock.now())?;
     let store = Store::open(opening)?;
     store.read(|reader| check_genesis(reader, &prepared.settings))?;
     store.read(|reader| check_log_key(reader, &log_vkey))?;
@@ -185,8 +182,10 @@ pub async fn start(parts: Parts, rules: Option<&[(String, String)]>) -> Result<C
     if let Some(newest) = newest.as_ref().filter(|entry| !matches!(entry.event, Event::Clock { .. })) {
         clock.expect(newest.time);
     }
+    let mut proposed = None;
     if rules.is_some() {
-        log_rules(&store, &prepared.compiled.rules).await?;
+        let by = (&prepared.settings.people, prepared.settings.url.as_str());
+        (prepared.compiled, proposed) = adopt_rules(&store, prepared.compiled, by, &taken(&prepared.settings)).await?;
         void_changed(&store, &prepared.compiled.rules).await?;
     }
     if let Some((metadata, sha256)) = prepared.trusted.metadata.as_ref().zip(prepared.metadata_sha256) {
@@ -195,6 +194,9 @@ pub async fn start(parts: Parts, rules: Option<&[(String, String)]>) -> Result<C
     let mut app = prepared.put_together(store, clock, log_vkey, keyring)?.with_push_key(&master_key).await?;
     app.master_key = Some(master_key);
     app.begin_keys(newest.map(|entry| entry.time)).await?;
+    if let Some(change) = proposed {
+        app.tell_change(&change);
+    }
     Ok(app)
 }
 
@@ -213,8 +215,11 @@ pub fn look(
     log_vkey: String,
     rules: Option<&[(String, String)]>,
 ) -> Result<Countersign, StartError> {
-    let prepared = Prepared::new(settings, rules, clock.now())?;
+    let mut prepared = Prepared::new(settings, rules, clock.now())?;
     let store = Store::open_read_only(&prepared.settings.directory, LOOKERS)?;
+    if rules.is_some() && prepared.settings.people.rule_signatures.is_some() {
+        prepared.compiled = store.read(|reader| in_force(reader, prepared.compiled))?;
+    }
     Ok(prepared.put_together(store, clock, log_vkey, Keyring::default())?)
 }
 
@@ -238,7 +243,7 @@ struct Prepared {
     settings: Settings,
     relying_party: RelyingParty,
     issuers: Vec<Arc<Issuer>>,
-    compiled: RulesInForce,
+    compiled: LoadedRules,
     trusted: Trusted,
     metadata_sha256: Option<Digest>,
 }
@@ -248,12 +253,11 @@ impl Prepared {
         let relying_party = RelyingParty::new(&settings.rp_id, &settings.url, NAME)?;
         let mut issuers = Vec::new();
         for issuer in &settings.issuers {
-            let keys = issuer_keys(issuer);
-            let keys = keys.map_err(|error| StartError::Upstream(issuer.terms.name.to_string(), error))?;
-            issuers.push(Arc::new(Issuer::new(issuer.clone(), keys)));
+            let made = Issuer::new(issuer.clone());
+            issuers.push(Arc::new(made.map_err(|error| StartError::Upstream(issuer.terms.name.to_string(), error))?));
         }
         let names: Vec<_> = settings.issuers.iter().map(|issuer| issuer.terms.name.clone()).collect();
-        let taken = taken_audiences(&settings.url, settings.clients.iter().map(AsRef::as_ref));
+        let taken = taken(&settings);
         let compiled = compile(rules.unwrap_or_default(), &names, &settings.devices.policies, &taken, now)
             .map_err(LoadError::Rules)?;
         let (trusted, metadata_sha256) = trust(&settings.devices, now)?;
@@ -280,6 +284,7 @@ impl Prepared {
             master_key: None,
             kept_rules: Arc::default(),
             rules: RwLock::new(Arc::new(compiled)),
+            rules_change: tokio::sync::Mutex::default(),
             vouching: Vouching::new(trusted, metadata_sha256),
             waiting: Waiting::default(),
             refusals: Arc::new(RefusalCap::default()),
@@ -300,6 +305,11 @@ impl Prepared {
     }
 }
 
+/// The audiences that no rule may have.
+fn taken(settings: &Settings) -> BTreeSet<Audience> {
+    taken_audiences(&settings.url, settings.clients.iter().map(AsRef::as_ref))
+}
+
 /// Goes on after a restore: the index of the entry that says so.
 ///
 /// # Errors
@@ -312,41 +322,6 @@ pub fn resume(parts: Parts) -> Result<u64, StartError> {
     })?;
     store.close();
     Ok(entry)
-}
-
-/// An issuer's source of keys.
-///
-/// # Errors
-/// A CA file or a pinned set that cannot be used.
-pub fn issuer_keys(issuer: &IssuerSettings) -> Result<IssuerKeys<KeySet>, UpstreamError> {
-    let reader = KeyReader { parse: parse_keys, has_kid: |keys: &KeySet, kid: &str| keys.has(kid) };
-    IssuerKeys::new(
-        IssuerSource {
-            name: issuer.terms.name.clone(),
-            url: issuer.terms.url.clone(),
-            pinned_jwks: issuer.pinned_jwks.clone(),
-            jwks_host: issuer.jwks_host.clone(),
-            ca_file: issuer.ca_file.clone(),
-            allow_private: issuer.allow_private,
-            stale_use: issuer.stale_use,
-        },
-        reader,
-    )
-}
-
-fn parse_keys(bytes: &[u8]) -> Result<KeySet, String> {
-    let (keys, warnings) = KeySet::parse(bytes).map_err(|error| error.to_string())?;
-    for warning in warnings {
-        tracing::warn!(%warning, "a key of an issuer is not used");
-    }
-    // GitLab signs with RS256 alone.
-    let keys = keys.allowing(&[TokenAlg::Rs256]);
-    // The log keeps what was used, with the issuer's name and URL beside it.
-    let (size, most) = (keys.document().len(), MAX_EVIDENCE - 4096);
-    if size > most {
-        return Err(format!("its usable keys have {size} bytes; {most} is the most that the log keeps"));
-    }
-    Ok(keys)
 }
 
 /// The keys that are published, unwrapped.

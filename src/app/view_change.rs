@@ -4,16 +4,18 @@
 //! Never shows another change: the link opens this one alone; of one that is over it names nobody to strangers.
 
 use crate::domain::change::standing::Standing;
-use crate::domain::change::{Act, Change, Proposer};
+use crate::domain::change::{About, Act, Change, Concern, OtherRules, Proposer};
 use crate::domain::ids::ChangeId;
 use crate::domain::people::Role;
 use crate::domain::people::email::Email;
+use crate::domain::rules::difference::{SetDifference, of_sets};
 use crate::domain::statement::Choice;
 use crate::domain::time::Timestamp;
 use crate::store::changes::{ChangeRow, ChangeState};
 use crate::store::{Reader, StoreError};
 
 use super::apply_change::active_passkeys;
+use super::put_rules::copy_of;
 use super::settle_changes::stands;
 use super::use_session::SignedIn;
 use super::{AppError, Countersign};
@@ -34,7 +36,7 @@ impl Onlooker<'_> {
     fn is_concerned(self, change: &Change) -> bool {
         match self {
             Self::LinkHolder => false,
-            Self::SignedIn(me) => me.sees_administration() || me.person.id == change.person,
+            Self::SignedIn(me) => me.sees_administration() || change.person() == Some(&me.person.id),
             Self::Signer => true,
         }
     }
@@ -49,6 +51,10 @@ pub struct SeenChange {
     pub standing: Standing,
     /// How things are, and how they will be: `in no group`, `in release-managers`.
     pub difference: Option<(String, String)>,
+    /// What becomes of the rules, where it is about those.
+    pub rules: Option<SetDifference>,
+    /// What people may not have meant with them.
+    pub cautions: Vec<String>,
     /// When it was refused.
     pub refused_at: Option<Timestamp>,
     /// What keeps it from being done now, where something does.
@@ -72,8 +78,14 @@ impl Countersign {
             let standing = stands(reader, &row, &terms, now)?;
             let refusal = reader.change_signatures(id)?.into_iter().find(|one| one.choice == Choice::Deny);
             let concerned = looks.is_concerned(&row.change);
-            let named = concerned || matches!(standing, Standing::Waiting { .. } | Standing::Delayed { .. });
-            let difference = if named && row.state.is_open() { difference(reader, &row)? } else { None };
+            let waits = matches!(standing, Standing::Waiting { .. } | Standing::Delayed { .. });
+            let named = concerned || waits;
+            let open = named && row.state.is_open();
+            let (difference, rules) = match &row.change.about {
+                About::Person(concern) if open => (Some(difference(reader, concern)?), None),
+                About::Rules { rules } if named && waits => (None, Some(self.difference_of_rules(reader, rules)?)),
+                About::Person(_) | About::Rules { .. } => (None, None),
+            };
             let hindrance = match super::apply_change::possible(reader, &row.change) {
                 Err(AppError::Refused { refusal, .. }) if named && row.state == ChangeState::Open => {
                     Some(refusal.description)
@@ -90,6 +102,8 @@ impl Countersign {
                 named,
                 proposer,
                 difference,
+                cautions: if rules.is_some() { self.cautions_of_waiting_rules() } else { Vec::new() },
+                rules,
                 hindrance,
                 standing,
                 now,
@@ -99,11 +113,26 @@ impl Countersign {
     }
 }
 
+impl Countersign {
+    /// What differs between the sets of a change: those in memory, where they are these, else the store's copies.
+    fn difference_of_rules(&self, reader: &Reader<'_>, other: &OtherRules) -> Result<SetDifference, AppError> {
+        let known = self.rules();
+        match known.waits.as_ref().filter(|waits| waits.rules.digest() == other.after) {
+            Some(waits) if known.rules.digest() == other.before => Ok(of_sets(&known.rules, &waits.rules)),
+            _ => Ok(of_sets(&copy_of(reader, &other.before)?, &copy_of(reader, &other.after)?)),
+        }
+    }
+
+    fn cautions_of_waiting_rules(&self) -> Vec<String> {
+        self.rules().waits.as_ref().map(|waits| waits.warnings.clone()).unwrap_or_default()
+    }
+}
+
 impl SeenChange {
     /// What it does, as an instruction; of nobody by name where names are not shown.
     pub fn words(&self) -> String {
         let change = &self.row.change;
-        if self.named { change.words() } else { change.act.words("somebody") }
+        if self.named { change.words() } else { change.words_without_name() }
     }
 
     /// Whether it could not be done when its time came.
@@ -114,6 +143,11 @@ impl SeenChange {
     /// Whether a restore ended it.
     pub fn is_voided(&self) -> bool {
         self.row.state == ChangeState::Voided
+    }
+
+    /// Whether the files of the rules ended it.
+    pub fn is_withdrawn(&self) -> bool {
+        self.row.state == ChangeState::Withdrawn
     }
 
     /// Whether the invited person may come already.
@@ -128,46 +162,46 @@ fn listed(groups: impl Iterator<Item = String>) -> String {
 }
 
 /// The same thing before and after, as words.
-fn difference(reader: &Reader<'_>, row: &ChangeRow) -> Result<Option<(String, String)>, StoreError> {
-    let person = &row.change.person;
+fn difference(reader: &Reader<'_>, concern: &Concern) -> Result<(String, String), StoreError> {
+    let Concern { person, name, act } = concern;
     let known = reader.person(person)?;
     let groups: Vec<_> = reader.memberships(person)?.into_keys().map(|group| group.to_string()).collect();
     let keys = || Ok::<_, StoreError>(active_passkeys(reader, person)?.len());
-    Ok(match &row.change.act {
+    Ok(match act {
         Act::Invite { groups, role, .. } => {
             let then = format!("{}, {}", role.with_article(), listed(groups.iter().map(ToString::to_string)));
-            Some(("not known here".to_owned(), then))
+            ("not known here".to_owned(), then)
         }
         Act::Join { group } => {
             let mut then = groups.clone();
             then.push(group.to_string());
             then.sort();
-            Some((listed(groups.into_iter()), listed(then.into_iter())))
+            (listed(groups.into_iter()), listed(then.into_iter()))
         }
         Act::Leave { group } => {
             let then: Vec<_> = groups.iter().filter(|one| **one != group.as_str()).cloned().collect();
-            Some((listed(groups.into_iter()), listed(then.into_iter())))
+            (listed(groups.into_iter()), listed(then.into_iter()))
         }
         Act::Role { role } => {
             let now = known.map_or(Role::Member, |row| row.role());
-            Some((now.with_article().to_owned(), role.with_article().to_owned()))
+            (now.with_article().to_owned(), role.with_article().to_owned())
         }
         Act::Email { address } => {
             let words = |email: Option<&Email>| email.map_or_else(|| "no address".to_owned(), ToString::to_string);
-            Some((words(known.as_ref().and_then(|row| row.email.as_ref())), words(address.as_ref())))
+            (words(known.as_ref().and_then(|row| row.email.as_ref())), words(address.as_ref()))
         }
-        Act::Suspend => Some(("may sign".to_owned(), "may do nothing, at once".to_owned())),
-        Act::Restore => Some(("suspended".to_owned(), "may sign again".to_owned())),
+        Act::Suspend => ("may sign".to_owned(), "may do nothing, at once".to_owned()),
+        Act::Restore => ("suspended".to_owned(), "may sign again".to_owned()),
         Act::RemovePasskey { credential } => {
-            let name = active_passkeys(reader, person)?.into_iter().find(|key| key.public_key_sha256 == *credential);
+            let key = active_passkeys(reader, person)?.into_iter().find(|key| key.public_key_sha256 == *credential);
             let count = keys()?;
-            let name = name.map_or_else(|| "a passkey".to_owned(), |key| format!("“{}”", key.name));
-            Some((counted(count), format!("{} without {name}", counted(count.saturating_sub(1)))))
+            let key = key.map_or_else(|| "a passkey".to_owned(), |key| format!("“{}”", key.name));
+            (counted(count), format!("{} without {key}", counted(count.saturating_sub(1))))
         }
-        Act::Vouch { .. } => Some(("its new passkey rests".to_owned(), "its new passkey signs".to_owned())),
-        Act::Recover { .. } => Some((counted(keys()?), "one new passkey; all others are removed".to_owned())),
-        Act::Link { .. } => Some(("tied to nobody".to_owned(), row.change.name.clone())),
-        Act::Unlink { .. } => Some((row.change.name.clone(), "tied to nobody".to_owned())),
+        Act::Vouch { .. } => ("its new passkey rests".to_owned(), "its new passkey signs".to_owned()),
+        Act::Recover { .. } => (counted(keys()?), "one new passkey; all others are removed".to_owned()),
+        Act::Link { .. } => ("tied to nobody".to_owned(), name.clone()),
+        Act::Unlink { .. } => (name.clone(), "tied to nobody".to_owned()),
     })
 }
 

@@ -118,7 +118,8 @@ fn show_rule(windows: &[RuleWindow], printer: &mut Printer) -> Exit {
         return Exit::Yes;
     }
     for window in windows {
-        let from = format!("from {} (entry {})", window.from.dated(), window.entry);
+        let signed = window.change.map_or_else(String::new, |change| format!(", signed as change:{change}"));
+        let from = format!("from {} (entry {}{signed})", window.from.dated(), window.entry);
         let until = window
             .until
             .map_or_else(|| "in force".to_owned(), |(entry, at)| format!("until {} (entry {entry})", at.dated()));

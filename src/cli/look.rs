@@ -204,7 +204,8 @@ fn rules(seen: &RulesSeen) -> Vec<String> {
         seen.logged.map_or_else(String::new, |(entry, at)| format!(", in force since entry {entry}, {}", at.dated()));
     let mut lines = vec![format!("{} in the order of asking, read {}{logged}", seen.total, seen.loaded.dated())];
     for rule in &seen.rules {
-        lines.push(format!("{} {:?}  {}", rule.place, rule.name.as_str(), rule.written));
+        let written = if rule.written.is_empty() { "in no file" } else { &rule.written };
+        lines.push(format!("{} {:?}  {written}", rule.place, rule.name.as_str()));
         let mut rows = vec![row(&["  match", &rule.match_words()])];
         rows.extend(terms(rule).into_iter().map(|(name, text)| row(&[&format!("  {name}"), &text])));
         rows.push(row(&["  digest", &rule.digest.short()]));

@@ -81,7 +81,11 @@ pub fn app_settings(settings: &Settings) -> Result<AppSettings, OpenError> {
         },
         sessions: settings.sessions,
         contact: settings.people.contact.clone(),
-        people: Terms { delay: settings.people.delay, recovery_signatures: settings.people.recovery_signatures },
+        people: Terms {
+            delay: settings.people.delay,
+            recovery_signatures: settings.people.recovery_signatures,
+            rule_signatures: settings.people.rule_signatures,
+        },
         keys: settings.keys.terms,
         issuers,
         clients: clients::read(&settings.clients)?,

@@ -359,7 +359,14 @@ async fn reload_rules(settings: &Settings, app: &Countersign) -> Result<(), Stri
             for warning in warnings {
                 tracing::warn!(%warning, "rules");
             }
-            tracing::info!(rules = app.rules().rules.iter().len(), "rules reloaded");
+            let rules = app.rules();
+            let count = rules.rules.iter().len();
+            match rules.waits {
+                None => tracing::info!(rules = count, "rules reloaded"),
+                Some(_) => {
+                    tracing::warn!(rules = count, "rules read; those before stay in force until admins have signed");
+                }
+            }
             Ok(())
         }
         Err(LoadError::Rules(faults)) => {

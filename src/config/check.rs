@@ -50,6 +50,8 @@ pub const CHANGE_DELAY_LEAST: Duration = Duration::from_hours(1);
 pub const CHANGE_DELAY_MOST: Duration = Duration::from_hours(14 * 24);
 /// Most `people.recovery_signatures`.
 pub const RECOVERY_SIGNATURES_MOST: u32 = 10;
+/// Most `people.rule_signatures`.
+pub const RULE_SIGNATURES_MOST: u32 = 10;
 /// Longest `people.contact`, in characters.
 pub const MAX_CONTACT_CHARS: usize = 200;
 /// Longest `log.origin`, in bytes.
@@ -299,19 +301,28 @@ impl Checking<'_> {
 
     fn people(&mut self, typed: &PeopleSource) -> PeopleSettings {
         let delay = (time::CHANGE_DELAY, CHANGE_DELAY_LEAST, CHANGE_DELAY_MOST);
-        let signatures = self.whole("people.recovery_signatures", typed.recovery_signatures, RECOVERY_SIGNATURES);
-        if signatures > RECOVERY_SIGNATURES_MOST {
-            self.fault(
-                "people.recovery_signatures",
-                format!("`people.recovery_signatures` is {signatures}; 1 to {RECOVERY_SIGNATURES_MOST} are possible"),
-                "choose a number that admins can reach",
-            );
-        }
+        let (recovery, rules) = ("people.recovery_signatures", "people.rule_signatures");
         PeopleSettings {
             contact: self.contact(typed.contact.as_deref()),
             delay: self.duration("people.delay", typed.delay.as_deref(), delay),
-            recovery_signatures: signatures,
+            recovery_signatures: typed
+                .recovery_signatures
+                .map_or(RECOVERY_SIGNATURES, |typed| self.signatures(recovery, typed, RECOVERY_SIGNATURES_MOST)),
+            rule_signatures: typed.rule_signatures.map(|typed| self.signatures(rules, typed, RULE_SIGNATURES_MOST)),
         }
+    }
+
+    /// How many admins sign.
+    fn signatures(&mut self, path: &str, typed: i64, most: u32) -> u32 {
+        let signatures = self.whole(path, Some(typed), RECOVERY_SIGNATURES);
+        if signatures > most {
+            self.fault(
+                path,
+                format!("`{path}` is {signatures}; 1 to {most} are possible"),
+                "choose a number that admins can reach",
+            );
+        }
+        signatures
     }
 
     fn contact(&mut self, typed: Option<&str>) -> Option<String> {

@@ -97,6 +97,7 @@ pub const KEYS: &[Key] = &[
     key("enrolment", "trust_unattested_uv", Kind::Flag),
     key("people", "delay", Kind::Text),
     key("people", "recovery_signatures", Kind::Whole),
+    key("people", "rule_signatures", Kind::Whole),
     key("notify", "webhooks", Kind::Texts),
     key("notify", "secret_file", Kind::Text),
     key("push", "enabled", Kind::Flag),

@@ -96,6 +96,7 @@ pub struct PeopleSource {
     pub(super) contact: Option<String>,
     pub(super) delay: Option<String>,
     pub(super) recovery_signatures: Option<i64>,
+    pub(super) rule_signatures: Option<i64>,
 }
 
 /// `[session]`.

@@ -127,6 +127,8 @@ pub struct PeopleSettings {
     pub delay: Duration,
     /// How many other admins let somebody in again.
     pub recovery_signatures: u32,
+    /// How many admins sign other rules before those are in force; `None` where the files alone say it.
+    pub rule_signatures: Option<u32>,
 }
 
 /// `[notify]`.

@@ -31,10 +31,13 @@ pub enum ChangeState {
     Failed,
     /// A restore ended it.
     Voided,
+    /// The files of the rules were read again, and no longer ask for it.
+    Withdrawn,
 }
 
 impl ChangeState {
-    const ALL: [Self; 6] = [Self::Open, Self::Admitted, Self::Done, Self::Refused, Self::Failed, Self::Voided];
+    const ALL: [Self; 7] =
+        [Self::Open, Self::Admitted, Self::Done, Self::Refused, Self::Failed, Self::Voided, Self::Withdrawn];
 
     /// As the store spells it.
     #[must_use]
@@ -46,6 +49,7 @@ impl ChangeState {
             Self::Refused => "refused",
             Self::Failed => "failed",
             Self::Voided => "voided",
+            Self::Withdrawn => "withdrawn",
         }
     }
 
@@ -151,8 +155,8 @@ impl Unit<'_> {
                    VALUES (?1, ?2, ?3, ?4, 'open', ?5, ?6)";
         let values = params![
             proposed.id.as_str(),
-            proposed.act.kind(),
-            proposed.person.as_str(),
+            proposed.kind(),
+            proposed.person().map(PersonId::as_str),
             record,
             proposed.at.millis(),
             as_i64(entry)?

@@ -1,16 +1,16 @@
-//! Signing keys (wrapped), issuers' keys as fetched, and the digest of the rules in force.
-//! In: what was generated, fetched or loaded. Out: rows, each with the log entry that recorded it.
+//! Signing keys (wrapped), and issuers' keys as fetched.
+//! In: what was generated or fetched. Out: rows, each with the log entry that recorded it.
 //! Implements DESIGN §9.
 //! Never holds an unwrapped private key.
 
 use rusqlite::{Row, params};
 
-use crate::domain::ids::{Digest, IssuerName, Kid};
+use crate::domain::ids::{IssuerName, Kid};
 use crate::domain::keys::{Key, KeyState};
 use crate::domain::rules::TokenAlg;
 use crate::domain::time::Timestamp;
 
-use super::columns::{as_i64, collect, digest, first, index, optional_time, parsed, time};
+use super::columns::{as_i64, collect, first, index, optional_time, parsed, time};
 use super::{Reader, StoreError, Unit};
 
 /// A signing key.
@@ -110,12 +110,6 @@ impl Reader<'_> {
             Ok(IssuerKeysRow { document: row.get("document")?, entry: index(row, "entry")? })
         })
     }
-
-    /// Digest and log entry of the rules as last logged.
-    pub fn rules_in_force(&self) -> Result<Option<(Digest, u64)>, StoreError> {
-        let sql = "SELECT sha256, entry FROM rules_in_force WHERE id = 1";
-        first(&mut self.conn().prepare_cached(sql)?, [], |row| Ok((digest(row, "sha256")?, index(row, "entry")?)))
-    }
 }
 
 impl Unit<'_> {
@@ -168,14 +162,6 @@ impl Unit<'_> {
         let sql = "INSERT INTO issuer_keys (issuer, document, entry) VALUES (?1, ?2, ?3)
                    ON CONFLICT (issuer) DO UPDATE SET document = excluded.document, entry = excluded.entry";
         self.conn().prepare_cached(sql)?.execute(params![issuer.as_str(), row.document, as_i64(row.entry)?])?;
-        Ok(())
-    }
-
-    /// Replaces the digest of the rules in force.
-    pub fn put_rules_in_force(&mut self, sha256: &Digest, entry: u64) -> Result<(), StoreError> {
-        let sql = "INSERT INTO rules_in_force (id, sha256, entry) VALUES (1, ?1, ?2)
-                   ON CONFLICT (id) DO UPDATE SET sha256 = excluded.sha256, entry = excluded.entry";
-        self.conn().prepare_cached(sql)?.execute(params![sha256.as_bytes(), as_i64(entry)?])?;
         Ok(())
     }
 }

@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0014_shares.sql"),
     include_str!("migrations/0015_device.sql"),
     include_str!("migrations/0016_listed_everywhere.sql"),
+    include_str!("migrations/0017_signed_rules.sql"),
 ];
 
 /// Brings the schema up to this program's version.
@@ -116,6 +117,37 @@ mod tests {
                    FROM (SELECT * FROM signing_key ORDER BY kid)";
         let found: String = conn.query_row(sql, [], |row| row.get(0)).unwrap();
         assert_eq!(found, "ec signing z 1 -,new signing y 7 -,old retired x 1 7");
+    }
+
+    #[test]
+    fn changes_of_before_and_what_refers_to_them_stay() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        conn.pragma_update(None, "foreign_keys", true).unwrap();
+        let before = MIGRATIONS.iter().position(|sql| sql.contains("change_of_before")).unwrap();
+        apply(&mut conn, &MIGRATIONS[..before]).unwrap();
+        conn.execute_batch(
+            "INSERT INTO log_entry (idx, leaf_hash, entry) VALUES (0, zeroblob(32), x'7b7d'), (1, zeroblob(32), x'7b7d');
+             INSERT INTO person (id, name, user_handle, admin, created, entry) VALUES ('p', 'P', zeroblob(16), 1, 0, 0);
+             INSERT INTO change (id, kind, person, record, state, due, created, entry) VALUES
+                ('one', 'join', 'p', x'7b7d', 'open', 5, 1, 0), ('two', 'suspend', 'q', x'7b7d', 'voided', NULL, 2, 1);
+             INSERT INTO change_signature (change, person, choice, at, entry, proved) VALUES ('one', 'p', 'approve', 1, 1, '{}')",
+        )
+        .unwrap();
+        apply(&mut conn, MIGRATIONS).unwrap();
+        let one = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+        let rows = "SELECT group_concat(id || kind || person || state || ifnull(due, '-') || created || entry)
+                    FROM (SELECT * FROM change ORDER BY id)";
+        assert_eq!(one(rows), "onejoinpopen510,twosuspendqvoided-21");
+        assert_eq!(one("SELECT count(*) || change FROM change_signature"), "1one");
+        // What refers to a change must refer to one, and only a change of rules concerns nobody.
+        for wrong in [
+            "INSERT INTO change_signature (change, person, choice, at, entry, proved) VALUES ('x', 'p', 'deny', 1, 1, '{}')",
+            "INSERT INTO change (id, kind, record, state, created, entry) VALUES ('x', 'join', x'7b7d', 'open', 1, 0)",
+            "INSERT INTO change (id, kind, person, record, state, created, entry)
+             VALUES ('x', 'rules', 'p', x'7b7d', 'open', 1, 0)",
+        ] {
+            assert!(conn.execute(wrong, []).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod progress;
 pub mod push;
 pub mod requests;
 mod resume;
+pub mod rule_sets;
 pub mod sessions;
 pub mod shares;
 mod startup;

@@ -29,6 +29,7 @@ mod c_links;
 mod c_passkeys;
 mod c_people;
 mod c_proposals;
+mod c_rules;
 mod d_authorize;
 mod d_client_auth;
 mod d_codes;

@@ -17,7 +17,8 @@ use crate::authenticator::Authenticator;
 use crate::browser;
 use crate::driver::Browser;
 use crate::pictures::look;
-use crate::support::{GROUP, Person, STARTER, World, without_account};
+use crate::sessions::sign_in;
+use crate::support::{GROUP, Person, RULES, STARTER, World, without_account};
 
 fn join(person: &Person) -> Wish {
     Wish::Join { person: person.id.to_string(), group: GroupName::parse(GROUP).unwrap() }
@@ -134,6 +135,77 @@ fn whoever_gains_or_is_no_admin_is_told_so_and_an_admin_refuses() {
     browser.click("[data-act=sign-refusal]");
     browser.until_says("h1", "✕ Refused by you");
     look(&browser, "change-refused");
+}
+
+/// The link of the one change that waits.
+fn waiting(world: &World) -> String {
+    let [change] = world.app.list_changes().unwrap().try_into().unwrap();
+    change.link
+}
+
+#[test]
+fn attack_100_other_rules_are_shown_value_by_value_and_two_admins_put_them_in_force() {
+    let browser = browser!();
+    let world = World::with_signed_rules();
+    let (ada, bea) = (world.admin("Ada Lind"), world.admin("Bea Holm"));
+    let weaker = RULES.replace("count = 2, not = [\"starter\"]", "count = 1");
+    let (kept, _) = weaker.rsplit_once("[[rule]]").unwrap();
+    let other = "[[rule]]\nname = \"reports\"\nmatch = { job_project_id = \"4711\", environment = \"reports\" }\n\
+                 audience = [\"https://vault.shop.example\"]\nrequire = \"none\"\n";
+    world.load_rules(&format!("{other}{kept}"));
+    let link = waiting(&world);
+    let key = Authenticator::in_browser(&browser);
+    key.add(&ada.credential);
+    open_ready(&browser, &link);
+    browser.until_says("h1", "You will sign: put other rules in force (1 added, 1 changed, 1 removed).");
+    for words in [
+        "reports · new",
+        "asked before \"production deploy\"",
+        "match.environment is \"reports\"",
+        "payments deploy · changed",
+        "require.approval.count was 2, is 1",
+        "require.approval.not was [\"starter\"], is []",
+        "0 of 2 · admins",
+        "as soon as enough admins have signed",
+        "by the files of the rules",
+    ] {
+        assert!(browser.page_text().contains(words), "{words} is missing:\n{}", browser.page_text());
+    }
+    look(&browser, "rules-waiting");
+    browser.eval("document.querySelector('details').open = true");
+    look(&browser, "rules-everything");
+    let before = world.app.rules().rules.digest();
+    browser.click("[data-act=sign]");
+    browser.until_says("h1", "✓ Signed by you.");
+    browser.until_says("main", "Waiting for 1 more. Send this link to another admin.");
+    look(&browser, "rules-signed");
+    assert_eq!(world.app.rules().rules.digest(), before);
+
+    // Home of an admin says that it waits, and the rules page that the files say something else.
+    sign_in(&browser, &world, "?next=/admin/rules", &key, &ada);
+    browser.until_says("main", "the files hold other rules, which admins must sign first");
+    look(&browser, "rules-unsigned");
+    browser.open(&world.url);
+    browser.until_says("main", "1 change waits for a signature.");
+
+    key.remove();
+    let key = Authenticator::in_browser(&browser);
+    key.add(&bea.credential);
+    open_ready(&browser, &link);
+    browser.click("[data-act=sign]");
+    browser.until_says("h1", "✓ In effect, signed by you.");
+    look(&browser, "rules-done");
+    assert_ne!(world.app.rules().rules.digest(), before);
+    assert!(world.app.rules().waits.is_none());
+
+    // Files that are put back are another change; files that agree again end it.
+    world.load_rules(RULES);
+    let back = waiting(&world);
+    assert_ne!(back, link);
+    world.load_rules(&format!("{other}{kept}"));
+    browser.open(&back);
+    browser.until_says("h1", "This change was withdrawn.");
+    look(&browser, "rules-withdrawn");
 }
 
 #[test]

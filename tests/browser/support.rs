@@ -127,6 +127,7 @@ struct Told {
     push: Option<PushSettings>,
     clients: Vec<Arc<Client>>,
     devices: DeviceSettings,
+    people: Terms,
 }
 
 /// The model of the maker's keys.
@@ -153,6 +154,11 @@ impl World {
         Self::serving(Told { push, ..Told::default() })
     }
 
+    /// As `start`, where two admins sign other rules.
+    pub fn with_signed_rules() -> Self {
+        Self::serving(Told { people: Terms { rule_signatures: Some(2), ..Terms::default() }, ..Told::default() })
+    }
+
     /// As `start`, for applications; the maker's keys are known to be kept in hardware.
     pub fn for_clients(clients: Vec<Client>, maker: &Maker) -> Self {
         let own = OwnRootDocuments {
@@ -163,7 +169,7 @@ impl World {
             revoked: None,
         };
         let devices = DeviceSettings { own_roots: vec![own], ..DeviceSettings::default() };
-        Self::serving(Told { clients: clients.into_iter().map(Arc::new).collect(), devices, push: None })
+        Self::serving(Told { clients: clients.into_iter().map(Arc::new).collect(), devices, ..Told::default() })
     }
 
     fn serving(told: Told) -> Self {
@@ -375,8 +381,8 @@ async fn live(
     files::create_dir_private(&state).unwrap();
     let gitlab = SimulatedGitlab::start(folder).unwrap();
     let (clock, hand) = Clock::steerable(Timestamp::from_seconds(START));
-    let Told { push, clients, devices } = told;
-    let settings = Settings { push, clients, devices, ..settings(url, &state, &gitlab) };
+    let Told { push, clients, devices, people } = told;
+    let settings = Settings { push, clients, devices, people, ..settings(url, &state, &gitlab) };
     MasterKey::create_file(&state.join("master-key")).unwrap();
     LogKey::create_file(&state.join("log-key"), &settings.origin).unwrap();
     HighWaterFile::create(&state.join("high-water-mark")).unwrap();

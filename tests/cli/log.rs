@@ -157,6 +157,41 @@ fn a_database_put_back_alone_is_refused_and_named() {
 }
 
 #[test]
+fn attack_100_rules_that_nobody_signed_wait_and_the_console_says_so() {
+    let (place, key) = with_gitlab();
+    let text = place.read("countersign.toml");
+    assert!(!text.contains("\n[people]"));
+    place.write("countersign.toml", &format!("{text}\n[people]\nrule_signatures = 2\n"));
+    let mut server = place.serve();
+    exchange(&server, &job_token_of(&key, "reports", 1));
+    let weak = RULES.replace(", environment = \"reports\"", "");
+    let weak = format!("{weak}token = {{ sub = \"gitlab:{{job_project_id}}\" }}\n");
+    place.write("rules/reports.toml", &weak);
+    server.signal(Signal::HUP);
+    server.until("those before stay in force until admins have signed");
+    let refused = |server: &Server, job: u64| {
+        let answer = exchange(server, &job_token_of(&key, "production", job));
+        assert_eq!(answer["error_code"], "no_rule_matches", "{answer}");
+    };
+    refused(&server, 2);
+    let told = place.run(&["people", "changes"]).expect(0, "put other rules in force (1 changed)");
+    assert!(told.out.contains("0 of 2") && told.out.contains("/changes/"), "{}", told.out);
+    let told = place.run(&["--json", "doctor"]);
+    for part in ["the files hold other rules", "other rules need 2 admins to sign, and 0 can"] {
+        assert!(told.out.contains(part), "{part}: {}", told.out);
+    }
+    // Looking shows what is in force, also where no server runs.
+    let in_force = place.run(&["rule", "list"]).expect(0, "environment \"reports\"");
+    assert_eq!(server.stop(), 0);
+    assert_eq!(place.run(&["rule", "list"]).expect(0, "environment \"reports\"").out, in_force.out);
+    let server = place.serve();
+    refused(&server, 3);
+    let told = place.run(&["log", "show", "--rule", "reports"]).expect(0, "in force");
+    assert_eq!(told.out.lines().count(), 1, "{}", told.out);
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
 fn attack_100_a_rule_that_was_weakened_used_and_put_back_shows_its_windows() {
     let (place, key) = with_gitlab();
     let mut server = place.serve();

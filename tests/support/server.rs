@@ -80,6 +80,8 @@ pub struct Options {
     pub clients: Vec<Arc<Client>>,
     /// Proxies whose word about addresses is believed.
     pub trusted_proxies: Vec<Cidr>,
+    /// How admins act together.
+    pub people: Terms,
 }
 
 impl Default for Options {
@@ -97,6 +99,7 @@ impl Default for Options {
             push: None,
             clients: Vec::new(),
             trusted_proxies: Vec::new(),
+            people: Terms::default(),
         }
     }
 }
@@ -209,7 +212,7 @@ pub fn parts(directory: &Path, clock: &Clock, options: &Options) -> Parts {
             limits: options.limits,
             sessions: SessionLimits::default(),
             contact: Some("#platform, or the desk on floor 3".to_owned()),
-            people: Terms::default(),
+            people: options.people,
             keys: KeyTerms::default(),
             issuers,
             clients: options.clients.clone(),
@@ -320,6 +323,12 @@ impl Server {
     /// A server for these applications.
     pub fn for_clients(clients: Vec<Client>) -> Self {
         Self::with(Options { clients: clients.into_iter().map(Arc::new).collect(), ..Options::default() })
+    }
+
+    /// The same, where admins act together otherwise.
+    pub fn restart_on(&mut self, people: Terms) {
+        self.options.people = people;
+        self.restart();
     }
 
     /// The same, under other rules.

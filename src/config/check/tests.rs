@@ -190,6 +190,8 @@ fn attack_098_limits_and_sizes_have_bounds() {
         ("[people]\ndelay = \"15d\"\n", "60 min to 14 days"),
         ("[people]\nrecovery_signatures = 0\n", "at least 1"),
         ("[people]\nrecovery_signatures = 11\n", "1 to 10"),
+        ("[people]\nrule_signatures = 0\n", "at least 1"),
+        ("[people]\nrule_signatures = 11\n", "1 to 10"),
         ("[notify]\nwebhooks = [\"https://hooks.example.com/x\"]\n", "without `notify.secret_file`"),
         ("[notify]\nsecret_file = \"absent\"\n", "nobody to tell"),
         ("[notify]\nwebhooks = [\"http://hooks.example.com/secret\"]\nsecret_file = \"x\"\n", "address 1 of"),

@@ -1,4 +1,4 @@
-//! A change: a proposed act about one person. An immutable record, what it does in words, and what it weighs.
+//! A change: a proposed act about one person, or other rules. An immutable record, what it does in words, what it weighs.
 //! In: who proposes what, and until when it may be signed. Out: `Change`, whose canonical form admins sign.
 //! Implements DESIGN §6 (statements of admins), §11.
 //! Never takes effect by itself: `standing` says when it does, and a use case does it.
@@ -15,9 +15,8 @@ use crate::domain::people::Role;
 use crate::domain::people::email::Email;
 use crate::domain::time::Timestamp;
 
-/// A proposed act; never changes once made.
+/// A proposed act; never changes once made. Read as canonical bytes only, which leaves no member unread.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Change {
     /// The link id.
     pub id: ChangeId,
@@ -29,6 +28,27 @@ pub struct Change {
     pub at: Timestamp,
     /// The last moment at which a signature counts.
     pub sign_by: Timestamp,
+    /// What it is about, and does.
+    #[serde(flatten)]
+    pub about: About,
+}
+
+/// What a change is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum About {
+    /// A person.
+    Person(Concern),
+    /// The rules in force.
+    Rules {
+        /// Which follow which.
+        rules: OtherRules,
+    },
+}
+
+/// An act about a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Concern {
     /// Whom it concerns.
     pub person: PersonId,
     /// What that person is called, as the page shows it.
@@ -37,11 +57,28 @@ pub struct Change {
     pub act: Act,
 }
 
+/// Rules that are to be in force in place of those that are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherRules {
+    /// SHA-256 over the digests of the rules in force, in order.
+    pub before: Digest,
+    /// The same of those that are to be.
+    pub after: Digest,
+    /// How many rules are new.
+    pub added: u32,
+    /// How many say something else.
+    pub changed: u32,
+    /// How many are asked before or after others than so far.
+    pub moved: u32,
+    /// How many are gone.
+    pub removed: u32,
+}
+
 /// Who proposes a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Proposer {
-    /// The server's console.
+    /// The server itself: its console, or the files of its rules.
     Console,
     /// An admin, on a page, in a session. Proposing is no signature.
     Person(PersonId),
@@ -141,6 +178,8 @@ pub enum Weight {
     Recovery,
     /// Several admins' signatures.
     Vouch,
+    /// As many admins' signatures as the operator wants for rules, and never fewer.
+    Rules,
 }
 
 impl Act {
@@ -215,10 +254,90 @@ impl Act {
     }
 }
 
-impl Change {
-    /// The same, for its own person: `add Tom Ahl to release-managers`.
+impl Concern {
+    /// What it does, as an instruction: `add Tom Ahl to release-managers`.
     #[must_use]
     pub fn words(&self) -> String {
         self.act.words(&self.name)
+    }
+}
+
+impl OtherRules {
+    /// In how many rules the sets differ.
+    #[must_use]
+    pub const fn count(&self) -> u32 {
+        self.added.saturating_add(self.changed).saturating_add(self.moved).saturating_add(self.removed)
+    }
+
+    /// What it does, as an instruction: `put other rules in force (1 added, 2 changed)`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let counts =
+            [(self.added, "added"), (self.changed, "changed"), (self.moved, "moved"), (self.removed, "removed")];
+        let counts: Vec<_> =
+            counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+        format!("put other rules in force ({})", counts.join(", "))
+    }
+}
+
+impl Change {
+    /// What it does, as an instruction: `add Tom Ahl to release-managers`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match &self.about {
+            About::Person(concern) => concern.words(),
+            About::Rules { rules } => rules.words(),
+        }
+    }
+
+    /// The same words, for those to whom nobody is named: `add somebody to release-managers`.
+    #[must_use]
+    pub fn words_without_name(&self) -> String {
+        match &self.about {
+            About::Person(concern) => concern.act.words("somebody"),
+            About::Rules { rules } => rules.words(),
+        }
+    }
+
+    /// The act about a person, where it is one.
+    #[must_use]
+    pub const fn concern(&self) -> Option<&Concern> {
+        match &self.about {
+            About::Person(concern) => Some(concern),
+            About::Rules { .. } => None,
+        }
+    }
+
+    /// Whom it concerns, where that is somebody.
+    #[must_use]
+    pub fn person(&self) -> Option<&PersonId> {
+        self.concern().map(|concern| &concern.person)
+    }
+
+    /// What it asks before it takes effect.
+    #[must_use]
+    pub fn weight(&self) -> Weight {
+        match &self.about {
+            About::Person(concern) => concern.act.weight(),
+            About::Rules { .. } => Weight::Rules,
+        }
+    }
+
+    /// Whether somebody becomes an admin by it.
+    #[must_use]
+    pub const fn makes_an_admin(&self) -> bool {
+        matches!(
+            self.concern(),
+            Some(Concern { act: Act::Role { role: Role::Admin } | Act::Invite { role: Role::Admin, .. }, .. })
+        )
+    }
+
+    /// As the store spells it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match &self.about {
+            About::Person(concern) => concern.act.kind(),
+            About::Rules { .. } => "rules",
+        }
     }
 }

@@ -36,11 +36,13 @@ pub struct Terms {
     pub delay: Duration,
     /// How many other admins let somebody in again.
     pub recovery_signatures: u32,
+    /// How many admins sign other rules before those are in force; `None` where the files alone say it.
+    pub rule_signatures: Option<u32>,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { delay: CHANGE_DELAY, recovery_signatures: RECOVERY_SIGNATURES }
+        Self { delay: CHANGE_DELAY, recovery_signatures: RECOVERY_SIGNATURES, rule_signatures: None }
     }
 }
 
@@ -82,10 +84,10 @@ pub enum Moment {
 
 /// Whether the person concerned is kept from signing: whoever gains has no say, but for the only admin there is.
 fn is_barred(change: &Change, council: &Council, person: &PersonId) -> bool {
-    let alone = council.iter().all(|admin| *admin == change.person);
-    *person == change.person
-        && match change.act.weight() {
-            Weight::Light => false,
+    let alone = council.iter().all(|admin| Some(admin) == change.person());
+    Some(person) == change.person()
+        && match change.weight() {
+            Weight::Light | Weight::Rules => false,
             Weight::Staged | Weight::Heavy => !alone,
             Weight::Recovery | Weight::Vouch => true,
         }
@@ -94,11 +96,14 @@ fn is_barred(change: &Change, council: &Council, person: &PersonId) -> bool {
 /// How many signatures make it take effect without waiting for an objection.
 #[must_use]
 pub fn needed(change: &Change, council: &Council, terms: &Terms) -> u32 {
-    match change.act.weight() {
+    match change.weight() {
         Weight::Light => 1,
         Weight::Staged | Weight::Heavy => 2,
+        // Also where there are not so many admins: then nothing changes, and the operator is told. Where the files alone
+        // say it, such a change is withdrawn before anybody could sign it.
+        Weight::Rules => terms.rule_signatures.unwrap_or(1).max(1),
         Weight::Recovery | Weight::Vouch => {
-            let others = council.iter().filter(|admin| **admin != change.person).count();
+            let others = council.iter().filter(|admin| Some(*admin) != change.person()).count();
             terms.recovery_signatures.min(u32::try_from(others).unwrap_or(u32::MAX)).max(1)
         }
     }
@@ -113,6 +118,18 @@ fn counted(change: &Change, signatures: &[Signature], council: &Council) -> u32 
         .map(|one| &one.person)
         .collect();
     u32::try_from(people.len()).unwrap_or(u32::MAX)
+}
+
+/// How long one admin's signature waits for somebody to object; `None` where time alone does nothing. Where admins sign the
+/// rules nobody becomes an admin by time alone: one could make a second self, and sign twice.
+#[must_use]
+pub fn delay(change: &Change, terms: &Terms) -> Option<Duration> {
+    match change.weight() {
+        Weight::Staged | Weight::Heavy if terms.rule_signatures.is_some() && change.makes_an_admin() => None,
+        Weight::Staged | Weight::Heavy => Some(terms.delay),
+        Weight::Recovery => Some(RECOVERY_DELAY),
+        Weight::Light | Weight::Vouch | Weight::Rules => None,
+    }
 }
 
 /// Where the change stands at `now` (the log's time, which never goes back).
@@ -130,10 +147,10 @@ pub fn standing(
     let (signed, needed) = (counted(change, signatures, council), needed(change, council, terms));
     let enough = signed >= needed;
     // The delay with which these signatures take effect; `None` where they do not.
-    let delay = match change.act.weight() {
+    let delay = match change.weight() {
         Weight::Recovery => enough.then_some(RECOVERY_DELAY),
         _ if enough => Some(Duration::ZERO),
-        Weight::Staged | Weight::Heavy if signed > 0 => Some(terms.delay),
+        Weight::Staged | Weight::Heavy if signed > 0 => delay(change, terms),
         _ => None,
     };
     let from = match (delay, moment) {
@@ -153,7 +170,7 @@ pub fn standing(
 /// Whether the first stage of an invitation may be done: the person is let in, with nothing that others count on.
 #[must_use]
 pub fn lets_in(change: &Change, standing: Standing) -> bool {
-    change.act.weight() == Weight::Staged && matches!(standing, Standing::Delayed { .. } | Standing::Due)
+    change.weight() == Weight::Staged && matches!(standing, Standing::Delayed { .. } | Standing::Due)
 }
 
 /// Whether a person's signature would count.
@@ -169,7 +186,7 @@ pub fn admits(
     now: Timestamp,
 ) -> Result<(), (ErrorCode, String)> {
     let no = |code: ErrorCode, text: &str| Err((code, text.to_owned()));
-    let own_recovery = change.act.weight() == Weight::Recovery && *person == change.person;
+    let own_recovery = change.weight() == Weight::Recovery && Some(person) == change.person();
     if !(council.contains(person) || (choice == Choice::Deny && own_recovery)) {
         return no(ErrorCode::NotAnAdmin, "only an admin can sign this");
     }

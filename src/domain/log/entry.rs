@@ -90,6 +90,12 @@ pub enum Event {
     Rules {
         /// SHA-256 over the digests of all rules, in order.
         sha256: Digest,
+        /// The same of the rules before, where there were any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Digest>,
+        /// Index of the entry that proposed the change for which admins signed; absent where the files alone say it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        change: Option<u64>,
         /// How many.
         count: u64,
         /// The documents.
@@ -201,13 +207,15 @@ pub enum Event {
     /// A change that admins sign, known by the entry that proposed it. Evidence: `change` when proposed; `statement` and
     /// `assertion` of a signature.
     Change {
-        /// `proposed`, `signed`, `refused`, `rejected`, `admitted` (an invited person may come), `done` or `failed`.
+        /// `proposed`, `signed`, `refused`, `rejected`, `admitted` (an invited person may come), `done`, `failed`, or
+        /// `withdrawn` (the files of the rules were read again, and no longer ask for it).
         outcome: String,
         /// Its link id: in entries from before it stayed with those who sign, and never written now.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         change: Option<ChangeId>,
-        /// Whom it concerns.
-        person: PersonId,
+        /// Whom it concerns; nobody where it is about the rules.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        person: Option<PersonId>,
         /// Who signed, or proposed it on a page.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<PersonId>,

@@ -249,7 +249,7 @@ error_codes! {
     LastAdmin "last_admin" AccessDenied 409 "make somebody else an admin first, and let them make a passkey";
     LastPasskey "last_passkey" AccessDenied 409 "let the person make another passkey first, or suspend them";
     NameTaken "name_taken" AccessDenied 409 "choose a name that nobody could take for another's";
-    ChangeOver "change_over" AccessDenied 410 "propose it again";
+    ChangeOver "change_over" AccessDenied 410 "propose it again; where it is about the rules, load them again";
     LinksEnough "links_enough" AccessDenied 409 "have an admin untie a GitLab user that is not yours any more";
     SomebodyElse "somebody_else" AccessDenied 409 "sign out in this browser, then open the link again";
     LinkSpent "link_spent" AccessDenied 410 "ask for a new link";

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::change::{Act, LinkKind, Proposer};
+use crate::domain::change::{About, Act, Concern, LinkKind, OtherRules, Proposer};
 use crate::domain::ids::{Audience, ChangeId, ClientId, Code, IssuerName, RequestId, RuleName};
 use crate::domain::oauth::scope::Scopes;
 use crate::domain::people::Role;
@@ -130,19 +130,26 @@ fn proposer() -> impl Strategy<Value = Proposer> {
     prop_oneof![Just(Proposer::Console), person]
 }
 
+fn about() -> impl Strategy<Value = About> {
+    let person = (0_u8..3, text(), act()).prop_map(|(person, name, act)| {
+        About::Person(Concern { person: PersonId::from_random([person; 10]), name, act })
+    });
+    let counts = [0_u32..3, 0..3, 0..3, 0..3];
+    let rules = (digest(), digest(), counts).prop_map(|(before, after, [added, changed, moved, removed])| {
+        About::Rules { rules: OtherRules { before, after, added, changed, moved, removed } }
+    });
+    prop_oneof![3 => person, 1 => rules]
+}
+
 fn change() -> impl Strategy<Value = Change> {
-    ((0_u8..3, 0_u8..3, proposer()), text(), time(), time(), text(), act()).prop_map(
-        |((id, person, by), issuer, at, sign_by, name, act)| Change {
-            id: ChangeId::from_random([id; 16]),
-            issuer,
-            by,
-            at,
-            sign_by,
-            person: PersonId::from_random([person; 10]),
-            name,
-            act,
-        },
-    )
+    ((0_u8..3, proposer()), text(), time(), time(), about()).prop_map(|((id, by), issuer, at, sign_by, about)| Change {
+        id: ChangeId::from_random([id; 16]),
+        issuer,
+        by,
+        at,
+        sign_by,
+        about,
+    })
 }
 
 /// A statement and one that differs from it in one place at most.
@@ -181,9 +188,11 @@ fn a_change_has_these_bytes() {
             by: Proposer::Console,
             at: Timestamp::from_seconds(1_795_430_400),
             sign_by: Timestamp::from_seconds(1_795_430_400),
-            person: PersonId::from_random([0; 10]),
-            name: "Tom Ahl".to_owned(),
-            act: Act::Join { group: GroupName::parse("release-managers").unwrap() },
+            about: About::Person(Concern {
+                person: PersonId::from_random([0; 10]),
+                name: "Tom Ahl".to_owned(),
+                act: Act::Join { group: GroupName::parse("release-managers").unwrap() },
+            }),
         },
     });
     let expected = concat!(
@@ -207,6 +216,49 @@ fn a_change_has_these_bytes() {
         r#""by":null"#,
     ] {
         assert!(Statement::from_bytes(expected.replace(r#""by":"console""#, wrong).as_bytes()).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_change_of_rules_has_these_bytes_and_concerns_nobody() {
+    let at = Timestamp::from_seconds(1_795_430_400);
+    let rules =
+        OtherRules { before: Digest::of(b"a"), after: Digest::of(b"b"), added: 1, changed: 2, moved: 3, removed: 0 };
+    let statement = Statement::Change(Countersignature {
+        decision: Choice::Approve,
+        nonce: Bytes(vec![7; 3]),
+        at,
+        change: Change {
+            id: ChangeId::from_random([1; 16]),
+            issuer: "https://sign.example.com".to_owned(),
+            by: Proposer::Console,
+            at,
+            sign_by: at,
+            about: About::Rules { rules },
+        },
+    });
+    let expected = concat!(
+        r#"{"at":"2026-11-23T10:40:00.000Z","change":{"at":"2026-11-23T10:40:00.000Z","by":"console","#,
+        r#""id":"AQEBAQEBAQEBAQEBAQEBAQ","issuer":"https://sign.example.com","rules":{"added":1,"#,
+        r#""after":"3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d","#,
+        r#""before":"ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb","changed":2,"moved":3,"#,
+        r#""removed":0},"#,
+        r#""sign_by":"2026-11-23T10:40:00.000Z"},"decision":"approve","nonce":"BwcH","type":"countersign/change/v1"}"#
+    );
+    assert_eq!(String::from_utf8(statement.to_bytes().unwrap()).unwrap(), expected);
+    assert_eq!(Statement::from_bytes(expected.as_bytes()), Ok(statement));
+    // It is about rules or about a person, and never about both, nor about anything beside.
+    let person = r#""name":"Tom Ahl","person":"paaaaaaaaaaaaaaaa","rules""#;
+    let act = r#""change":{"act":{"kind":"suspend"},"at""#;
+    for wrong in [
+        expected.replace(r#""changed":2,"#, ""),
+        expected.replace(r#""removed":0"#, r#""removed":0,"renamed":0"#),
+        expected.replace(r#""rules""#, person),
+        expected.replace(r#""rules""#, person).replace(r#""change":{"at""#, act),
+        expected.replace(r#""change":{"at""#, act),
+    ] {
+        assert_ne!(wrong, expected);
+        assert!(Statement::from_bytes(wrong.as_bytes()).is_err(), "{wrong}");
     }
 }
 

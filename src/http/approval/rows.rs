@@ -148,6 +148,11 @@ const WORDS: &[(&str, &str)] = &[
     ("change.id", "Change"),
     ("change.issuer", "Countersign server"),
     ("change.name", "Called"),
+    ("change.rules.added", "New rules"),
+    ("change.rules.after", "Digest of the rules then"),
+    ("change.rules.before", "Digest of the rules now"),
+    ("change.rules.changed", "Changed rules"),
+    ("change.rules.removed", "Rules that are gone"),
     ("change.sign_by", "Signatures count until"),
 ];
 

@@ -81,7 +81,7 @@ fn view(app: &Countersign, seen: &SeenChange, by: Option<&Signed>) -> ChangeView
     change_view(&ChangeInput {
         seen,
         by: by.map(|signed| (signed.choice, signed.entry)),
-        delay: app.settings.people.delay,
+        terms: &app.settings.people,
         host: app.settings.host(),
     })
 }

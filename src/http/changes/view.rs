@@ -9,8 +9,10 @@ use askama::Template;
 
 use crate::app::view_change::SeenChange;
 use crate::domain::canonical::Bytes;
-use crate::domain::change::standing::Standing;
+use crate::domain::change::standing::{Standing, Terms, delay};
 use crate::domain::change::{Change, Proposer, Weight};
+use crate::domain::ids::RuleName;
+use crate::domain::rules::difference::Fate;
 use crate::domain::statement::{Choice, Countersignature, Statement};
 use crate::domain::time::{RECOVERY_DELAY, Timestamp, humane};
 use crate::http::approval::rows::{Row, rows};
@@ -25,8 +27,8 @@ pub struct ChangeInput<'a> {
     pub seen: &'a SeenChange,
     /// What the reader has just signed, and its log entry.
     pub by: Option<(Choice, u64)>,
-    /// How long one admin's signature waits for an objection.
-    pub delay: Duration,
+    /// How admins act together.
+    pub terms: &'a Terms,
     /// Our host, as people see it in the address bar.
     pub host: &'a str,
 }
@@ -46,6 +48,8 @@ pub enum PageState {
     Failed,
     /// A restore ended it.
     Voided,
+    /// The files of the rules were read again, and no longer ask for it.
+    Withdrawn,
     /// Too late.
     Expired,
 }
@@ -61,6 +65,7 @@ impl PageState {
             Self::Refused => "refused",
             Self::Failed => "failed",
             Self::Voided => "voided",
+            Self::Withdrawn => "withdrawn",
             Self::Expired => "expired",
         }
     }
@@ -72,6 +77,7 @@ pub fn page_state(seen: &SeenChange) -> PageState {
     match seen.standing {
         _ if seen.has_failed() => PageState::Failed,
         _ if seen.is_voided() => PageState::Voided,
+        _ if seen.is_withdrawn() => PageState::Withdrawn,
         Standing::Waiting { .. } => PageState::Waiting,
         Standing::Delayed { .. } => PageState::Delayed,
         Standing::Due => PageState::Done,
@@ -93,9 +99,26 @@ pub enum Proposed {
 
 /// Whom it concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Concerned {
+pub enum Concerned {
+    /// Somebody.
+    Person {
+        /// What they are called.
+        name: Visible,
+        /// Who.
+        id: String,
+    },
+    /// Somebody who is not named to everybody.
+    Hidden,
+    /// Nobody: it is about the rules.
+    Nobody,
+}
+
+/// What becomes of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleItem {
     name: Visible,
-    id: String,
+    fate: &'static str,
+    lines: Vec<Visible>,
 }
 
 /// The page. `as_main()` renders what stands inside `<main>`.
@@ -108,7 +131,9 @@ pub struct ChangeView {
     state: PageState,
     words: Visible,
     instruction: Visible,
-    person: Option<Concerned>,
+    concerned: Concerned,
+    rules: Vec<RuleItem>,
+    cautions: Vec<Visible>,
     difference: Option<(Visible, Visible)>,
     proposed: Moment,
     proposer: Proposed,
@@ -151,7 +176,13 @@ pub fn change_view(input: &ChangeInput<'_>) -> ChangeView {
         state,
         words: visible(&capital(&seen.words())),
         instruction: visible(&seen.words()),
-        person: seen.named.then(|| Concerned { name: visible(&change.name), id: change.person.to_string() }),
+        concerned: match change.concern() {
+            Some(one) if seen.named => Concerned::Person { name: visible(&one.name), id: one.person.to_string() },
+            Some(_) => Concerned::Hidden,
+            None => Concerned::Nobody,
+        },
+        rules: seen.rules.iter().flatten().map(RuleItem::new).collect(),
+        cautions: seen.cautions.iter().map(|caution| visible(caution)).collect(),
         difference: seen.difference.as_ref().map(|(before, after)| (visible(before), visible(after))),
         proposed: moment(change.at),
         proposer: match (&change.by, &seen.proposer) {
@@ -169,8 +200,8 @@ pub fn change_view(input: &ChangeInput<'_>) -> ChangeView {
         entry: input.by.map(|(_, entry)| entry).or(seen.row.ended),
         refused_at: seen.refused_at.map(moment),
         admitted: seen.is_admitted(),
-        weight: change.act.weight(),
-        when: when(change.act.weight(), input.delay),
+        weight: change.weight(),
+        when: when(change.weight(), delay(change, input.terms)),
         hindrance: seen.hindrance.as_deref().map(visible),
         rows: if seen.named { preview(change, seen.now, open) } else { Vec::new() },
     }
@@ -183,6 +214,22 @@ impl ChangeView {
 
     fn refused_by_you(&self) -> bool {
         self.you == Some(Choice::Deny)
+    }
+
+    /// The person, where one is named.
+    const fn person(&self) -> Option<&Visible> {
+        match &self.concerned {
+            Concerned::Person { name, .. } => Some(name),
+            Concerned::Hidden | Concerned::Nobody => None,
+        }
+    }
+
+    /// How the same is proposed once more.
+    const fn again(&self) -> &'static str {
+        match &self.concerned {
+            Concerned::Nobody => "Loading the rules again proposes it again.",
+            Concerned::Person { .. } | Concerned::Hidden => "It can be proposed again.",
+        }
     }
 
     fn is_recovery(&self) -> bool {
@@ -198,16 +245,34 @@ impl ChangeView {
     }
 }
 
+impl RuleItem {
+    fn new((name, fate): &(RuleName, Fate)) -> Self {
+        let (fate, lines) = match fate {
+            Fate::Added(lines) => ("new", lines),
+            Fate::Changed(lines) => ("changed", lines),
+            Fate::Moved(lines) => ("moved", lines),
+            Fate::Removed(lines) => ("gone", lines),
+        };
+        Self { name: visible(name.as_str()), fate, lines: lines.iter().map(|line| visible(line)).collect() }
+    }
+}
+
 fn capital(words: &str) -> String {
     let mut letters = words.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// When it takes effect, as a part of a sentence.
-pub fn when(weight: Weight, delay: Duration) -> String {
-    let delay = humane(delay);
+/// When it takes effect, as a part of a sentence; a delay is how long one signature waits for an objection.
+pub fn when(weight: Weight, delay: Option<Duration>) -> String {
+    let Some(delay) = delay.map(humane) else {
+        return match weight {
+            Weight::Heavy | Weight::Staged => "when a second admin signs",
+            Weight::Light | Weight::Vouch | Weight::Rules | Weight::Recovery => "as soon as enough admins have signed",
+        }
+        .to_owned();
+    };
     match weight {
-        Weight::Light | Weight::Vouch => "as soon as enough admins have signed".to_owned(),
+        Weight::Light | Weight::Vouch | Weight::Rules => "as soon as enough admins have signed".to_owned(),
         Weight::Heavy => format!("when a second admin signs, or {delay} after the first"),
         Weight::Staged => {
             format!("the invitation at once; the rest when a second admin signs, or {delay} after the first")
@@ -235,8 +300,9 @@ fn preview(change: &Change, now: Timestamp, signable: bool) -> Vec<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::change::Act;
-    use crate::domain::ids::{ChangeId, GroupName, PersonId};
+    use crate::app::put_rules::MAX_RULES_SIGNED;
+    use crate::domain::change::{About, Act, Concern, OtherRules};
+    use crate::domain::ids::{ChangeId, Digest, GroupName, PersonId};
     use crate::store::changes::{ChangeRow, ChangeState};
 
     fn seen(standing: Standing, name: &str) -> SeenChange {
@@ -247,14 +313,18 @@ mod tests {
             by: Proposer::Console,
             at,
             sign_by: at + Duration::from_hours(168),
-            person: PersonId::from_random([9; 10]),
-            name: name.to_owned(),
-            act: Act::Join { group: GroupName::parse("release-managers").unwrap() },
+            about: About::Person(Concern {
+                person: PersonId::from_random([9; 10]),
+                name: name.to_owned(),
+                act: Act::Join { group: GroupName::parse("release-managers").unwrap() },
+            }),
         };
         SeenChange {
             row: ChangeRow { change, state: ChangeState::Open, due: None, entry: 7, ended: None },
             standing,
             difference: Some(("none".to_owned(), "release-managers".to_owned())),
+            rules: None,
+            cautions: Vec::new(),
             refused_at: None,
             hindrance: None,
             named: true,
@@ -264,8 +334,8 @@ mod tests {
     }
 
     fn page(seen: &SeenChange, by: Option<(Choice, u64)>) -> String {
-        let delay = Duration::from_hours(24);
-        change_view(&ChangeInput { seen, by, delay, host: "sign.example.com" }).render().unwrap()
+        let terms = Terms::default();
+        change_view(&ChangeInput { seen, by, terms: &terms, host: "sign.example.com" }).render().unwrap()
     }
 
     #[test]
@@ -283,6 +353,31 @@ mod tests {
     }
 
     #[test]
+    fn attack_060_every_rule_that_differs_is_shown_and_what_hides_in_it_too() {
+        let mut one = seen(Standing::Waiting { signed: 0, needed: 2 }, "Tom Ahl");
+        let digest = |text: &[u8]| Digest::of(text);
+        let rules =
+            OtherRules { before: digest(b"a"), after: digest(b"b"), added: 200, changed: 0, moved: 1, removed: 0 };
+        one.row.change.about = About::Rules { rules };
+        let name = |at: u32| RuleName::parse(&format!("rule {at}")).unwrap();
+        let line = |at: u32| if at == 0 { "match.ref is \"\u{202e}main\"" } else { "fork is false" };
+        let mut rules: Vec<_> =
+            (0..MAX_RULES_SIGNED).map(|at| (name(at), Fate::Added(vec![line(at).into()]))).collect();
+        rules.push((name(999), Fate::Moved(vec!["asked last".to_owned()])));
+        one.rules = Some(rules);
+        one.cautions = vec!["rule 0: a caution".to_owned()];
+        let html = page(&one, None);
+        for part in
+            ["rule 199", "rule 999", "moved", "asked last", "\\u{202e}main", "change.rules.after", "rule 0: a caution"]
+        {
+            assert!(html.contains(part), "{part} is missing:\n{html}");
+        }
+        assert!(!html.contains('\u{202e}') && !html.contains("<dt>Person"), "{html}");
+        one.rules = None;
+        assert!(!page(&one, None).contains("What becomes of the rules"));
+    }
+
+    #[test]
     fn attack_060_a_name_is_text_and_what_hides_in_it_is_shown() {
         let html = page(&seen(Standing::Waiting { signed: 0, needed: 2 }, "<b>\u{202e}Tom"), None);
         assert!(!html.contains("<b>\u{202e}") && !html.contains('\u{202e}'));
@@ -295,7 +390,7 @@ mod tests {
         over.named = false;
         let html = page(&over, None);
         assert!(html.contains("Add somebody to release-managers") && html.contains("✓ In effect"), "{html}");
-        for private in ["Tom Ahl", over.row.change.person.as_str(), "change.name"] {
+        for private in ["Tom Ahl", over.row.change.person().unwrap().as_str(), "change.name"] {
             assert!(!html.contains(private), "{private}");
         }
         over.named = true;

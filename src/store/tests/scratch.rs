@@ -158,5 +158,5 @@ pub(in crate::store) fn step(step: i64) -> Event {
 /// An entry that names one document.
 pub(in crate::store) fn rules(document: Digest) -> Event {
     let evidence = EvidenceDigests::from([("rules".to_owned(), document)]);
-    Event::Rules { sha256: Digest::of(b"rules"), count: 1, evidence }
+    Event::Rules { sha256: Digest::of(b"rules"), before: None, change: None, count: 1, evidence }
 }

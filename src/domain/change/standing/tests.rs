@@ -1,12 +1,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::change::{Act, LinkKind, Proposer};
+use crate::domain::change::{About, Act, Concern, LinkKind, OtherRules, Proposer};
 use crate::domain::ids::{ChangeId, Digest, GroupName, IssuerName};
 use crate::domain::people::Role;
 use crate::domain::statement::Choice::{Approve, Deny};
 
-const TERMS: Terms = Terms { delay: Duration::from_hours(24), recovery_signatures: 2 };
+const TERMS: Terms = Terms { delay: Duration::from_hours(24), recovery_signatures: 2, rule_signatures: None };
+const SIGNED: Terms = Terms { rule_signatures: Some(2), ..TERMS };
 
 fn at(hours: i64) -> Timestamp {
     Timestamp::from_seconds(1_795_430_400 + hours * 3600)
@@ -40,9 +41,7 @@ fn change(act: Act) -> Change {
         by: Proposer::Console,
         at: at(0),
         sign_by: at(7 * 24),
-        person: person(9),
-        name: "Tom Ahl".to_owned(),
-        act,
+        about: About::Person(Concern { person: person(9), name: "Tom Ahl".to_owned(), act }),
     }
 }
 
@@ -214,7 +213,7 @@ proptest! {
             prop_assert!(given.iter().all(|signature| signature.choice == Approve));
             let sole = admins == [9];
             let able = given.iter().any(|s| council(&admins).contains(&s.person)
-                && (s.person != one.person || sole || one.act.weight() == Weight::Light));
+                && (Some(&s.person) != one.person() || sole || one.weight() == Weight::Light));
             prop_assert!(able);
         }
     }
@@ -247,5 +246,55 @@ proptest! {
         if standing(&one, &given, &admins, &TERMS, seen(hours)) == Standing::Due {
             prop_assert_eq!(standing(&one, &given, &admins, &TERMS, seen(hours + 1)), Standing::Due);
         }
+    }
+}
+
+#[test]
+fn attack_100_where_admins_sign_the_rules_nobody_becomes_an_admin_by_time() {
+    let alone = [sign(1, Approve, 1)];
+    let invite = |role| Act::Invite { groups: BTreeSet::new(), role, invitation: invitation() };
+    for (act, makes) in [
+        (Act::Role { role: Role::Admin }, true),
+        (invite(Role::Admin), true),
+        (Act::Role { role: Role::Auditor }, false),
+        (invite(Role::Auditor), false),
+        (join(), false),
+    ] {
+        let one = change(act);
+        let stands = |terms, signatures: &[Signature]| {
+            standing(&one, signatures, &council(&[1, 2]), &terms, (Moment::Signed(None), at(2)))
+        };
+        assert_eq!(one.makes_an_admin(), makes);
+        assert!(matches!(stands(TERMS, &alone), Standing::Delayed { .. }), "{one:?}");
+        assert_eq!(stands(SIGNED, &alone) == Standing::Waiting { signed: 1, needed: 2 }, makes, "{one:?}");
+        assert!(!makes || !lets_in(&one, stands(SIGNED, &alone)));
+        assert_eq!(stands(SIGNED, &[alone[0].clone(), sign(2, Approve, 2)]), Standing::Due);
+    }
+}
+
+#[test]
+fn attack_100_other_rules_take_the_signatures_that_they_take_and_never_a_delay() {
+    let digest = |text: &[u8]| Digest::of(text);
+    let rules = OtherRules { before: digest(b"a"), after: digest(b"b"), added: 0, changed: 1, moved: 0, removed: 0 };
+    let one = Change { about: About::Rules { rules }, ..change(join()) };
+    let judged = |signatures: &[Signature], admins: &[u8], moment| {
+        standing(&one, signatures, &council(admins), &SIGNED, (moment, at(100)))
+    };
+    let (first, second, again) = (sign(1, Approve, 1), sign(2, Approve, 2), sign(1, Approve, 3));
+    let missing = Standing::Waiting { signed: 1, needed: 2 };
+    for moment in [Moment::Signed(None), Moment::Seen(None)] {
+        assert_eq!(judged(std::slice::from_ref(&first), &[1, 2], moment), missing);
+        // Twice by one admin, and also where there is no other, or the other is no admin any more.
+        assert_eq!(judged(&[first.clone(), again.clone()], &[1, 2], moment), missing);
+        assert_eq!(judged(&[first.clone(), again.clone()], &[1], moment), missing);
+        assert_eq!(judged(&[first.clone(), second.clone()], &[1, 3], moment), missing);
+    }
+    assert_eq!(judged(&[first.clone(), second.clone()], &[1, 2, 3], Moment::Signed(None)), Standing::Due);
+    assert_eq!(judged(&[first, sign(2, Deny, 2)], &[1, 2, 3], Moment::Signed(None)), Standing::Refused);
+    // Nobody is barred: it concerns nobody.
+    for admin in [1, 9] {
+        let choice = (&person(admin), Approve);
+        let stands = Standing::Waiting { signed: 0, needed: 2 };
+        assert!(admits(&one, &[], &council(&[1, 9]), choice, stands, at(1)).is_ok());
     }
 }

@@ -112,7 +112,8 @@ fn answer(app: &Countersign, me: &SignedIn, made: &Proposed) -> Result<Value, Ap
     let location = format!("/changes/{}", made.change.id);
     let Some(secret) = &made.secret else { return Ok(json!({ "location": location })) };
     let link = app.enrolment_link(secret);
-    let view = link_view(&LinkInput { change: &made.change, link: &link, location: &location, now: me.now });
+    let (concern, sign_by) = (&made.concern, made.change.sign_by);
+    let view = link_view(&LinkInput { concern, sign_by, link: &link, location: &location, now: me.now });
     Ok(json!({ "location": location, "html": view.render().map_err(AppError::internal)? }))
 }
 

@@ -5,14 +5,16 @@
 
 use askama::Template;
 
-use crate::domain::change::{Act, Change};
+use crate::domain::change::{Act, Concern};
 use crate::domain::time::Timestamp;
 use crate::http::page::{Moment, Visible, visible};
 
 /// What it is made from.
 pub struct LinkInput<'a> {
-    /// The change.
-    pub change: &'a Change,
+    /// What admins are asked to sign, about whom.
+    pub concern: &'a Concern,
+    /// Until when they may.
+    pub sign_by: Timestamp,
     /// The link for the person.
     pub link: &'a str,
     /// The path of the change's page.
@@ -37,11 +39,11 @@ pub struct LinkView {
 #[must_use]
 pub fn link_view(input: &LinkInput<'_>) -> LinkView {
     LinkView {
-        name: visible(&input.change.name),
-        words: visible(&input.change.words()),
+        name: visible(&input.concern.name),
+        words: visible(&input.concern.words()),
         link: input.link.to_owned(),
         location: input.location.to_owned(),
-        recovery: matches!(input.change.act, Act::Recover { .. }),
-        sign_by: Moment::new(input.change.sign_by, input.now),
+        recovery: matches!(input.concern.act, Act::Recover { .. }),
+        sign_by: Moment::new(input.sign_by, input.now),
     }
 }

@@ -92,6 +92,6 @@ pub fn list_view(input: &ListInput<'_>) -> ListView {
         changes: input.changes.iter().map(|line| ChangeItem::new(line, now)).collect(),
         groups: input.groups.iter().map(ToString::to_string).collect(),
         roles: Role::ALL.into_iter().map(role_choice).collect(),
-        when: when(Weight::Heavy, input.delay),
+        when: when(Weight::Heavy, Some(input.delay)),
     }
 }

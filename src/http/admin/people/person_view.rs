@@ -171,9 +171,9 @@ pub fn person_view(input: &PersonInput<'_>) -> PersonView {
         sessions: input.sessions.len(),
         session_used: used.map(|at| Moment::new(at, now)),
         when: Whens {
-            light: when(Weight::Light, input.delay),
-            heavy: when(Weight::Heavy, input.delay),
-            recovery: when(Weight::Recovery, input.delay),
+            light: when(Weight::Light, Some(input.delay)),
+            heavy: when(Weight::Heavy, Some(input.delay)),
+            recovery: when(Weight::Recovery, Some(input.delay)),
         },
     }
 }
