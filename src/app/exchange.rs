@@ -31,8 +31,8 @@ use super::{AppError, Countersign, record_token, summary};
 
 /// How often a call may find that something changed before it gives up; a held call sees one turn a signature.
 const MAX_TURNS: usize = 64;
-/// How long a call waits for rules that are in the log and not yet in force.
-const RULES_SETTLE: Duration = Duration::from_millis(10);
+/// How long a call waits for metadata that is in the log and not yet in memory.
+const METADATA_SETTLE: Duration = Duration::from_millis(10);
 
 /// The answer to a call.
 #[derive(Debug)]
@@ -247,10 +247,11 @@ impl Countersign {
             }
             Done::Again => Ok(None),
             Done::Stale => {
-                // The log has newer rules, metadata or keys than memory; they are swapped a moment after their commit, and nobody is told.
+                // The log has newer rules, keys or metadata than memory.
                 self.catch_up_rules().await;
                 self.catch_up_keys()?;
-                tokio::time::sleep(RULES_SETTLE).await;
+                // Metadata is swapped a moment after its commit by whoever loads it, and nobody is told.
+                tokio::time::sleep(METADATA_SETTLE).await;
                 Ok(None)
             }
         }

@@ -71,6 +71,11 @@ pub async fn call<T: DeserializeOwned>(
     payload: Payload,
 ) -> Result<(T, Option<Digest>), HttpResponse> {
     let body = edge.json_from_our_page(request, payload).await?;
+    with_session(edge, request, body).await
+}
+
+/// What a call brought, and the session of whoever is signed in.
+async fn with_session<T>(edge: &Edge, request: &HttpRequest, body: T) -> Result<(T, Option<Digest>), HttpResponse> {
     needed(edge, request).await?;
     Ok((body, digest(request)))
 }
@@ -85,8 +90,7 @@ pub async fn start<T: DeserializeOwned>(
     payload: Payload,
 ) -> Result<(T, Option<Digest>), HttpResponse> {
     let body = edge.start_from_our_page(request, payload).await?;
-    needed(edge, request).await?;
-    Ok((body, digest(request)))
+    with_session(edge, request, body).await
 }
 
 /// The same for a browser's answer to a ceremony, from an address that did not bring too many wrong ones.
@@ -99,8 +103,7 @@ pub async fn passkey_answer(
     payload: Payload,
 ) -> Result<(PasskeyBody, Option<Digest>), HttpResponse> {
     let body = edge.passkey_from_our_page(request, payload).await?;
-    needed(edge, request).await?;
-    Ok((body, digest(request)))
+    with_session(edge, request, body).await
 }
 
 /// Who opens a page; the use is noted.

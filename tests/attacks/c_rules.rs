@@ -1,6 +1,7 @@
 //! Who changes rules: by files alone, or with the signatures of admins.
 
 use countersign::app::console::{ConsoleAnswer, ConsoleCommand};
+use countersign::app::put_rules::MAX_RULES_SIGNED;
 use countersign::domain::change::standing::Terms;
 use countersign::domain::people::Role;
 use countersign::domain::time::CHANGE_OPEN;
@@ -18,6 +19,14 @@ const fn signed_by(admins: u32) -> Terms {
 
 fn server() -> Server {
     Server::with(Options { people: SIGNED, ..Options::default() })
+}
+
+/// The same, two admins, and somebody whom jobs for production ask.
+fn two_admins() -> (Server, Person, Person) {
+    let server = server();
+    let (ada, bea) = (Person::first_admin(&server), Person::admin(&server, "Bea Admin"));
+    Person::manager(&server, "Mara");
+    (server, ada, bea)
 }
 
 /// Rules under which nobody is asked for production.
@@ -129,9 +138,7 @@ fn attack_100_a_weakened_rule_is_in_force_only_when_a_second_admin_has_signed() 
 
 #[test]
 fn attack_100_a_restart_does_not_let_unsigned_rules_in() {
-    let mut server = server();
-    let (mut ada, mut bea) = (Person::first_admin(&server), Person::admin(&server, "Bea Admin"));
-    let _mara = Person::manager(&server, "Mara");
+    let (mut server, mut ada, mut bea) = two_admins();
     server.restart_with(&weak());
     let change = the_one(&server);
     assert!(asks(&server), "the rules of before are in force, from the copy that the store keeps");
@@ -165,9 +172,7 @@ fn attack_100_a_restart_does_not_let_unsigned_rules_in() {
 
 #[test]
 fn attack_100_files_that_change_again_end_what_was_signed_for_them() {
-    let mut server = server();
-    let (mut ada, mut bea) = (Person::first_admin(&server), Person::admin(&server, "Bea Admin"));
-    let _mara = Person::manager(&server, "Mara");
+    let (mut server, mut ada, mut bea) = two_admins();
     // One admin signs something harmless; then the files say something else.
     let harmless = RULES.replace("pipeline_id\", \"job_id", "job_id");
     server.load_rules(&harmless);
@@ -206,9 +211,7 @@ fn attack_100_files_that_change_again_end_what_was_signed_for_them() {
 
 #[test]
 fn attack_100_one_admin_stops_other_rules() {
-    let mut server = server();
-    let (mut ada, mut bea) = (Person::first_admin(&server), Person::admin(&server, "Bea Admin"));
-    let _mara = Person::manager(&server, "Mara");
+    let (mut server, mut ada, mut bea) = two_admins();
     server.load_rules(&weak());
     let change = the_one(&server);
     ada.sign_change(&server, &change, "approve").expect(200);
@@ -223,9 +226,7 @@ fn attack_100_one_admin_stops_other_rules() {
 
 #[test]
 fn attack_100_what_was_signed_is_what_takes_effect() {
-    let mut server = server();
-    let (mut ada, mut bea) = (Person::first_admin(&server), Person::admin(&server, "Bea Admin"));
-    let _mara = Person::manager(&server, "Mara");
+    let (mut server, mut ada, mut bea) = two_admins();
     server.load_rules(&weak());
     let change = the_one(&server);
     ada.sign_change(&server, &change, "approve").expect(200);
@@ -248,10 +249,35 @@ fn attack_100_what_was_signed_is_what_takes_effect() {
 }
 
 #[test]
+fn attack_100_more_rules_than_somebody_looks_at_are_not_signed() {
+    let (mut server, mut ada, mut bea) = two_admins();
+    let rule = |at: u32| {
+        format!("[[rule]]\nname = \"elsewhere {at}\"\nmatch = {{ job_project_id = \"{at}\" }}\ndeny = \"Not here.\"\n")
+    };
+    let more = |count: u32| format!("{RULES}{}", (1..=count).map(rule).collect::<String>());
+    server.load_rules(&more(MAX_RULES_SIGNED));
+    let most = the_one(&server);
+    server.load_rules(&more(MAX_RULES_SIGNED + 1));
+    assert!(waiting(&server).is_empty());
+    assert_eq!(state(&server, &most), "withdrawn");
+    let told = server.app.rule_warnings().unwrap();
+    let says = format!("in {} rules, and admins sign at most {MAX_RULES_SIGNED} at once", MAX_RULES_SIGNED + 1);
+    assert!(told.iter().any(|text| text.contains(&says)), "{told:?}");
+    assert_eq!(rules_entries(&server).len(), 1);
+    // The same after a restart; fewer can be signed again.
+    server.restart();
+    assert!(waiting(&server).is_empty() && asks(&server));
+    server.load_rules(&more(MAX_RULES_SIGNED));
+    let most = the_one(&server);
+    for admin in [&mut ada, &mut bea] {
+        admin.sign_change(&server, &most, "approve").expect(200);
+    }
+    assert_eq!(rules_entries(&server).len(), 2);
+}
+
+#[test]
 fn attack_100_signatures_that_came_too_late_are_made_anew_under_another_link() {
-    let mut server = server();
-    let (mut ada, mut bea) = (Person::first_admin(&server), Person::admin(&server, "Bea Admin"));
-    let _mara = Person::manager(&server, "Mara");
+    let (mut server, mut ada, mut bea) = two_admins();
     let session = ada.sign_in(&server);
     server.load_rules(&weak());
     let late = the_one(&server);
