@@ -27,7 +27,7 @@ use crate::clock::Clock;
 use crate::config::devices::{MetadataFiles, RootSettings};
 use crate::config::rules_folder;
 use crate::config::settings::Settings;
-use crate::http::serve::{Listening, Running, serve};
+use crate::http::serve::{Listening, MAX_CONNECTIONS_OF_NETWORK, Running, serve};
 use crate::tasks;
 use certificates::Certificates;
 
@@ -200,6 +200,7 @@ async fn start(settings: &Settings, printer: &mut Printer) -> Result<Server, Exi
         trusted_proxies: settings.server.trusted_proxies.clone(),
         refused_a_minute: settings.limits.refused_per_minute,
         ceremonies_a_minute: settings.limits.ceremonies_per_minute,
+        connections_of_network: MAX_CONNECTIONS_OF_NETWORK,
         workers: std::thread::available_parallelism().map_or(WORKERS_LEAST, |count| count.get().max(WORKERS_LEAST)),
     };
     match serve(Arc::clone(&app), listening) {

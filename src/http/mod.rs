@@ -11,6 +11,7 @@ pub mod bodies;
 pub mod caller;
 pub mod changes;
 pub mod client_auth;
+pub mod connection;
 pub mod cors;
 pub mod device;
 pub mod device_authorization;

@@ -3,15 +3,28 @@
 //! Implements DESIGN §12 (plain on loopback or behind proxies, TLS by rustls, graceful stop).
 //! Never answers for a host that is not its own.
 
+use std::fmt::Debug;
+use std::future::ready;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Request, Response};
+use actix_server::GracefulShutdownSignal;
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
-use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::dev::{AppConfig, Server, ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpResponse, web};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::app::Countersign;
 use crate::config::cidr::Cidr;
@@ -20,6 +33,7 @@ use super::caller::{
     Crowd, Guesses, MAX_AUTHORIZATIONS_A_MINUTE, MAX_DEVICES_A_MINUTE, MAX_FOREIGN_A_MINUTE,
     MAX_STARTED_CEREMONIES_A_MINUTE, MAX_STREAMS_OF_ADDRESS, Tally,
 };
+use super::connection::{Admission, Calls, Patience, Timed};
 use super::edge::{Edge, MAX_BODY};
 use super::routes;
 use super::unread::Unread;
@@ -28,10 +42,18 @@ use super::unread::Unread;
 pub const STOP_WITHIN_SECONDS: u64 = 10;
 /// How long a client may take to send its head (slow clients are let go).
 pub const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// How long a client may take nothing of what it is sent.
+pub const READ_WITHIN: Duration = Duration::from_secs(30);
 /// How long an idle connection is kept.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a client may take to agree on TLS.
+pub const TLS_WITHIN: Duration = Duration::from_secs(5);
 /// Most connections at once.
 pub const MAX_CONNECTIONS: usize = 25_000;
+/// Most connections of one network: half of them are left to all others.
+pub const MAX_CONNECTIONS_OF_NETWORK: u32 = 12_500;
+
+const PATIENCE: Patience = Patience { head: HEAD_WITHIN, reading: READ_WITHIN };
 
 /// RFC 7240; who waits says so here.
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -53,6 +75,8 @@ pub struct Listening {
     pub refused_a_minute: u32,
     /// Wrong ceremonies from one address in a minute.
     pub ceremonies_a_minute: u32,
+    /// Connections of one network.
+    pub connections_of_network: u32,
     /// Worker threads.
     pub workers: usize,
 }
@@ -71,10 +95,11 @@ pub struct Running {
 ///
 /// # Errors
 /// The address cannot be had.
-pub fn serve(app: Arc<Countersign>, listening: Listening) -> std::io::Result<Running> {
-    let Listening { listen, tls, trusted_proxies, refused_a_minute, ceremonies_a_minute, workers } = listening;
+pub fn serve(app: Arc<Countersign>, listening: Listening) -> io::Result<Running> {
+    let Listening { listen, tls, trusted_proxies, refused_a_minute, ceremonies_a_minute, workers, .. } = listening;
     let listener = TcpListener::bind(listen)?;
     let address = listener.local_addr()?;
+    let admission = Admission::new(listening.connections_of_network, &trusted_proxies);
     let edge = web::Data::new(Edge {
         app,
         trusted_proxies,
@@ -88,27 +113,105 @@ pub fn serve(app: Arc<Countersign>, listening: Listening) -> std::io::Result<Run
         devices: Tally::new(MAX_DEVICES_A_MINUTE),
         guesses: Guesses::default(),
     });
-    let server = HttpServer::new(move || {
+    let pages = move || {
         App::new()
             .app_data(edge.clone())
             .app_data(web::PayloadConfig::new(MAX_BODY))
             .wrap(from_fn(guard))
             .configure(routes::configure)
             .default_service(web::to(not_found))
-    })
-    .workers(workers)
-    // The framework counts for each worker.
-    .max_connections((MAX_CONNECTIONS / workers.max(1)).max(1))
-    .client_request_timeout(HEAD_WITHIN)
-    .keep_alive(KEEP_ALIVE)
-    .shutdown_timeout(STOP_WITHIN_SECONDS)
-    .disable_signals();
+    };
+    let server = Server::build()
+        .workers(workers)
+        // The framework counts for each worker.
+        .max_concurrent_connections((MAX_CONNECTIONS / workers.max(1)).max(1))
+        .shutdown_timeout(STOP_WITHIN_SECONDS)
+        .disable_signals();
+    let stopping = server.graceful_shutdown_signal();
     let server = match tls {
-        None => server.listen(listener)?,
-        Some(config) => server.listen_rustls_0_23(listener, Arc::unwrap_or_clone(config))?,
+        None => server.listen("http", listener, move || {
+            let stopping = stopping.clone();
+            plain(admission.clone()).and_then(spoken(pages(), move || stopped(stopping.clone())))
+        })?,
+        Some(config) => {
+            let mut config = Arc::unwrap_or_clone(config);
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+            let acceptor = TlsAcceptor::from(Arc::new(config));
+            server.listen("https", listener, move || {
+                let stopping = stopping.clone();
+                enciphered(admission.clone(), acceptor.clone())
+                    .and_then(spoken(pages(), move || stopped(stopping.clone())))
+            })?
+        }
     }
     .run();
     Ok(Running { address, handle: server.handle(), server })
+}
+
+/// Ends when the server begins to stop.
+async fn stopped(signal: GracefulShutdownSignal) {
+    signal.notified().await;
+}
+
+/// What becomes of a connection.
+type Served<T> = (Timed<T>, Option<SocketAddr>);
+
+/// Takes connections as they come.
+fn plain(
+    admission: Admission,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = Served<TcpStream>, Error = DispatchError, InitError = ()> {
+    fn_service(move |io: TcpStream| {
+        let peer = io.peer_addr().ok();
+        let admitted = admission.admit(peer).map_err(DispatchError::Io);
+        ready(admitted.map(|place| (Timed::new(io, PATIENCE, place), peer)))
+    })
+}
+
+/// Takes connections and agrees on TLS; whoever takes too long over it is let go.
+fn enciphered(
+    admission: Admission,
+    acceptor: TlsAcceptor,
+) -> impl ServiceFactory<
+    TcpStream,
+    Config = (),
+    Response = Served<TlsStream<TcpStream>>,
+    Error = DispatchError,
+    InitError = (),
+> {
+    let accept = move |io: TcpStream| {
+        let (admission, acceptor) = (admission.clone(), acceptor.clone());
+        async move {
+            let peer = io.peer_addr().ok();
+            let place = admission.admit(peer)?;
+            let io = timeout(TLS_WITHIN, acceptor.accept(io)).await??;
+            Ok((Timed::new(io, PATIENCE, place), peer))
+        }
+    };
+    fn_service(accept).map_err(DispatchError::Io)
+}
+
+/// Speaks HTTP/1.1 over a connection. The framework's own server does the same over a stream that is not ours to time.
+fn spoken<T, I, S, B, F>(
+    pages: I,
+    stopping: impl Fn() -> F + 'static,
+) -> impl ServiceFactory<Served<T>, Config = (), Response = (), Error = DispatchError, InitError = ()>
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    I: IntoServiceFactory<S, Request>,
+    S: ServiceFactory<Request, Config = AppConfig, Response = ServiceResponse<B>, Error = actix_web::Error> + 'static,
+    S::InitError: Debug,
+    B: MessageBody + 'static,
+    F: Future<Output = ()> + 'static,
+{
+    let pages = pages.into_factory().map_err(|error: actix_web::Error| Response::from(error.error_response()));
+    HttpService::build()
+        .graceful_shutdown_signal(stopping)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_WITHIN)
+        .on_connect_ext(|io: &Timed<T>, data| {
+            data.insert(io.calls());
+        })
+        .h1(map_config(pages, |()| AppConfig::default()))
 }
 
 async fn not_found(edge: web::Data<Edge>) -> HttpResponse {
@@ -123,6 +226,7 @@ async fn guard<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
+    let _under_way = request.conn_data::<Rc<Calls>>().map(Calls::begin);
     let (mut request, unread) = Unread::hold(request);
     if request.headers().contains_key(PREFER) {
         fit(request.headers_mut());

@@ -31,7 +31,8 @@ pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpR
         edge.count_refused(&request);
         answer
     };
-    let form = match edge.form(&request, payload).await {
+    // In a box that is gone once it is read: a call that is held would keep room for it.
+    let form = match Box::pin(edge.form(&request, payload)).await {
         Ok(form) => form,
         Err(answer) => return refuse(answer),
     };

@@ -107,6 +107,9 @@ pub const STD_VALUES: &[&str] = &["std::net::IpAddr", "std::net::Ipv4Addr", "std
 
 /// Crates and parts of the standard library that have rooms of their own.
 pub const ROOMS: &[Room] = &[
+    Room { path: "actix_http", places: &["src/http/serve.rs"], instead: "use what actix-web gives" },
+    Room { path: "actix_server", places: &["src/http/serve.rs"], instead: "use what actix-web gives" },
+    Room { path: "actix_service", places: &["src/http/serve.rs"], instead: "use what actix-web gives" },
     Room {
         path: "actix_web",
         places: &["src/http/", "src/cli/serve.rs", "src/cli/serve/", "src/cli/demo/"],
@@ -152,6 +155,7 @@ pub const ROOMS: &[Room] = &[
         places: &["src/upstream/", "src/cli/", "src/http/serve.rs"],
         instead: "open connections there",
     },
+    Room { path: "tokio_rustls", places: &["src/http/serve.rs"], instead: "open connections there" },
     Room {
         path: "std::env",
         places: &["src/config/", "src/cli/", "src/crypto/files.rs"],

@@ -40,7 +40,7 @@ use countersign::domain::rules::TokenAlg;
 use countersign::domain::session::SessionLimits;
 use countersign::domain::time::{MAX_TOKEN_AGE, Timestamp, WAIT_LIMIT};
 use countersign::http::caller::{MAX_REFUSED_A_MINUTE, MAX_WRONG_CEREMONIES_A_MINUTE};
-use countersign::http::serve::{Listening, serve};
+use countersign::http::serve::{Listening, MAX_CONNECTIONS_OF_NETWORK, serve};
 use countersign::store::StoreError;
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
@@ -408,6 +408,7 @@ async fn live(
         trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()],
         refused_a_minute: MAX_REFUSED_A_MINUTE,
         ceremonies_a_minute: MAX_WRONG_CEREMONIES_A_MINUTE,
+        connections_of_network: MAX_CONNECTIONS_OF_NETWORK,
         workers: 2,
     };
     let running = serve(Arc::clone(&app), listening).unwrap();

@@ -21,8 +21,12 @@ use countersign::domain::change::standing::Terms;
 use countersign::domain::ids::{IssuerName, RuleName};
 use countersign::domain::log::note::VerifierKey;
 use countersign::domain::time::Timestamp;
+use countersign::http::serve::HEAD_WITHIN;
 use countersign::store::StoreError;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
+use tokio::time::timeout;
 
 use support::rules::{AWS, RULES};
 use support::server::block_on;
@@ -136,6 +140,42 @@ fn a_body_that_dawdles_is_let_go() {
     let _ = stream.read_to_end(&mut bytes);
     let answer = Answer::parse(&bytes);
     assert_eq!((answer.status, answer.code().as_str()), (400, "parameter_invalid"), "{}", answer.text());
+}
+
+#[test]
+fn attack_079_a_second_head_that_dawdles_is_let_go_like_a_first() {
+    let server = Server::start();
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.set_read_timeout(Some(2 * HEAD_WITHIN)).unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: sign.shop.example\r\n\r\n").unwrap();
+    let mut answer = [0; 4096];
+    assert_ne!(stream.read(&mut answer).unwrap(), 0, "the first call is answered");
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: sign.").unwrap();
+    assert_eq!(stream.read(&mut answer).expect("the connection is held"), 0);
+}
+
+#[test]
+fn attack_079_one_network_takes_no_connection_from_another() {
+    let server = Server::with(Options { connections_of_network: 2, ..Options::default() });
+    block_on(async {
+        let served = async |from: [u8; 4]| {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind((from, 0).into()).unwrap();
+            let mut stream = socket.connect(server.address).await.unwrap();
+            let call = b"GET /healthz HTTP/1.1\r\nhost: sign.shop.example\r\n\r\n";
+            // Where it is closed at once, either the call or its answer does not come through.
+            let sent = stream.write_all(call).await.is_ok();
+            let answered = sent && stream.read(&mut [0; 4096]).await.unwrap_or(0) > 0;
+            answered.then_some(stream)
+        };
+        let first = served([127, 0, 0, 9]).await.expect("within its share");
+        let _second = served([127, 0, 0, 9]).await.expect("within its share");
+        assert!(served([127, 0, 0, 9]).await.is_none(), "beyond it");
+        assert!(served([127, 0, 0, 8]).await.is_some(), "another network");
+        drop(first);
+        let again = async { while served([127, 0, 0, 9]).await.is_none() {} };
+        timeout(PATIENCE, again).await.expect("whoever leaves makes room");
+    });
 }
 
 #[test]

@@ -111,14 +111,20 @@ fn attack_079_connections_that_dawdle_are_let_go_and_hold_up_nobody() {
             runtime().block_on(async move {
                 let mut all = JoinSet::new();
                 for n in 0..dawdlers {
-                    // Half of them never end their head, half never end their body.
-                    let start = if n % 2 == 0 {
-                        format!("GET /readyz HTTP/1.1\r\nhost: {host}\r\nx-slow: ")
-                    } else {
+                    // A third of them never end their head, a third never end their body, and a third never end the
+                    // head of their second call.
+                    let whole = format!("GET /healthz HTTP/1.1\r\nhost: {host}\r\n");
+                    let start = if n % 3 == 1 {
                         format!("POST /token HTTP/1.1\r\nhost: {host}\r\ncontent-length: 1000\r\ncontent-type: application/x-www-form-urlencoded\r\n\r\na=")
+                    } else {
+                        format!("{whole}x-slow: ")
                     };
                     let mut stream = connect(n / TOGETHER, to).await;
                     all.spawn(async move {
+                        if n % 3 == 2 {
+                            stream.write_all(format!("{whole}\r\n").as_bytes()).await.unwrap();
+                            assert_ne!(stream.read(&mut [0; 4096]).await.unwrap(), 0, "it answers the first call");
+                        }
                         stream.write_all(start.as_bytes()).await.unwrap();
                         dawdle(stream).await
                     });

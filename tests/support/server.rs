@@ -35,7 +35,7 @@ use countersign::domain::oauth::client::Client;
 use countersign::domain::oauth::exchange::{ExchangeHeaders, parse};
 use countersign::domain::session::SessionLimits;
 use countersign::domain::time::{MAX_TOKEN_AGE, Timestamp, WAIT_LIMIT};
-use countersign::http::serve::{Listening, serve};
+use countersign::http::serve::{Listening, MAX_CONNECTIONS_OF_NETWORK, serve};
 
 use super::exchange::{Exchange, exchange_pairs};
 use super::gitlab::{Issuer, JobToken, claims_of, gitlab, other};
@@ -66,6 +66,8 @@ pub struct Options {
     pub refused_a_minute: u32,
     /// Wrong ceremonies from one address.
     pub ceremonies_a_minute: u32,
+    /// Connections of one network.
+    pub connections_of_network: u32,
     /// Worker threads.
     pub workers: usize,
     /// Issuers beside the two usual ones.
@@ -92,6 +94,7 @@ impl Default for Options {
             wait_limit: WAIT_LIMIT,
             refused_a_minute: 1_000_000,
             ceremonies_a_minute: 1_000_000,
+            connections_of_network: MAX_CONNECTIONS_OF_NETWORK,
             workers: 2,
             issuers: Vec::new(),
             devices: DeviceSettings::default(),
@@ -273,6 +276,7 @@ fn run(directory: &Path, clock: &Clock, options: &Options) -> (Started, JoinHand
                 trusted_proxies: options.trusted_proxies.clone(),
                 refused_a_minute: options.refused_a_minute,
                 ceremonies_a_minute: options.ceremonies_a_minute,
+                connections_of_network: options.connections_of_network,
                 workers: options.workers,
             };
             let running = serve(Arc::clone(&app), listening).unwrap();

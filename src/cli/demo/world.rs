@@ -30,7 +30,7 @@ use crate::domain::keys::Terms as KeyTerms;
 use crate::domain::session::SessionLimits;
 use crate::domain::time::{MAX_TOKEN_AGE, WAIT_LIMIT};
 use crate::http::caller::{MAX_REFUSED_A_MINUTE, MAX_WRONG_CEREMONIES_A_MINUTE};
-use crate::http::serve::{Listening, serve};
+use crate::http::serve::{Listening, MAX_CONNECTIONS_OF_NETWORK, serve};
 
 use super::gitlab::SimulatedGitlab;
 
@@ -193,6 +193,7 @@ fn listening(listen: SocketAddr) -> Listening {
         trusted_proxies: Vec::new(),
         refused_a_minute: MAX_REFUSED_A_MINUTE,
         ceremonies_a_minute: MAX_WRONG_CEREMONIES_A_MINUTE,
+        connections_of_network: MAX_CONNECTIONS_OF_NETWORK,
         workers: 2,
     }
 }
