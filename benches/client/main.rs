@@ -51,6 +51,8 @@ const MOST_A_SECOND: usize = 16_000;
 const PEOPLE: usize = 16;
 /// Connections over which clients of the provider ask.
 const CLIENTS: [usize; 2] = [1, 32];
+/// More calls that do nothing than a second and a half has room for.
+const EMPTY_CALLS: usize = 60_000;
 /// Descriptors beside those of the jobs' connections.
 const SPARE: u64 = 200;
 
@@ -219,14 +221,15 @@ impl Bench {
     }
 
     fn exchanges(&mut self) {
+        let empty = self.empty_call();
         for alg in [Alg::RS256, Alg::ES256] {
             if self.args.alg.is_none_or(|only| only == alg) {
-                self.exchange(alg);
+                self.exchange(alg, empty);
             }
         }
     }
 
-    fn exchange(&mut self, alg: Alg) {
+    fn exchange(&mut self, alg: Alg, empty: Duration) {
         let (audience, kind) = match alg {
             Alg::RS256 => (world::RS256, "rs"),
             Alg::ES256 => (world::ES256, "es"),
@@ -248,7 +251,7 @@ impl Bench {
             };
             best = best.max(measured.rate());
             if connections == 1 {
-                alone = Some(measured.quantile(0.5));
+                alone = Some((measured.quantile(0.5), empty));
             }
             if let Some(bare) = self.bare(kind, connections, length) {
                 self.table.note(format!("bare pipeline, {}, c = {connections}", alg.name()), bare.words());
@@ -258,12 +261,22 @@ impl Bench {
         self.ratios(alg, best, bare_best, alone);
     }
 
+    /// The median of a call that does nothing, alone: what HTTP itself takes.
+    fn empty_call(&mut self) -> Duration {
+        let world = World::found(&self.args.directory, &self.tokens.jwks);
+        let running = world.serve(&self.args.server, self.core);
+        let calls = vec![wire::get("/healthz"); EMPTY_CALLS];
+        let measured = exchange::drive(running.address, calls, 1, Duration::from_secs(1));
+        self.table.note("limit: an empty call over HTTP, c = 1", measured.words());
+        measured.quantile(0.5)
+    }
+
     fn bare(&self, kind: &str, connections: usize, length: Duration) -> Option<Measured> {
         let ceiling = Ceiling::start(self.args.ceiling.as_ref()?, &self.args.directory, self.core);
         Some(ceiling.exchange(kind, connections, length))
     }
 
-    fn ratios(&mut self, alg: Alg, best: f64, bare: f64, alone: Option<Duration>) {
+    fn ratios(&mut self, alg: Alg, best: f64, bare: f64, alone: Option<(Duration, Duration)>) {
         let name = alg.name();
         if let (Alg::RS256, Some(limits)) = (alg, &self.limits) {
             let ratio = best / limits.rs256;
@@ -289,14 +302,18 @@ impl Bench {
         let what = format!("{name}, best, of the bare pipeline's best");
         if bare > 0.0 {
             let ratio = best / bare;
-            self.table.row(what, format!("{ratio:.2}"), ratio, &Goal::Least(0.95, ""));
+            self.table.row(&*what, format!("{ratio:.2}"), ratio, &Goal::Least(0.95, ""));
+            if alg == Alg::ES256 {
+                let what = format!("{what}, where 6000/s were asked of a machine whose pipeline makes 14000/s");
+                self.table.row(what, format!("{ratio:.2}"), ratio, &Goal::Least(0.43, ""));
+            }
         } else {
             self.table.note(what, "not measured: no anchors given");
         }
-        if let (Some(limits), Some(alone)) = (&self.limits, alone) {
+        if let (Some(limits), Some((alone, empty))) = (&self.limits, alone) {
             let floor = if alg == Alg::RS256 { limits.floor_rs256 } else { limits.floor_es256 };
-            let ratio = alone.as_secs_f64() / floor.as_secs_f64();
-            let what = format!("{name}, alone, p50, of the floor");
+            let ratio = alone.as_secs_f64() / (floor + empty).as_secs_f64();
+            let what = format!("{name}, alone, p50, of the floor and an empty call");
             self.table.row(what, format!("{ratio:.2}"), ratio, &Goal::Most(2.0, ""));
         }
     }

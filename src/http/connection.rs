@@ -1,15 +1,16 @@
-//! A connection: how long a head and a reader may take on it, and how many of them one network may have.
+//! A connection: how long a client may take over a head, over nothing, and over reading, and how many one network may have.
 //! In: accepted streams. Out: streams that end where their client dawdles.
-//! Implements RFC 9112 §9.5 (time-outs). The framework times a connection's first head alone.
+//! Implements RFC 9112 §9.5 (time-outs). The framework times a connection's first head alone, and reads on without measure
+//! while a call is under way.
 //! Never looks into what it carries.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -19,19 +20,40 @@ use crate::config::cidr::Cidr;
 
 use super::caller::{Crowd, Place};
 
-/// The calls of a connection: how many have begun, and whether one is under way.
+/// Where a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Stage {
+    /// No call is under way.
+    #[default]
+    Between,
+    /// A call is under way whose body is still to come.
+    Receiving,
+    /// A call is under way, and nothing more belongs to it.
+    Received,
+}
+
+/// The calls of a connection.
 #[derive(Debug, Default)]
 pub struct Calls {
     begun: Cell<u64>,
-    under_way: Cell<bool>,
+    stage: Cell<Stage>,
+    /// Who reads once the call is over.
+    reader: RefCell<Option<Waker>>,
 }
 
 impl Calls {
     /// A head has arrived whole; its call is under way until what this gives is dropped.
-    pub fn begin(self: &Rc<Self>) -> UnderWay {
+    pub fn begin(self: &Rc<Self>, has_body: bool) -> UnderWay {
         self.begun.set(self.begun.get() + 1);
-        self.under_way.set(true);
+        self.stage.set(if has_body { Stage::Receiving } else { Stage::Received });
         UnderWay(Rc::clone(self))
+    }
+
+    /// The body of the call was read, or nobody will read it.
+    pub fn received(&self) {
+        if self.stage.get() == Stage::Receiving {
+            self.stage.set(Stage::Received);
+        }
     }
 }
 
@@ -39,9 +61,19 @@ impl Calls {
 #[derive(Debug)]
 pub struct UnderWay(Rc<Calls>);
 
+impl UnderWay {
+    /// It is being answered.
+    pub fn answered(&self) {
+        self.0.received();
+    }
+}
+
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.under_way.set(false);
+        self.0.stage.set(Stage::Between);
+        if let Some(reader) = self.0.reader.take() {
+            reader.wake();
+        }
     }
 }
 
@@ -75,34 +107,34 @@ impl Admission {
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// For a head.
+    /// For a head after the first.
     pub head: Duration,
-    /// For taking a first byte more of what it is sent.
-    pub reading: Duration,
+    /// Between two calls.
+    pub idle: Duration,
 }
 
-/// When the head that is arriving has to be whole.
+/// When a connection ends unless something happens.
 struct Due {
-    /// How many calls had begun before it.
+    /// How many calls had begun before.
     after: u64,
+    /// A head has begun to arrive.
+    in_head: bool,
     timer: Pin<Box<Sleep>>,
 }
 
-/// A stream that ends where a head takes longer than it may, as if the client had gone, or where nobody reads what is sent.
+/// A stream that ends, as if the client had gone, where the next head is late, and that reads nothing ahead of a call.
 pub struct Timed<T> {
     io: T,
     patience: Patience,
     calls: Rc<Calls>,
     due: Option<Due>,
-    /// Since what is sent finds no room.
-    stalled: Option<Pin<Box<Sleep>>>,
     _place: Option<Place>,
 }
 
 impl<T> Timed<T> {
     /// A stream, and its place among those of its network.
     pub fn new(io: T, patience: Patience, place: Option<Place>) -> Self {
-        Self { io, patience, calls: Rc::default(), due: None, stalled: None, _place: place }
+        Self { io, patience, calls: Rc::default(), due: None, _place: place }
     }
 
     /// Its calls; who serves them says when they begin and end.
@@ -110,22 +142,27 @@ impl<T> Timed<T> {
         Rc::clone(&self.calls)
     }
 
-    /// Bytes have arrived: the first of them begin a head, unless they belong to the call before.
-    fn arrived(&mut self) {
+    /// Whether the next head, or its beginning, is late. Until the first is there, the framework says.
+    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
         let begun = self.calls.begun.get();
-        if begun == 0 || self.calls.under_way.get() {
+        if begun == 0 || self.calls.stage.get() != Stage::Between {
             self.due = None;
-        } else if self.due.as_ref().is_none_or(|due| due.after != begun) {
-            self.due = Some(Due { after: begun, timer: Box::pin(sleep(self.patience.head)) });
+            return false;
         }
+        let idle = self.patience.idle;
+        let due = match &mut self.due {
+            Some(due) if due.after == begun => due,
+            due => due.insert(Due { after: begun, in_head: false, timer: Box::pin(sleep(idle)) }),
+        };
+        due.timer.as_mut().poll(context).is_ready()
     }
 
-    /// Whether the head that was begun is late.
-    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
-        if self.due.as_ref().is_some_and(|due| due.after != self.calls.begun.get()) {
-            self.due = None;
+    /// Bytes have arrived: the first of them begin a head.
+    fn arrived(&mut self) {
+        if let Some(due) = self.due.as_mut().filter(|due| !due.in_head) {
+            due.in_head = true;
+            due.timer.set(sleep(self.patience.head));
         }
-        self.due.as_mut().is_some_and(|due| due.timer.as_mut().poll(context).is_ready())
     }
 }
 
@@ -135,6 +172,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Timed<T> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.calls.stage.get() == Stage::Received {
+            self.calls.reader.replace(Some(context.waker().clone()));
+            return Poll::Pending;
+        }
         if self.is_late(context) {
             return Poll::Ready(Ok(()));
         }
@@ -149,13 +190,52 @@ impl<T: AsyncRead + Unpin> AsyncRead for Timed<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Timed<T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
+
+/// A stream that fails where its client takes nothing of what it is sent. It stands under TLS, which takes what it is given.
+pub struct Drained<T> {
+    io: T,
+    within: Duration,
+    /// Since what is sent finds no room.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl<T> Drained<T> {
+    /// A stream whose client takes something within so long.
+    pub const fn new(io: T, within: Duration) -> Self {
+        Self { io, within, stalled: None }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Drained<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(context, buffer)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Drained<T> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(context, bytes);
         if written.is_ready() {
             self.stalled = None;
             return written;
         }
-        let reading = self.patience.reading;
-        let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(reading)));
+        let within = self.within;
+        let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(within)));
         timer.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
@@ -176,83 +256,111 @@ mod tests {
     use super::*;
 
     const WITHIN: Duration = Duration::from_millis(60);
-    const PATIENCE: Patience = Patience { head: WITHIN, reading: WITHIN };
+    const PATIENCE: Patience = Patience { head: WITHIN, idle: Duration::from_mins(5) };
 
     fn run(test: impl Future<Output = ()>) {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(test);
     }
 
     /// A connection whose first call was answered.
-    async fn kept() -> (DuplexStream, Timed<DuplexStream>) {
+    async fn kept(patience: Patience) -> (DuplexStream, Timed<DuplexStream>) {
         let (mut client, server) = duplex(64);
-        let mut timed = Timed::new(server, PATIENCE, None);
+        let mut timed = Timed::new(server, patience, None);
         client.write_all(b"GET").await.unwrap();
         timed.read_exact(&mut [0; 3]).await.unwrap();
-        drop(timed.calls().begin());
+        drop(timed.calls().begin(false));
         (client, timed)
     }
 
     #[test]
     fn attack_079_a_later_head_that_dawdles_ends_the_connection_however_it_drips() {
         run(async {
-            let (mut client, mut timed) = kept().await;
+            let (mut client, mut timed) = kept(PATIENCE).await;
             let mut dripped = 0;
             let drip = async {
                 loop {
                     client.write_all(b"G").await.unwrap();
-                    match timeout(WITHIN / 10, timed.read(&mut [0; 9])).await {
-                        Ok(Ok(0)) => break,
-                        Ok(bytes) => dripped += bytes.unwrap(),
-                        Err(_) => {}
+                    match timed.read(&mut [0; 9]).await.unwrap() {
+                        0 => break,
+                        bytes => dripped += bytes,
+                    }
+                    if let Ok(ended) = timeout(WITHIN / 10, timed.read(&mut [0; 9])).await {
+                        assert_eq!(ended.unwrap(), 0);
+                        break;
                     }
                 }
             };
             timeout(100 * WITHIN, drip).await.expect("it is held");
-            assert!(dripped > 2, "{dripped}");
+            assert!(dripped > 0, "it ended before a head began");
         });
     }
 
     #[test]
-    fn an_idle_connection_is_the_frameworks_to_end() {
+    fn attack_079_an_idle_connection_ends_whatever_the_framework_thinks() {
         run(async {
-            let (_client, mut timed) = kept().await;
-            assert!(timeout(4 * WITHIN, timed.read(&mut [0; 1])).await.is_err());
+            let (_client, mut timed) = kept(PATIENCE).await;
+            assert!(timeout(4 * WITHIN, timed.read(&mut [0; 1])).await.is_err(), "not before its time");
+            let (_client, mut timed) = kept(Patience { idle: WITHIN, ..PATIENCE }).await;
+            let ended = timeout(100 * WITHIN, timed.read(&mut [0; 1])).await.expect("it is held");
+            assert_eq!(ended.unwrap(), 0);
         });
     }
 
     #[test]
-    fn a_call_that_is_under_way_may_take_its_time_and_what_comes_after_it_is_idle() {
+    fn a_call_that_is_under_way_may_take_its_time() {
         run(async {
-            let (mut client, mut timed) = kept().await;
+            let (mut client, mut timed) = kept(Patience { head: WITHIN, idle: WITHIN }).await;
             let calls = timed.calls();
             for _ in 0..3 {
                 client.write_all(b"P").await.unwrap();
                 timed.read_exact(&mut [0; 1]).await.unwrap();
-                let under_way = calls.begin();
-                // Its body, and its answer.
+                let under_way = calls.begin(true);
+                assert!(timeout(2 * WITHIN, timed.read(&mut [0; 1])).await.is_err(), "a call was ended");
                 client.write_all(b"b").await.unwrap();
                 timed.read_exact(&mut [0; 1]).await.unwrap();
+                calls.received();
                 assert!(timeout(2 * WITHIN, timed.read(&mut [0; 1])).await.is_err(), "a call was ended");
                 drop(under_way);
-                assert!(timeout(2 * WITHIN, timed.read(&mut [0; 1])).await.is_err(), "an idle connection was ended");
             }
+        });
+    }
+
+    #[test]
+    fn attack_079_nothing_is_read_ahead_of_a_call_and_all_of_it_after() {
+        run(async {
+            let (mut client, mut timed) = kept(PATIENCE).await;
+            let under_way = timed.calls().begin(false);
+            client.write_all(b"next").await.unwrap();
+            let mut next = [0; 4];
+            let end = async {
+                assert!(timeout(WITHIN, std::future::pending::<()>()).await.is_err());
+                drop(under_way);
+            };
+            let (read, ()) = tokio::join!(timeout(100 * WITHIN, timed.read_exact(&mut next)), end);
+            assert_eq!(read.expect("whoever reads is woken").unwrap(), 4);
+            let under_way = timed.calls().begin(true);
+            client.write_all(b"body").await.unwrap();
+            timed.read_exact(&mut next).await.unwrap();
+            under_way.answered();
+            client.write_all(b"more").await.unwrap();
+            assert!(timeout(WITHIN, timed.read(&mut next)).await.is_err(), "read beyond an answer");
         });
     }
 
     #[test]
     fn attack_079_whoever_reads_nothing_loses_the_connection_and_whoever_reads_slowly_does_not() {
         run(async {
-            let (mut client, mut timed) = kept().await;
+            let (mut client, server) = duplex(64);
+            let mut drained = Drained::new(server, WITHIN);
             let slow = async {
                 for _ in 0..8 {
                     assert!(timeout(WITHIN / 3, std::future::pending::<()>()).await.is_err());
                     client.read_exact(&mut [0; 32]).await.unwrap();
                 }
             };
-            let sent = timed.write_all(&[0; 8 * 32 + 64]);
-            let (sent, ()) = tokio::join!(sent, slow);
+            let (sent, ()) = tokio::join!(drained.write_all(&[0; 8 * 32 + 64]), slow);
             sent.expect("slowly is not never");
-            let sent = timeout(100 * WITHIN, timed.write_all(&[0; 65])).await.expect("it is held");
+            let sent = timeout(100 * WITHIN, drained.write_all(&[0; 65])).await.expect("it is held");
             assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::TimedOut);
         });
     }

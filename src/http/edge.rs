@@ -4,6 +4,7 @@
 //! Never buffers more than a route's limit.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use crate::domain::oauth::form::Form;
 
 use super::bodies::PasskeyBody;
 use super::caller::{Crowd, Guesses, Tally, address, is_of_foreign_page, is_our_page, is_seen_navigation};
+use super::connection::Calls;
 use super::problem::Problem;
 
 /// Largest body of any route.
@@ -193,7 +195,12 @@ impl Edge {
         if !is_form(request) {
             return Err(unsupported(self, FORM));
         }
-        self.body(payload, MAX_BODY).await
+        let body = self.body(payload, MAX_BODY).await?;
+        // The call may be held for long: nothing is read ahead of it.
+        if let Some(calls) = request.conn_data::<Rc<Calls>>() {
+            calls.received();
+        }
+        Ok(body)
     }
 
     /// The same, taken apart.

@@ -15,7 +15,7 @@ use actix_http::error::DispatchError;
 use actix_http::{HttpService, Request, Response};
 use actix_server::GracefulShutdownSignal;
 use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config};
-use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{AppConfig, Server, ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::middleware::{Next, from_fn};
@@ -33,10 +33,10 @@ use super::caller::{
     Crowd, Guesses, MAX_AUTHORIZATIONS_A_MINUTE, MAX_DEVICES_A_MINUTE, MAX_FOREIGN_A_MINUTE,
     MAX_STARTED_CEREMONIES_A_MINUTE, MAX_STREAMS_OF_ADDRESS, Tally,
 };
-use super::connection::{Admission, Calls, Patience, Timed};
+use super::connection::{Admission, Calls, Drained, Patience, Timed};
 use super::edge::{Edge, MAX_BODY};
 use super::routes;
-use super::unread::Unread;
+use super::unread::{Answer, Unread};
 
 /// How long a stopping server lets answers finish.
 pub const STOP_WITHIN_SECONDS: u64 = 10;
@@ -53,7 +53,10 @@ pub const MAX_CONNECTIONS: usize = 25_000;
 /// Most connections of one network: half of them are left to all others.
 pub const MAX_CONNECTIONS_OF_NETWORK: u32 = 12_500;
 
-const PATIENCE: Patience = Patience { head: HEAD_WITHIN, reading: READ_WITHIN };
+/// A connection that only rests is the framework's to end; here ends one that it takes for a busy one.
+const PATIENCE: Patience = Patience { head: HEAD_WITHIN, idle: KEEP_ALIVE.saturating_add(Duration::from_secs(1)) };
+/// How long a client that was answered before it had sent everything may go on sending, so that the answer reaches it.
+pub const LINGER: Duration = Duration::from_secs(1);
 
 /// RFC 7240; who waits says so here.
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -159,11 +162,12 @@ type Served<T> = (Timed<T>, Option<SocketAddr>);
 /// Takes connections as they come.
 fn plain(
     admission: Admission,
-) -> impl ServiceFactory<TcpStream, Config = (), Response = Served<TcpStream>, Error = DispatchError, InitError = ()> {
+) -> impl ServiceFactory<TcpStream, Config = (), Response = Served<Drained<TcpStream>>, Error = DispatchError, InitError = ()>
+{
     fn_service(move |io: TcpStream| {
         let peer = io.peer_addr().ok();
         let admitted = admission.admit(peer).map_err(DispatchError::Io);
-        ready(admitted.map(|place| (Timed::new(io, PATIENCE, place), peer)))
+        ready(admitted.map(|place| (Timed::new(Drained::new(io, READ_WITHIN), PATIENCE, place), peer)))
     })
 }
 
@@ -174,7 +178,7 @@ fn enciphered(
 ) -> impl ServiceFactory<
     TcpStream,
     Config = (),
-    Response = Served<TlsStream<TcpStream>>,
+    Response = Served<TlsStream<Drained<TcpStream>>>,
     Error = DispatchError,
     InitError = (),
 > {
@@ -183,7 +187,7 @@ fn enciphered(
         async move {
             let peer = io.peer_addr().ok();
             let place = admission.admit(peer)?;
-            let io = timeout(TLS_WITHIN, acceptor.accept(io)).await??;
+            let io = timeout(TLS_WITHIN, acceptor.accept(Drained::new(io, READ_WITHIN))).await??;
             Ok((Timed::new(io, PATIENCE, place), peer))
         }
     };
@@ -208,6 +212,7 @@ where
         .graceful_shutdown_signal(stopping)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_WITHIN)
+        .client_disconnect_timeout(LINGER)
         .on_connect_ext(|io: &Timed<T>, data| {
             data.insert(io.calls());
         })
@@ -222,26 +227,25 @@ async fn not_found(edge: web::Data<Edge>) -> HttpResponse {
 }
 
 /// Headers for every answer, and nothing for a host that is not ours.
-async fn guard<B: MessageBody + 'static>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
-    let _under_way = request.conn_data::<Rc<Calls>>().map(Calls::begin);
+async fn guard(request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<Answer>, actix_web::Error> {
+    let has_body = has_body(request.headers());
+    let under_way = request.conn_data::<Rc<Calls>>().map(|calls| calls.begin(has_body));
     let (mut request, unread) = Unread::hold(request);
     if request.headers().contains_key(PREFER) {
         fit(request.headers_mut());
     }
     let known = request.app_data::<web::Data<Edge>>().is_some_and(|edge| is_our_host(&request, &edge.app));
-    let mut response = if known {
-        next.call(request).await?.map_into_left_body()
+    let response = if known {
+        next.call(request).await?
     } else {
         let answer =
             HttpResponse::MisdirectedRequest().content_type("text/plain").body("this server has another name\n");
-        request.into_response(answer).map_into_right_body()
+        request.into_response(answer)
     };
-    if let Some(unread) = unread {
-        response = response.map_body(|_, body| EitherBody::right(BoxBody::new(unread.until_written(body.boxed()))));
+    if let Some(under_way) = &under_way {
+        under_way.answered();
     }
+    let mut response = response.map_body(|_, body| Answer::new(body, under_way, unread));
     let headers = response.headers_mut();
     // A page with a form for an application says itself where that may go; everything else is as everywhere.
     if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
@@ -269,6 +273,12 @@ async fn guard<B: MessageBody + 'static>(
         );
     }
     Ok(response)
+}
+
+/// Whether more than the head belongs to a call (RFC 9112 §6.3).
+fn has_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH);
+    headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length != "0")
 }
 
 /// Puts headers into a table of their own size: a call that may be held keeps them, and the framework's table has room for 32

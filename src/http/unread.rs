@@ -8,12 +8,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use actix_web::body::{BodySize, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::error::PayloadError;
 use actix_web::http::header;
 use actix_web::web::Bytes;
 use futures_util::Stream;
+
+use super::connection::UnderWay;
 
 /// A body as the framework takes it from elsewhere than a connection.
 type BoxedPayloadStream = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
@@ -33,11 +35,6 @@ impl Unread {
         let again: BoxedPayloadStream = Box::pin(held.clone());
         (ServiceRequest::from_parts(request, Payload::Stream { payload: again }), Some(held))
     }
-
-    /// The answer's body, which holds the request's until it is written.
-    pub const fn until_written<B>(self, body: B) -> Answer<B> {
-        Answer { body, _request: self }
-    }
 }
 
 impl Stream for Unread {
@@ -48,14 +45,21 @@ impl Stream for Unread {
     }
 }
 
-/// An answer's body that holds on to the request's.
-pub struct Answer<B> {
-    body: B,
-    _request: Unread,
+/// An answer's body. Until it is written, its call is under way, and what was not read of the request is held.
+pub struct Answer {
+    body: BoxBody,
+    _call: (Option<UnderWay>, Option<Unread>),
 }
 
-impl<B: MessageBody + Unpin> MessageBody for Answer<B> {
-    type Error = B::Error;
+impl Answer {
+    /// The body of a call's answer.
+    pub const fn new(body: BoxBody, under_way: Option<UnderWay>, unread: Option<Unread>) -> Self {
+        Self { body, _call: (under_way, unread) }
+    }
+}
+
+impl MessageBody for Answer {
+    type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {
         self.body.size()

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use countersign::http::serve::TLS_WITHIN;
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use rustix::process::Signal;
 
@@ -80,6 +81,19 @@ fn attack_092_a_broken_certificate_changes_nothing_is_told_and_is_warned_of() {
     let (shown, ready) = ask(&server);
     assert_eq!(shown, next);
     assert!(ready.contains("\"warnings\":[]"), "{ready}");
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn attack_079_whoever_does_not_agree_on_tls_is_let_go() {
+    let place = with_tls();
+    issue(&place, 2020, 2090);
+    let server = place.serve();
+    let address = server.address();
+    let mut silent = TcpStream::connect(address).unwrap();
+    silent.set_read_timeout(Some(4 * TLS_WITHIN)).unwrap();
+    assert_eq!(silent.read(&mut [0; 64]).expect("it is held"), 0);
+    assert!(ask(&server).1.contains("\"ready\""), "others are served");
     assert_eq!(server.stop(), 0);
 }
 

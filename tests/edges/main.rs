@@ -21,6 +21,7 @@ use countersign::domain::change::standing::Terms;
 use countersign::domain::ids::{IssuerName, RuleName};
 use countersign::domain::log::note::VerifierKey;
 use countersign::domain::time::Timestamp;
+use countersign::http::edge::MAX_BODY;
 use countersign::http::serve::HEAD_WITHIN;
 use countersign::store::StoreError;
 use serde_json::json;
@@ -151,7 +152,44 @@ fn attack_079_a_second_head_that_dawdles_is_let_go_like_a_first() {
     let mut answer = [0; 4096];
     assert_ne!(stream.read(&mut answer).unwrap(), 0, "the first call is answered");
     stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: sign.").unwrap();
+    stream.set_read_timeout(Some(HEAD_WITHIN / 2)).unwrap();
+    assert!(stream.read(&mut answer).is_err(), "it has its time");
+    stream.set_read_timeout(Some(2 * HEAD_WITHIN)).unwrap();
     assert_eq!(stream.read(&mut answer).expect("the connection is held"), 0);
+}
+
+#[test]
+fn whoever_sends_too_much_reads_why() {
+    let server = Server::start();
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let length = 5 * MAX_BODY;
+    let head = format!(
+        "POST /token HTTP/1.1\r\nhost: sign.shop.example\r\ncontent-length: {length}\r\n\
+         content-type: application/x-www-form-urlencoded\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&vec![b'a'; length]).unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).expect("the answer comes through");
+    let answer = Answer::parse(&bytes);
+    assert_eq!((answer.status, answer.code().as_str()), (413, "body_too_large"), "{}", answer.text());
+}
+
+#[test]
+fn calls_sent_ahead_are_answered_one_after_another() {
+    let server = Server::start();
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let call = "GET /healthz HTTP/1.1\r\nhost: sign.shop.example\r\n\r\n";
+    let form = "POST /token HTTP/1.1\r\nhost: sign.shop.example\r\ncontent-length: 3\r\n\
+                content-type: application/x-www-form-urlencoded\r\n\r\na=b";
+    let last = "GET /healthz HTTP/1.1\r\nhost: sign.shop.example\r\nconnection: close\r\n\r\n";
+    stream.write_all(format!("{}{}{last}", call.repeat(40), form.repeat(3)).as_bytes()).unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).expect("all are answered");
+    let text = String::from_utf8(bytes).unwrap();
+    assert_eq!((text.matches("HTTP/1.1 200 ").count(), text.matches("HTTP/1.1 400 ").count()), (41, 3), "{text}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream as Blocking};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ const WAITERS: u64 = 400;
 const WAITERS_FULL: u64 = 10_000;
 /// Jobs of one project and calls from one address; both are limited at 100 and more.
 const TOGETHER: u64 = 90;
+/// The address, by number, from which the first of those signs in who wait for nothing.
+const FIRST_GUEST: u64 = 50_000;
 /// Calls under way at once, besides those that are held.
 const AT_ONCE: usize = 32;
 
@@ -232,6 +235,8 @@ struct Told {
     middle: Duration,
     most: Duration,
     all: Duration,
+    /// How long each sign-in took meanwhile, ascending.
+    sign_ins: Vec<Duration>,
 }
 
 /// The address from which a job calls, and its approver.
@@ -282,6 +287,26 @@ impl Crowd {
         sent
     }
 
+    /// Signs in again and again while the crowd is served; how long each took.
+    async fn sign_in_until(self: Arc<Self>, served: Arc<AtomicBool>) -> Vec<Duration> {
+        let mut spans = Vec::new();
+        while !served.load(Ordering::Relaxed) {
+            // From an address of its own, as other people would.
+            let from = FIRST_GUEST + u64::try_from(spans.len()).unwrap() / TOGETHER;
+            let begun = now();
+            let options = from_page(&self.url, "/sign-in/options", &json!({}));
+            let (status, options) = call(from, self.to, options).await;
+            assert_eq!(status, 200, "{options}");
+            let response = self.approver.lock().unwrap().get(&options).unwrap();
+            let body = json!({ "ceremony": options["ceremony"], "response": response });
+            let (status, answer) = call(from, self.to, from_page(&self.url, "/sign-in/session", &body)).await;
+            assert_eq!(status, 200, "{answer}");
+            spans.push(since(begun));
+        }
+        spans.sort();
+        spans
+    }
+
     /// Every job asks and is held; then all are signed for in one burst.
     async fn wait_and_be_told(self: Arc<Self>, jobs: &[Arc<Job>], process: u32) -> (Vec<String>, Told) {
         let requests = Self::each(jobs.len(), |at| {
@@ -317,15 +342,19 @@ impl Crowd {
         }
         let (threads, kilobytes) = (status_of(process, "Threads"), status_of(process, "VmRSS"));
         let begun = now();
+        let served = Arc::new(AtomicBool::new(false));
+        let guests = tokio::spawn(Arc::clone(&self).sign_in_until(Arc::clone(&served)));
         let signed = Self::each(jobs.len(), |at| Arc::clone(&self).sign(at, requests[at].clone())).await;
         let mut told = waiters.join_all().await;
         let all = since(begun);
+        served.store(true, Ordering::Relaxed);
+        let sign_ins = guests.await.unwrap();
         told.sort_by_key(|(at, ..)| *at);
         let mut spans: Vec<_> = told.iter().map(|(at, _, then)| then.saturating_sub(signed[*at])).collect();
         spans.sort();
         let told = told.into_iter().map(|(_, token, _)| token).collect();
         let (middle, most) = (spans[spans.len() / 2], spans[spans.len() - 1]);
-        (told, Told { held: wanted, threads, kilobytes, middle, most, all })
+        (told, Told { held: wanted, threads, kilobytes, middle, most, all, sign_ins })
     }
 }
 
@@ -363,15 +392,18 @@ fn attack_091_each_of_a_crowd_of_waiters_gets_its_own_answer_once() {
     }
     assert_eq!(ward.audit.logged(), jobs.len());
     let row = Row { sent: 2 * waiters, others: waiters, tokens: waiters, ..Row::default() };
-    let Told { held, threads, kilobytes, middle, most, all } = told;
+    let Told { held, threads, kilobytes, middle, most, all, sign_ins } = told;
+    assert!(!sign_ins.is_empty(), "nobody could sign in meanwhile");
     assert!(threads < 64, "{threads} threads for {held} waiters");
     ward.audit.whole(&ward.world);
     let fault = format!(
-        "{held} held at once with {threads} threads and {} KiB each; signed in a burst of {:.1} s; from signature to token {} ms, at most {} ms",
+        "{held} held at once with {threads} threads and {} KiB each; signed in a burst of {:.1} s; from signature to token {} ms, at most {} ms; {} sign-ins meanwhile, p99 {} ms",
         kilobytes.saturating_sub(idle) / held.max(1),
         all.as_secs_f32(),
         middle.as_millis(),
-        most.as_millis()
+        most.as_millis(),
+        sign_ins.len(),
+        sign_ins[(sign_ins.len() - 1) * 99 / 100].as_millis()
     );
     row.print("waiters", &fault);
 }
