@@ -1,7 +1,7 @@
 //! A connection: how long a client may take over a head, over nothing, and over reading, and how many one network may have.
 //! In: accepted streams. Out: streams that end where their client dawdles.
 //! Implements RFC 9112 §9.5 (time-outs). The framework times a connection's first head alone, and reads on without measure
-//! while a call is under way.
+//! while a call is under way or its client takes no answers.
 //! Never looks into what it carries.
 
 use std::cell::{Cell, RefCell};
@@ -28,7 +28,7 @@ enum Stage {
     Between,
     /// A call is under way whose body is still to come.
     Receiving,
-    /// A call is under way, and nothing more belongs to it.
+    /// A call is under way, and nothing more of it will be read.
     Received,
 }
 
@@ -37,7 +37,7 @@ enum Stage {
 pub struct Calls {
     begun: Cell<u64>,
     stage: Cell<Stage>,
-    /// Who reads once the call is over.
+    /// Who reads on once that may be.
     reader: RefCell<Option<Waker>>,
 }
 
@@ -49,10 +49,16 @@ impl Calls {
         UnderWay(Rc::clone(self))
     }
 
-    /// The body of the call was read, or nobody will read it.
+    /// The body of the call was read, or nobody will.
     pub fn received(&self) {
         if self.stage.get() == Stage::Receiving {
             self.stage.set(Stage::Received);
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
         }
     }
 }
@@ -61,19 +67,18 @@ impl Calls {
 #[derive(Debug)]
 pub struct UnderWay(Rc<Calls>);
 
-impl UnderWay {
-    /// It is being answered.
-    pub fn answered(&self) {
-        self.0.received();
+impl std::ops::Deref for UnderWay {
+    type Target = Calls;
+
+    fn deref(&self) -> &Calls {
+        &self.0
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.stage.set(Stage::Between);
-        if let Some(reader) = self.0.reader.take() {
-            reader.wake();
-        }
+        self.stage.set(Stage::Between);
+        self.wake();
     }
 }
 
@@ -122,19 +127,27 @@ struct Due {
     timer: Pin<Box<Sleep>>,
 }
 
-/// A stream that ends, as if the client had gone, where the next head is late, and that reads nothing ahead of a call.
+/// Bytes that are given before the framework looks at them; it looks when there are no more.
+pub const GULP: usize = 8 * 1024;
+
+/// A stream that ends, as if the client had gone, where the next head is late. Nothing is read while a call is under way whose
+/// body is there, nor while answers find no room; and never more at once than `GULP` and what one read brings.
 pub struct Timed<T> {
     io: T,
     patience: Patience,
     calls: Rc<Calls>,
     due: Option<Due>,
+    /// Bytes that the framework has not looked at.
+    given: usize,
+    /// Answers find no room.
+    full: bool,
     _place: Option<Place>,
 }
 
 impl<T> Timed<T> {
     /// A stream, and its place among those of its network.
     pub fn new(io: T, patience: Patience, place: Option<Place>) -> Self {
-        Self { io, patience, calls: Rc::default(), due: None, _place: place }
+        Self { io, patience, calls: Rc::default(), due: None, given: 0, full: false, _place: place }
     }
 
     /// Its calls; who serves them says when they begin and end.
@@ -172,16 +185,23 @@ impl<T: AsyncRead + Unpin> AsyncRead for Timed<T> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.calls.stage.get() == Stage::Received {
+        if self.full || self.calls.stage.get() == Stage::Received {
             self.calls.reader.replace(Some(context.waker().clone()));
             return Poll::Pending;
         }
         if self.is_late(context) {
             return Poll::Ready(Ok(()));
         }
+        if self.given >= GULP {
+            self.given = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(context, buffer);
-        if buffer.filled().len() > before {
+        let given = buffer.filled().len() - before;
+        self.given = if read.is_pending() { 0 } else { self.given + given };
+        if given > 0 {
             self.arrived();
         }
         read
@@ -190,11 +210,17 @@ impl<T: AsyncRead + Unpin> AsyncRead for Timed<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Timed<T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, bytes)
+        let written = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.full |= written.is_pending();
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
+        let flushed = Pin::new(&mut self.io).poll_flush(context);
+        if std::mem::replace(&mut self.full, flushed.is_pending()) && !self.full {
+            self.calls.wake();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -250,6 +276,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Drained<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
     use tokio::time::timeout;
 
@@ -341,9 +369,54 @@ mod tests {
             let under_way = timed.calls().begin(true);
             client.write_all(b"body").await.unwrap();
             timed.read_exact(&mut next).await.unwrap();
-            under_way.answered();
+            under_way.received();
             client.write_all(b"more").await.unwrap();
             assert!(timeout(WITHIN, timed.read(&mut next)).await.is_err(), "read beyond an answer");
+        });
+    }
+
+    #[test]
+    fn attack_079_nothing_is_read_while_answers_find_no_room() {
+        run(async {
+            let (mut client, mut timed) = kept(PATIENCE).await;
+            let room = poll_fn(|context| Poll::Ready(Pin::new(&mut timed).poll_write(context, &[0; 64])));
+            assert!(room.await.is_ready());
+            let none = poll_fn(|context| Poll::Ready(Pin::new(&mut timed).poll_write(context, &[0; 64])));
+            assert!(none.await.is_pending());
+            client.write_all(b"more").await.unwrap();
+            assert!(timeout(WITHIN, timed.read(&mut [0; 4])).await.is_err(), "it reads on");
+            client.read_exact(&mut [0; 64]).await.unwrap();
+            let polled = poll_fn(|context| {
+                let mut buffer = [0; 4];
+                let read = Pin::new(&mut timed).poll_read(context, &mut ReadBuf::new(&mut buffer));
+                // As the framework does at each turn, whatever woke it.
+                let flushed = Pin::new(&mut timed).poll_flush(context);
+                if read.is_ready() || flushed.is_pending() { read } else { Poll::Pending }
+            });
+            timeout(100 * WITHIN, polled).await.expect("whoever reads is woken").unwrap();
+        });
+    }
+
+    #[test]
+    fn attack_079_the_framework_looks_before_more_is_read() {
+        run(async {
+            let (mut client, server) = duplex(8 * GULP);
+            let mut timed = Timed::new(server, PATIENCE, None);
+            client.write_all(&vec![b'x'; 3 * GULP]).await.unwrap();
+            let mut gulps = Vec::new();
+            let mut given = 0;
+            poll_fn(|context| {
+                let mut buffer = [0; GULP / 2];
+                let mut buffer = ReadBuf::new(&mut buffer);
+                while Pin::new(&mut timed).poll_read(context, &mut buffer).is_ready() {
+                    given += buffer.filled().len();
+                    buffer.clear();
+                }
+                gulps.push(std::mem::take(&mut given));
+                if gulps.iter().sum::<usize>() < 3 * GULP { Poll::Pending } else { Poll::Ready(()) }
+            })
+            .await;
+            assert_eq!(gulps, [GULP; 3]);
         });
     }
 

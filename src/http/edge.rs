@@ -119,7 +119,7 @@ impl Edge {
         if media_type(kind) != "application/json" {
             return Err(unsupported(self, "application/json"));
         }
-        let body = self.body(payload, MAX_BODY).await?;
+        let body = self.body(request, payload).await?;
         // What the parsers say quotes the body, which may hold a secret in the wrong place.
         let value = canonical::strict_value(&body).map_err(|_| self.bad_body("it is not JSON, or not strict"))?;
         serde_json::from_value(value).map_err(|_| self.bad_body("its members are others"))
@@ -160,26 +160,30 @@ impl Edge {
         ))
     }
 
-    /// Reads a body of at most `limit` bytes, within `BODY_WITHIN`.
+    /// Reads a body of at most `MAX_BODY` bytes, within `BODY_WITHIN`.
     ///
     /// # Errors
     /// The answer: 413, or 400 where the connection broke or dawdled.
-    pub async fn body(&self, payload: Payload, limit: usize) -> Result<Bytes, HttpResponse> {
-        if let Ok(gathered) = tokio::time::timeout(BODY_WITHIN, self.gather(payload, limit)).await {
+    pub async fn body(&self, request: &HttpRequest, payload: Payload) -> Result<Bytes, HttpResponse> {
+        if let Ok(gathered) = tokio::time::timeout(BODY_WITHIN, self.gather(payload)).await {
+            // The call may take long, or be held: nothing is read behind it.
+            if let Some(calls) = request.conn_data::<Rc<Calls>>() {
+                calls.received();
+            }
             return gathered;
         }
         let text = format!("the body did not come within {} s", BODY_WITHIN.as_secs());
         Err(self.fail(AppError::refused(ErrorCode::ParameterInvalid, text)))
     }
 
-    async fn gather(&self, mut payload: Payload, limit: usize) -> Result<Bytes, HttpResponse> {
+    async fn gather(&self, mut payload: Payload) -> Result<Bytes, HttpResponse> {
         let mut body = BytesMut::new();
         while let Some(chunk) = payload.next().await {
             let Ok(chunk) = chunk else {
                 return Err(self.fail(AppError::refused(ErrorCode::ParameterInvalid, "the body broke off")));
             };
-            if body.len() + chunk.len() > limit {
-                let text = format!("the body is larger than {limit} bytes");
+            if body.len() + chunk.len() > MAX_BODY {
+                let text = format!("the body is larger than {MAX_BODY} bytes");
                 return Err(self.fail(AppError::refused(ErrorCode::BodyTooLarge, text)));
             }
             body.extend_from_slice(&chunk);
@@ -195,12 +199,7 @@ impl Edge {
         if !is_form(request) {
             return Err(unsupported(self, FORM));
         }
-        let body = self.body(payload, MAX_BODY).await?;
-        // The call may be held for long: nothing is read ahead of it.
-        if let Some(calls) = request.conn_data::<Rc<Calls>>() {
-            calls.received();
-        }
-        Ok(body)
+        self.body(request, payload).await
     }
 
     /// The same, taken apart.

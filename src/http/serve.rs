@@ -16,7 +16,7 @@ use actix_http::{HttpService, Request, Response};
 use actix_server::GracefulShutdownSignal;
 use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{AppConfig, Server, ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::dev::{AppConfig, Payload, Server, ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, HttpResponse, web};
@@ -228,7 +228,7 @@ async fn not_found(edge: web::Data<Edge>) -> HttpResponse {
 
 /// Headers for every answer, and nothing for a host that is not ours.
 async fn guard(request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<Answer>, actix_web::Error> {
-    let has_body = has_body(request.headers());
+    let has_body = !matches!(request.parts().1, Payload::None);
     let under_way = request.conn_data::<Rc<Calls>>().map(|calls| calls.begin(has_body));
     let (mut request, unread) = Unread::hold(request);
     if request.headers().contains_key(PREFER) {
@@ -243,7 +243,7 @@ async fn guard(request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceRe
         request.into_response(answer)
     };
     if let Some(under_way) = &under_way {
-        under_way.answered();
+        under_way.received();
     }
     let mut response = response.map_body(|_, body| Answer::new(body, under_way, unread));
     let headers = response.headers_mut();
@@ -273,12 +273,6 @@ async fn guard(request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceRe
         );
     }
     Ok(response)
-}
-
-/// Whether more than the head belongs to a call (RFC 9112 §6.3).
-fn has_body(headers: &HeaderMap) -> bool {
-    let length = headers.get(header::CONTENT_LENGTH);
-    headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length != "0")
 }
 
 /// Puts headers into a table of their own size: a call that may be held keeps them, and the framework's table has room for 32

@@ -45,7 +45,7 @@ impl Stream for Unread {
     }
 }
 
-/// An answer's body. Until it is written, its call is under way, and what was not read of the request is held.
+/// An answer's body. Until the framework has taken all of it, its call is under way, and what was not read of the request is held.
 pub struct Answer {
     body: BoxBody,
     _call: (Option<UnderWay>, Option<Unread>),

@@ -13,7 +13,7 @@ use crate::app::AppError;
 use crate::domain::oauth::error_code::{ErrorCode, OAuthCode};
 
 use super::cors;
-use super::edge::{Edge, MAX_BODY, Shared, json_answer};
+use super::edge::{Edge, Shared, json_answer};
 use super::proof::{proven, put_nonce};
 
 /// Longest `Authorization` header that is looked at, in bytes.
@@ -33,7 +33,7 @@ pub async fn get(request: HttpRequest, edge: Shared) -> HttpResponse {
 
 /// The same; what the body says does not matter.
 pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpResponse {
-    match edge.body(payload, MAX_BODY).await {
+    match edge.body(&request, payload).await {
         Ok(_) => answer(&request, &edge),
         Err(answer) => answer,
     }

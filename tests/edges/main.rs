@@ -34,6 +34,9 @@ use support::server::block_on;
 use support::wire::PATIENCE;
 use support::{Answer, NOW, Options, Person, Server, Snapshot, collector};
 
+/// More than the system keeps of one connection, on both sides together.
+const MOST_ON_THE_WAY: usize = 48 * 1024 * 1024;
+
 const LACKING: &str = r#"
 [[rule]]
 name     = "asks, and its sub is too long"
@@ -164,7 +167,7 @@ fn whoever_sends_too_much_reads_why() {
     let mut stream = TcpStream::connect(server.address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     // More than lies in buffers on the way: it arrives only if it is read.
-    let length = 128 * MAX_BODY;
+    let length = 64 * MAX_BODY;
     let head = format!(
         "POST /token HTTP/1.1\r\nhost: sign.shop.example\r\ncontent-length: {length}\r\n\
          content-type: application/x-www-form-urlencoded\r\n\r\n"
@@ -175,6 +178,20 @@ fn whoever_sends_too_much_reads_why() {
     stream.read_to_end(&mut bytes).expect("the answer comes through");
     let answer = Answer::parse(&bytes);
     assert_eq!((answer.status, answer.code().as_str()), (413, "body_too_large"), "{}", answer.text());
+}
+
+#[test]
+fn attack_079_whoever_only_sends_is_not_read_for_ever() {
+    let server = Server::start();
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    // Each is answered with a good half kilobyte, which nobody takes.
+    let calls = "PUT / HTTP/1.1\r\nhost: sign.shop.example\r\n\r\n".repeat(1000);
+    let mut sent = 0;
+    while let Ok(bytes) = stream.write(calls.as_bytes()) {
+        sent += bytes;
+        assert!(sent < MOST_ON_THE_WAY, "{sent} bytes were taken of somebody who takes nothing");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::domain::oauth::authorize::parameters::Parameters;
 use crate::domain::oauth::error_code::ErrorCode;
 use crate::http::bodies::EmptyBody;
 use crate::http::caller::{Visit, visit};
-use crate::http::edge::{Edge, MAX_BODY, Shared, is_form, json_answer};
+use crate::http::edge::{Edge, Shared, is_form, json_answer};
 use crate::http::{problem, session};
 
 use super::answer::{to_application, unread, wrong};
@@ -37,7 +37,7 @@ pub async fn post(request: HttpRequest, payload: Payload, edge: Shared) -> HttpR
         let error = AppError::refused(ErrorCode::ParameterInvalid, "the request is not a form");
         return unread(&edge, error, "Content-Type");
     }
-    match edge.body(payload, MAX_BODY).await {
+    match edge.body(&request, payload).await {
         Ok(body) => come_in(&request, &body, &edge).await,
         Err(answer) => answer,
     }
